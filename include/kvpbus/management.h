@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The management service of a Hyper-V host, as far as kvpbus uses it: which VMs there are, and the
+// Data Exchange operations of Msvm_VirtualSystemManagementService with their return values and
+// jobs. Two implementations: the lab's socket here, WMI on Windows. kvpbus_management_store makes
+// one VM's store of it.
+//
+// Calls block until the job has ended or the deadline of the service has passed; they may be made
+// from several threads at once.
+#ifndef KVPBUS_MANAGEMENT_H
+#define KVPBUS_MANAGEMENT_H
+
+#include "kvpbus/store.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    // A VM's display name (ElementName) in bytes of UTF-8, without the NUL; longer is cut.
+    KVPBUS_VM_NAME_MAX = 255,
+    KVPBUS_GUID_TEXT = 36,
+    KVPBUS_GUID_BYTES = 16,
+    // Items in one Add, Modify or Remove call: the documented limit (fact sheet part 1).
+    KVPBUS_MANAGEMENT_BATCH = 128,
+};
+
+// Return values of the methods, and ErrorCode of their jobs (fact sheet part 2).
+#define KVPBUS_RETURN_MAP(X)                     \
+    X(COMPLETED, 0, "completed")                 \
+    X(JOB_STARTED, 4096, "job started")          \
+    X(FAILED, 32768, "failed")                   \
+    X(ACCESS_DENIED, 32769, "access denied")     \
+    X(NOT_SUPPORTED, 32770, "not supported")     \
+    X(UNKNOWN, 32771, "status unknown")          \
+    X(TIMEOUT, 32772, "timeout")                 \
+    X(INVALID_PARAMETER, 32773, "invalid parameter") \
+    X(IN_USE, 32774, "system is in use")         \
+    X(INVALID_STATE, 32775, "invalid state")     \
+    X(BAD_DATA_TYPE, 32776, "incorrect data type") \
+    X(NOT_AVAILABLE, 32777, "system is not available") \
+    X(OUT_OF_MEMORY, 32778, "out of memory")     \
+    X(NOT_FOUND, 32779, "not found")
+
+enum kvpbus_return {
+#define X(name, number, text) KVPBUS_RETURN_##name = number,
+    KVPBUS_RETURN_MAP(X)
+#undef X
+};
+
+// "invalid parameter" for 32773; "code 4711" is not made up: unknown numbers give "unlisted code".
+const char *kvpbus_return_text(uint32_t code);
+
+enum kvpbus_job_state {
+    KVPBUS_JOB_NEW = 2,
+    KVPBUS_JOB_STARTING = 3,
+    KVPBUS_JOB_RUNNING = 4,
+    KVPBUS_JOB_SUSPENDED = 5,
+    KVPBUS_JOB_SHUTTING_DOWN = 6,
+    KVPBUS_JOB_COMPLETED = 7, // the only success; everything from here on is an end
+    KVPBUS_JOB_TERMINATED = 8,
+    KVPBUS_JOB_KILLED = 9,
+    KVPBUS_JOB_EXCEPTION = 10,
+    KVPBUS_JOB_SERVICE = 11,
+};
+
+enum kvpbus_vm_state {
+    KVPBUS_VM_STATE_OFF,
+    KVPBUS_VM_STATE_STARTING,
+    KVPBUS_VM_STATE_RUNNING,
+    KVPBUS_VM_STATE_PAUSED,
+    KVPBUS_VM_STATE_SAVED,
+    KVPBUS_VM_STATE_STOPPING,
+    KVPBUS_VM_STATE_FAILED, // too many items: no new keys until some are removed
+};
+
+struct kvpbus_vm {
+    uint8_t guid[KVPBUS_GUID_BYTES]; // in the order of the text form
+    char name[KVPBUS_VM_NAME_MAX + 1];
+    enum kvpbus_vm_state state;
+    bool exchange_enabled; // the Data Exchange integration service is switched on
+};
+
+// What became of one Add, Modify or Remove call.
+struct kvpbus_call_result {
+    uint32_t return_value; // enum kvpbus_return, or a number that is not listed
+    bool had_job;
+    enum kvpbus_job_state job_state; // with had_job
+    uint32_t error_code;             // the job's ErrorCode
+    int64_t hresult;                 // of the transport or within ErrorDescription; 0 none
+    char description[160];           // ErrorDescription, cut; empty when there is none
+};
+
+enum kvpbus_operation { KVPBUS_OP_ADD, KVPBUS_OP_MODIFY, KVPBUS_OP_REMOVE };
+
+struct kvpbus_management;
+
+struct kvpbus_management_ops {
+    // All VMs of the host. *vms is an array that the caller frees with free().
+    enum kvpbus_error (*list)(struct kvpbus_management *management, struct kvpbus_vm **vms,
+                              size_t *count, struct kvpbus_failure *failure);
+
+    // One query for the guest items of `count` VMs: scans[i] belongs to guids[i]; results[i] is
+    // KVPBUS_OK, or KVPBUS_VM_UNKNOWN, KVPBUS_VM_OFF, KVPBUS_EXCHANGE_DISABLED, KVPBUS_STORE_GONE.
+    enum kvpbus_error (*read_guest)(struct kvpbus_management *management, const char *prefix,
+                                    const uint8_t (*guids)[KVPBUS_GUID_BYTES], size_t count,
+                                    struct kvpbus_scan *scans, enum kvpbus_error *results,
+                                    struct kvpbus_failure *failure);
+
+    // The host items of one VM, also when it is off.
+    enum kvpbus_error (*read_host)(struct kvpbus_management *management, const char *prefix,
+                                   const uint8_t guid[KVPBUS_GUID_BYTES],
+                                   struct kvpbus_scan *scan, struct kvpbus_failure *failure);
+
+    // One call with 1 to KVPBUS_MANAGEMENT_BATCH items (for Remove the values are ignored), its job
+    // followed to the end. KVPBUS_OK means that the service answered and *result says what; it is not
+    // success of the operation. KVPBUS_TIMEOUT: the deadline passed, or the connection was lost after
+    // the request had gone out, and the job may still run. Any other error: it was not made.
+    enum kvpbus_error (*call)(struct kvpbus_management *management, enum kvpbus_operation operation,
+                              const uint8_t guid[KVPBUS_GUID_BYTES],
+                              const struct kvpbus_change *items, size_t count,
+                              struct kvpbus_call_result *result, struct kvpbus_failure *failure);
+
+    void (*close)(struct kvpbus_management *management);
+};
+
+struct kvpbus_management {
+    const struct kvpbus_management_ops *ops;
+};
+
+// Connects to the management API of kvpbus-lab at a Unix socket. Reconnects by itself after a lost
+// connection; until then calls give KVPBUS_STORE_GONE.
+enum kvpbus_error kvpbus_lab_management_open(const char *socket_path,
+                                             struct kvpbus_management **management,
+                                             struct kvpbus_failure *failure);
+
+// One VM's store as the host sees it. Keeps a reference to `management`, which must outlive it.
+// `read_own` remembers which keys exist, so that `write` makes at most one Add and one Modify call,
+// or one Remove (puts before removals when a batch has both); on a collision (32773, 32779; fact
+// sheet part 2) it reads back and tries once more what is then left to do.
+enum kvpbus_error kvpbus_management_store_open(struct kvpbus_management *management,
+                                               const uint8_t guid[KVPBUS_GUID_BYTES],
+                                               const char *prefix, struct kvpbus_store **store);
+
+// "12345678-9ABC-…" in capitals, as Msvm_ComputerSystem.Name has it. `text` holds 37 bytes.
+void kvpbus_guid_format(const uint8_t guid[KVPBUS_GUID_BYTES], char *text);
+
+// Accepts either case, with or without braces. Returns false when the text is no GUID.
+bool kvpbus_guid_parse(const char *text, uint8_t guid[KVPBUS_GUID_BYTES]);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The contract of a store: the two sets of key-value items of one VM, seen from one side.
+//
+// A side writes only its own store and only looks at the peer's. What every implementation keeps,
+// and the conformance suite (tests/transport/conformance.h) checks:
+//
+//  - An item is a register: it stays until its writer changes it.
+//  - Only a single item is written atomically. A write of several items may happen in part, and a
+//    reader may see any mixture; what became of each item is in its result.
+//  - A read is a scan, not a snapshot: an item that is missing may be there the next time.
+//  - Keys that do not begin with "<prefix>." are foreign: never returned, never changed.
+//  - Calls block (a lock, a management job) but never longer than the store's stated deadline. They
+//    may be made from any thread; one read_own, one read_peer and one write may be in progress
+//    beside each other, never two of a kind. (The memory pair: one thread at a time.)
+#ifndef KVPBUS_STORE_H
+#define KVPBUS_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kvpbus/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    // Characters of a key and of a value, without the NUL: what a Linux guest's kernel passes on
+    // to the host unharmed (fact sheet part 1; the wire fields hold one character more).
+    KVPBUS_KEY_MAX = 254,
+    KVPBUS_VALUE_MAX = 1022,
+    KVPBUS_PREFIX_MAX = 32,
+    // Items with our prefix that one read returns; the protocol uses 66. The rest is counted only.
+    KVPBUS_SCAN_MAX = 256,
+    // Changes in one write: the limit of a management call (fact sheet part 1).
+    KVPBUS_CHANGES_MAX = 128,
+};
+
+struct kvpbus_item {
+    char key[KVPBUS_KEY_MAX + 1];
+    char value[KVPBUS_VALUE_MAX + 1];
+};
+
+// The items found by one read, owned by whoever initialised it with zeros and called
+// kvpbus_scan_free. An item whose key or value is longer than the limits, or is not printable
+// ASCII, is not kept but counted in `skipped`. Of records with one key all are kept.
+struct kvpbus_scan {
+    struct kvpbus_item *items;
+    size_t count;
+    size_t capacity;
+    size_t foreign; // records of other programs
+    size_t skipped; // records with our prefix that were not kept
+};
+
+void kvpbus_scan_clear(struct kvpbus_scan *scan);
+void kvpbus_scan_free(struct kvpbus_scan *scan);
+
+// Adds a copy of an item, or counts it when it is foreign, over the limits, or one too many.
+// Neither string need be terminated. Returns KVPBUS_OK or KVPBUS_NOMEM.
+enum kvpbus_error kvpbus_scan_add(struct kvpbus_scan *scan, const char *prefix, const char *key,
+                                  size_t key_length, const char *value, size_t value_length);
+
+// One wish: the key is to hold the value, or, with value NULL, not to exist. The strings belong to
+// the caller and need live only during the call.
+struct kvpbus_change {
+    const char *key;
+    const char *value;
+};
+
+struct kvpbus_store;
+
+struct kvpbus_store_ops {
+    const char *kind; // "memory", "pool", "management"
+
+    // Fill `scan` (cleared first) with the items of this side's own store, or of the peer's.
+    // On an error the scan is empty.
+    enum kvpbus_error (*read_own)(struct kvpbus_store *store, struct kvpbus_scan *scan,
+                                  struct kvpbus_failure *failure);
+    enum kvpbus_error (*read_peer)(struct kvpbus_store *store, struct kvpbus_scan *scan,
+                                   struct kvpbus_failure *failure);
+
+    // Carries out up to KVPBUS_CHANGES_MAX changes with distinct keys of the prefix, whatever the
+    // store holds (an upsert; removing what is not there succeeds). Keys and values are printable
+    // ASCII within the limits, values never empty; else KVPBUS_INVALID_ARGUMENT or
+    // KVPBUS_TOO_LARGE, and nothing is written. results[i] is the outcome of change i: KVPBUS_OK,
+    // KVPBUS_STORE_UNKNOWN (it may or may not have happened: read back), or the reason why it did
+    // not. Returns KVPBUS_OK when all did, else the gravest result.
+    enum kvpbus_error (*write)(struct kvpbus_store *store, const struct kvpbus_change *changes,
+                               size_t count, enum kvpbus_error *results,
+                               struct kvpbus_failure *failure);
+
+    // A descriptor that becomes readable when the peer's store may have changed, or -1: poll. It
+    // belongs to the store. `acknowledge_notice` makes it quiet again and is called before the
+    // read that it announces, so that no change falls between.
+    int (*notice_fd)(struct kvpbus_store *store);
+    void (*acknowledge_notice)(struct kvpbus_store *store);
+
+    void (*close)(struct kvpbus_store *store);
+};
+
+// The head of every implementation's own struct.
+struct kvpbus_store {
+    const struct kvpbus_store_ops *ops;
+    char prefix[KVPBUS_PREFIX_MAX + 1];
+};
+
+static inline void kvpbus_store_close(struct kvpbus_store *store)
+{
+    if (store != NULL)
+        store->ops->close(store);
+}
+
+// True when the text is 1 to KVPBUS_PREFIX_MAX characters of [a-z0-9].
+bool kvpbus_prefix_valid(const char *prefix);
+
+// Two stores in memory joined back to back: what one side writes the other sees. Both sides hold
+// the pair; it is freed with the second close. Not for use from two threads at once.
+enum kvpbus_error kvpbus_memory_store_pair(const char *prefix, struct kvpbus_store **host,
+                                           struct kvpbus_store **guest);
+
+// The pool files of a Linux guest: `directory`/.kvp_pool_0 is read, .kvp_pool_1 is written.
+// A missing file is an empty store and is created at the first write. While the folder is missing,
+// calls give KVPBUS_STORE_GONE; opening succeeds all the same. Waits for the daemon's locks up to
+// 5 s, then KVPBUS_STORE_BUSY. Only the first 4 MiB of a pool file are used: the records beyond are
+// counted as foreign, and a new key that has no room before them gives KVPBUS_STORE_TOO_MANY.
+enum kvpbus_error kvpbus_pool_store_open(const char *directory, const char *prefix,
+                                         struct kvpbus_store **store,
+                                         struct kvpbus_failure *failure);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
