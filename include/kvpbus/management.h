@@ -26,20 +26,20 @@ enum {
 };
 
 // Return values of the methods, and ErrorCode of their jobs (fact sheet part 2).
-#define KVPBUS_RETURN_MAP(X)                     \
-    X(COMPLETED, 0, "completed")                 \
-    X(JOB_STARTED, 4096, "job started")          \
-    X(FAILED, 32768, "failed")                   \
-    X(ACCESS_DENIED, 32769, "access denied")     \
-    X(NOT_SUPPORTED, 32770, "not supported")     \
-    X(UNKNOWN, 32771, "status unknown")          \
-    X(TIMEOUT, 32772, "timeout")                 \
-    X(INVALID_PARAMETER, 32773, "invalid parameter") \
-    X(IN_USE, 32774, "system is in use")         \
-    X(INVALID_STATE, 32775, "invalid state")     \
-    X(BAD_DATA_TYPE, 32776, "incorrect data type") \
-    X(NOT_AVAILABLE, 32777, "system is not available") \
-    X(OUT_OF_MEMORY, 32778, "out of memory")     \
+#define KVPBUS_RETURN_MAP(X)                                                                       \
+    X(COMPLETED, 0, "completed")                                                                   \
+    X(JOB_STARTED, 4096, "job started")                                                            \
+    X(FAILED, 32768, "failed")                                                                     \
+    X(ACCESS_DENIED, 32769, "access denied")                                                       \
+    X(NOT_SUPPORTED, 32770, "not supported")                                                       \
+    X(UNKNOWN, 32771, "status unknown")                                                            \
+    X(TIMEOUT, 32772, "timeout")                                                                   \
+    X(INVALID_PARAMETER, 32773, "invalid parameter")                                               \
+    X(IN_USE, 32774, "system is in use")                                                           \
+    X(INVALID_STATE, 32775, "invalid state")                                                       \
+    X(BAD_DATA_TYPE, 32776, "incorrect data type")                                                 \
+    X(NOT_AVAILABLE, 32777, "system is not available")                                             \
+    X(OUT_OF_MEMORY, 32778, "out of memory")                                                       \
     X(NOT_FOUND, 32779, "not found")
 
 enum kvpbus_return {
@@ -109,13 +109,13 @@ struct kvpbus_management_ops {
 
     // The host items of one VM, also when it is off.
     enum kvpbus_error (*read_host)(struct kvpbus_management *management, const char *prefix,
-                                   const uint8_t guid[KVPBUS_GUID_BYTES],
-                                   struct kvpbus_scan *scan, struct kvpbus_failure *failure);
+                                   const uint8_t guid[KVPBUS_GUID_BYTES], struct kvpbus_scan *scan,
+                                   struct kvpbus_failure *failure);
 
     // One call with 1 to KVPBUS_MANAGEMENT_BATCH items (for Remove the values are ignored), its job
-    // followed to the end. KVPBUS_OK means that the service answered and *result says what; it is not
-    // success of the operation. KVPBUS_TIMEOUT: the deadline passed, or the connection was lost after
-    // the request had gone out, and the job may still run. Any other error: it was not made.
+    // followed to the end. KVPBUS_OK means that the service answered and *result says what; it is
+    // not success of the operation. KVPBUS_TIMEOUT: the deadline passed, or the connection was lost
+    // after the request had gone out, and the job may still run. Any other error: it was not made.
     enum kvpbus_error (*call)(struct kvpbus_management *management, enum kvpbus_operation operation,
                               const uint8_t guid[KVPBUS_GUID_BYTES],
                               const struct kvpbus_change *items, size_t count,
