@@ -15,9 +15,9 @@ enum {
     KVPBUS_SECRET_BYTES = 64,   // crypto_sign_SECRETKEYBYTES
     KVPBUS_VM_ID_BYTES = 16,
     // What a bundle needs beyond the bodies of its messages, at most, per message.
-    KVPBUS_MESSAGE_OVERHEAD = 512 + KVPBUS_TOPIC_MAX + KVPBUS_STREAM_MAX +
-                              KVPBUS_HEADERS_MAX *
-                                  (KVPBUS_HEADER_NAME_MAX + KVPBUS_HEADER_VALUE_MAX + 16),
+    KVPBUS_MESSAGE_OVERHEAD =
+        512 + KVPBUS_TOPIC_MAX + KVPBUS_STREAM_MAX +
+        KVPBUS_HEADERS_MAX * (KVPBUS_HEADER_NAME_MAX + KVPBUS_HEADER_VALUE_MAX + 16),
 };
 
 enum kvpbus_role { KVPBUS_ROLE_HOST = 1, KVPBUS_ROLE_GUEST = 2 };
@@ -46,9 +46,9 @@ struct kvpbus_bundle_header {
     uint32_t packed_length;
 };
 
-// Seals `count` (1 to KVPBUS_BUNDLE_MESSAGES_MAX) messages, whose index, sequence and created_ms are set.
-// *sealed is allocated and freed by the caller with free(). KVPBUS_TOO_LARGE when the sealed length would
-// exceed `sealed_max`.
+// Seals `count` (1 to KVPBUS_BUNDLE_MESSAGES_MAX) messages, whose index, sequence and created_ms
+// are set. *sealed is allocated and freed by the caller with free(). KVPBUS_TOO_LARGE when the
+// sealed length would exceed `sealed_max`.
 enum kvpbus_error kvpbus_bundle_seal(const struct kvpbus_route *route,
                                      const uint8_t secret[KVPBUS_SECRET_BYTES],
                                      const struct kvpbus_bundle_position *position,
@@ -63,9 +63,10 @@ enum kvpbus_error kvpbus_bundle_header_read(const uint8_t *bytes, size_t length,
 
 struct kvpbus_bundle_content; // owns the messages of an opened bundle
 
-// Verifies, then inflates under the declared plain length (itself at most `plain_max`), then unpacks.
-// Errors: KVPBUS_BAD_BUNDLE (layout, lengths, inflate, protobuf, a message that
-// kvpbus_message_check refuses, indices that do not ascend), KVPBUS_BAD_SIGNATURE, KVPBUS_TOO_LARGE, KVPBUS_NOMEM.
+// Verifies, then inflates under the declared plain length (itself at most `plain_max`), then
+// unpacks. Errors: KVPBUS_BAD_BUNDLE (layout, lengths, inflate, protobuf, a message that
+// kvpbus_message_check refuses, indices that do not ascend), KVPBUS_BAD_SIGNATURE,
+// KVPBUS_TOO_LARGE, KVPBUS_NOMEM.
 enum kvpbus_error kvpbus_bundle_open(const struct kvpbus_route *route, const uint8_t *sealed,
                                      size_t sealed_length, size_t plain_max,
                                      struct kvpbus_bundle_content **content,

@@ -60,8 +60,8 @@ enum kvpbus_error kvpbus_item_head_read(const uint8_t *bytes, size_t length,
 // Seals plain_length (1 to KVPBUS_PLAIN_MAX) bytes as item `type` and writes its text to
 // value[KVPBUS_VALUE_MAX + 1]. number is 1 to KVPBUS_NUMBER_MAX.
 void kvpbus_item_seal(const struct kvpbus_item_keys *keys, enum kvpbus_item_type type,
-                      uint64_t number, uint32_t attempt, const uint8_t *plain,
-                      size_t plain_length, char *value);
+                      uint64_t number, uint32_t attempt, const uint8_t *plain, size_t plain_length,
+                      char *value);
 
 // Opens an encrypted item into plain[KVPBUS_PLAIN_MAX]. KVPBUS_BAD_ITEM: of another session, cut,
 // forged, or not an encrypted item; nothing of it is to be believed.

@@ -26,20 +26,20 @@ enum {
 };
 
 // Return values of the methods, and ErrorCode of their jobs (fact sheet part 2).
-#define KVPBUS_RETURN_MAP(X)                                                                       \
-    X(COMPLETED, 0, "completed")                                                                   \
-    X(JOB_STARTED, 4096, "job started")                                                            \
-    X(FAILED, 32768, "failed")                                                                     \
-    X(ACCESS_DENIED, 32769, "access denied")                                                       \
-    X(NOT_SUPPORTED, 32770, "not supported")                                                       \
-    X(UNKNOWN, 32771, "status unknown")                                                            \
-    X(TIMEOUT, 32772, "timeout")                                                                   \
-    X(INVALID_PARAMETER, 32773, "invalid parameter")                                               \
-    X(IN_USE, 32774, "system is in use")                                                           \
-    X(INVALID_STATE, 32775, "invalid state")                                                       \
-    X(BAD_DATA_TYPE, 32776, "incorrect data type")                                                 \
-    X(NOT_AVAILABLE, 32777, "system is not available")                                             \
-    X(OUT_OF_MEMORY, 32778, "out of memory")                                                       \
+#define KVPBUS_RETURN_MAP(X)                           \
+    X(COMPLETED, 0, "completed")                       \
+    X(JOB_STARTED, 4096, "job started")                \
+    X(FAILED, 32768, "failed")                         \
+    X(ACCESS_DENIED, 32769, "access denied")           \
+    X(NOT_SUPPORTED, 32770, "not supported")           \
+    X(UNKNOWN, 32771, "status unknown")                \
+    X(TIMEOUT, 32772, "timeout")                       \
+    X(INVALID_PARAMETER, 32773, "invalid parameter")   \
+    X(IN_USE, 32774, "system is in use")               \
+    X(INVALID_STATE, 32775, "invalid state")           \
+    X(BAD_DATA_TYPE, 32776, "incorrect data type")     \
+    X(NOT_AVAILABLE, 32777, "system is not available") \
+    X(OUT_OF_MEMORY, 32778, "out of memory")           \
     X(NOT_FOUND, 32779, "not found")
 
 enum kvpbus_return {

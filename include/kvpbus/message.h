@@ -15,14 +15,14 @@ extern "C" {
 #endif
 
 enum {
-    KVPBUS_TOPIC_MAX = 200,       // bytes of a topic
-    KVPBUS_STREAM_MAX = 64,       // bytes of a stream's name
-    KVPBUS_HEADERS_MAX = 32,      // headers of one message
-    KVPBUS_HEADER_NAME_MAX = 64,  // bytes
+    KVPBUS_TOPIC_MAX = 200,         // bytes of a topic
+    KVPBUS_STREAM_MAX = 64,         // bytes of a stream's name
+    KVPBUS_HEADERS_MAX = 32,        // headers of one message
+    KVPBUS_HEADER_NAME_MAX = 64,    // bytes
     KVPBUS_HEADER_VALUE_MAX = 1024, // bytes
-    KVPBUS_CORRELATION_MAX = 64,  // bytes
+    KVPBUS_CORRELATION_MAX = 64,    // bytes
     KVPBUS_BUNDLE_ID_BYTES = 16,
-    KVPBUS_BUNDLE_MESSAGES_MAX = 1024, // messages in one bundle
+    KVPBUS_BUNDLE_MESSAGES_MAX = 1024,             // messages in one bundle
     KVPBUS_MESSAGE_DEFAULT_MAX = 16 * 1024 * 1024, // bytes of a body, when not configured
     // bundle id as hex, a dot, the index in decimal, NUL
     KVPBUS_MESSAGE_ID_TEXT = 2 * KVPBUS_BUNDLE_ID_BYTES + 1 + 5 + 1,
@@ -38,7 +38,7 @@ enum kvpbus_class {
 enum kvpbus_kind {
     KVPBUS_KIND_EVENT = 0,
     KVPBUS_KIND_REQUEST = 1,
-    KVPBUS_KIND_REPLY = 2,       // more replies follow
+    KVPBUS_KIND_REPLY = 2, // more replies follow
     KVPBUS_KIND_LAST_REPLY = 3,
 };
 
@@ -46,9 +46,9 @@ enum kvpbus_kind {
 enum kvpbus_outcome {
     KVPBUS_OUTCOME_PENDING = 0,
     KVPBUS_OUTCOME_DELIVERED = 1, // committed in the peer's journal
-    KVPBUS_OUTCOME_EXPIRED = 2,   // its lifetime ended, or it was withdrawn, before it was delivered
-    KVPBUS_OUTCOME_DEAD = 3,      // the peer refused it for good; the reason is kept
-    KVPBUS_OUTCOME_UNKNOWN = 4,   // a revert undid the delivery, or hid whether it happened
+    KVPBUS_OUTCOME_EXPIRED = 2, // its lifetime ended, or it was withdrawn, before it was delivered
+    KVPBUS_OUTCOME_DEAD = 3,    // the peer refused it for good; the reason is kept
+    KVPBUS_OUTCOME_UNKNOWN = 4, // a revert undid the delivery, or hid whether it happened
 };
 
 // The bundle that the message travels in and its place there. It stays for the message's life.
@@ -68,13 +68,13 @@ struct kvpbus_message {
     const char *topic;           // see kvpbus_topic_valid
     const char *stream;          // NULL: the default stream ""
     enum kvpbus_class class_;
-    uint64_t sequence;   // position in (timeline, class, stream), from 1; set by the bus
-    int64_t created_ms;  // ms since 1970 by the sender's clock; set by the bus
-    uint64_t ttl_ms;     // lifetime from created_ms; 0: none
+    uint64_t sequence;  // position in (timeline, class, stream), from 1; set by the bus
+    int64_t created_ms; // ms since 1970 by the sender's clock; set by the bus
+    uint64_t ttl_ms;    // lifetime from created_ms; 0: none
     enum kvpbus_kind kind;
-    int32_t status;              // of a reply
-    const uint8_t *correlation;  // of a request and its replies
-    size_t correlation_length;   // 0 to KVPBUS_CORRELATION_MAX
+    int32_t status;             // of a reply
+    const uint8_t *correlation; // of a request and its replies
+    size_t correlation_length;  // 0 to KVPBUS_CORRELATION_MAX
     const struct kvpbus_header *headers;
     size_t header_count;
     const uint8_t *body; // may be NULL when body_length is 0

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+set(KVPBUS_SANITIZE "" CACHE STRING "Sanitizers for all code, as -fsanitize takes them")
+option(KVPBUS_COVERAGE "Instrument for gcov" OFF)
+option(KVPBUS_FUZZ "Build the fuzzers (clang)" OFF)
+
+set(CMAKE_C_STANDARD 17)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+# Assertions state invariants and stay in every build.
+string(REPLACE "-DNDEBUG" "" CMAKE_C_FLAGS_RELEASE "${CMAKE_C_FLAGS_RELEASE}")
+string(REPLACE "-DNDEBUG" "" CMAKE_C_FLAGS_RELWITHDEBINFO "${CMAKE_C_FLAGS_RELWITHDEBINFO}")
+
+if(NOT WIN32)
+    add_compile_definitions(_GNU_SOURCE)
+endif()
+
+if(KVPBUS_SANITIZE)
+    add_compile_options(-fsanitize=${KVPBUS_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    add_link_options(-fsanitize=${KVPBUS_SANITIZE})
+elseif(NOT KVPBUS_COVERAGE)
+    add_compile_options(-fstack-protector-strong)
+    add_compile_options($<$<CONFIG:Release>:-U_FORTIFY_SOURCE> $<$<CONFIG:Release>:-D_FORTIFY_SOURCE=3>)
+    if(NOT WIN32)
+        add_link_options(-Wl,-z,relro,-z,now)
+    endif()
+endif()
+if(KVPBUS_COVERAGE)
+    add_compile_options(--coverage -fprofile-update=atomic)
+    add_link_options(--coverage)
+endif()
+
+# Carried by our own targets only, not by generated code.
+add_library(kvpbus_warnings INTERFACE)
+target_compile_options(kvpbus_warnings INTERFACE
+    -Werror -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes
+    -Wmissing-prototypes -Wvla -Wundef -Wwrite-strings -Wformat=2)

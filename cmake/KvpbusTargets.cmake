@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# A layer: a static library whose own folder is the include path of what links it.
+function(kvpbus_layer name)
+    cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
+    add_library(${name} STATIC ${arg_SOURCES})
+    target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR}/include ${CMAKE_CURRENT_SOURCE_DIR})
+    target_link_libraries(${name} PUBLIC ${arg_LINKS} PRIVATE kvpbus_warnings)
+endfunction()
+
+function(kvpbus_program name)
+    cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
+    add_executable(${name} ${arg_SOURCES})
+    target_link_libraries(${name} PRIVATE ${arg_LINKS} kvpbus_warnings)
+endfunction()
+
+# Generated protobuf code, in a library of its own so that our warnings do not meet it.
+function(kvpbus_protobuf name)
+    set(sources)
+    foreach(schema ${ARGN})
+        get_filename_component(base ${schema} NAME_WE)
+        set(out ${CMAKE_CURRENT_BINARY_DIR}/${base}.pb-c)
+        add_custom_command(
+            OUTPUT ${out}.c ${out}.h
+            COMMAND ${PROTOC_C} --c_out=${CMAKE_CURRENT_BINARY_DIR} -I${PROJECT_SOURCE_DIR}/proto ${PROJECT_SOURCE_DIR}/proto/${base}.proto
+            DEPENDS ${PROJECT_SOURCE_DIR}/proto/${base}.proto
+            VERBATIM)
+        list(APPEND sources ${out}.c)
+    endforeach()
+    add_library(${name} STATIC ${sources})
+    target_include_directories(${name} SYSTEM PUBLIC ${CMAKE_CURRENT_BINARY_DIR})
+    target_link_libraries(${name} PUBLIC PkgConfig::PROTOBUF_C)
+endfunction()
+
+# One Criterion program, one ctest entry.
+function(kvpbus_test name)
+    cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINKS" ${ARGN})
+    if(NOT arg_TIMEOUT)
+        set(arg_TIMEOUT 120)
+    endif()
+    add_executable(${name} ${arg_SOURCES})
+    target_link_libraries(${name} PRIVATE ${arg_LINKS} PkgConfig::CRITERION kvpbus_warnings)
+    target_compile_definitions(${name} PRIVATE
+        KVPBUS_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" KVPBUS_BUILD_DIR="${PROJECT_BINARY_DIR}")
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT})
+endfunction()
+
+function(kvpbus_fuzzer name)
+    cmake_parse_arguments(arg "" "" "LINKS" ${ARGN})
+    add_executable(fuzz_${name} ${CMAKE_CURRENT_SOURCE_DIR}/fuzz_${name}.c)
+    target_link_libraries(fuzz_${name} PRIVATE ${arg_LINKS} kvpbus_warnings)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+endfunction()

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bus.h"
+
+#include <sodium.h>
+#include <stdio.h>
+
+#include "bus_internal.h"
+
+// --- jobs
+// ------------------------------------------------------------------------------------------
+
+static void job_done(struct kvpbus_job *base)
+{
+    struct bus_job *job = (struct bus_job *)base;
+    struct kvpbus_bus *bus = job->bus;
+    assert(bus->jobs > 0);
+    bus->jobs--;
+    if (base->result == KVPBUS_OK) {
+        bus->journal_failing = false;
+    } else if (job->needed) {
+        if (!bus->journal_failing)
+            bus_event(job->endpoint, KVPBUS_LINK_ALARM, base->failure.detail);
+        bus->journal_failing = true;
+        base->next = job->endpoint->retry;
+        job->endpoint->retry = base;
+        job->endpoint->retry_at = bus->now + JOB_RETRY;
+        return;
+    }
+    job->finished(job);
+    if (job->dispose != NULL)
+        job->dispose(job);
+    if (job->endpoint != NULL)
+        bus_drain(job->endpoint);
+    free(job);
+}
+
+void *bus_job_new(size_t size, struct kvpbus_bus *bus, struct kvpbus_endpoint *endpoint,
+                  enum kvpbus_error (*run)(struct kvpbus_job *, struct kvpbus_journal *),
+                  void (*finished)(struct bus_job *))
+{
+    struct bus_job *job = calloc(1, size);
+    if (job == NULL) {
+        fputs("kvpbus: out of memory\n", stderr);
+        abort();
+    }
+    job->job.run = run;
+    job->job.done = job_done;
+    job->bus = bus;
+    job->endpoint = endpoint;
+    job->finished = finished;
+    if (endpoint != NULL)
+        job->session = endpoint->session;
+    return job;
+}
+
+void bus_submit(struct bus_job *job)
+{
+    job->bus->jobs++;
+    job->job.next = NULL;
+    job->job.result = KVPBUS_OK;
+    job->bus->executor->submit(job->bus->executor, &job->job);
+}
+
+static void retry_jobs(struct kvpbus_endpoint *endpoint)
+{
+    struct kvpbus_job *job = endpoint->retry, *ordered = NULL;
+    endpoint->retry = NULL;
+    endpoint->retry_at = NEVER;
+    while (job != NULL) { // the list has the newest first
+        struct kvpbus_job *next = job->next;
+        job->next = ordered;
+        ordered = job;
+        job = next;
+    }
+    while (ordered != NULL) {
+        struct kvpbus_job *next = ordered->next;
+        bus_submit((struct bus_job *)ordered);
+        ordered = next;
+    }
+}
+
+// --- telling the owner
+// -----------------------------------------------------------------------------
+
+void bus_inbox(struct kvpbus_bus *bus, int64_t peer)
+{
+    if (bus->options.listener.inbox != NULL)
+        bus->options.listener.inbox(bus->options.listener.context, peer);
+}
+
+void bus_outcome(struct kvpbus_bus *bus, int64_t peer)
+{
+    if (bus->options.listener.outcome != NULL)
+        bus->options.listener.outcome(bus->options.listener.context, peer);
+}
+
+void bus_event(struct kvpbus_endpoint *endpoint, enum kvpbus_link_event_kind kind, const char *text)
+{
+    const struct kvpbus_bus_listener *listener = &endpoint->bus->options.listener;
+    if (listener->event != NULL)
+        listener->event(listener->context, endpoint->peer.id, kind, text);
+}
+
+// --- life
+// ------------------------------------------------------------------------------------------
+
+static void sodium_random(void *context, uint8_t *bytes, size_t length)
+{
+    (void)context;
+    randombytes_buf(bytes, length);
+}
+
+enum kvpbus_error kvpbus_bus_open(const struct kvpbus_bus_options *options,
+                                  struct kvpbus_executor *executor, struct kvpbus_bus **out)
+{
+    const char *prefix = options->prefix != NULL ? options->prefix : "kvpbus";
+    bool am_host = options->role == KVPBUS_ROLE_HOST;
+    if (!kvpbus_prefix_valid(prefix) || options->ring_slots > KVPBUS_RING_MAX ||
+        options->value_max > KVPBUS_VALUE_MAX ||
+        (options->value_max != 0 && options->value_max < 256))
+        return KVPBUS_INVALID_ARGUMENT;
+    struct kvpbus_bus *bus = calloc(1, sizeof *bus);
+    if (bus == NULL)
+        return KVPBUS_NOMEM;
+    bus->options = *options;
+    struct kvpbus_bus_options *own = &bus->options;
+    own->prefix = prefix;
+    own->ring_slots = own->ring_slots != 0 ? own->ring_slots : KVPBUS_RING_MAX;
+    own->value_max = own->value_max != 0 ? own->value_max : KVPBUS_VALUE_MAX;
+    own->bundle_target = own->bundle_target != 0 ? own->bundle_target : BUNDLE_TARGET;
+    own->body_max = own->body_max != 0 ? own->body_max : KVPBUS_MESSAGE_DEFAULT_MAX;
+    own->poll_fast_ms = own->poll_fast_ms != 0 ? own->poll_fast_ms : POLL_FAST;
+    if (own->poll_slow_ms == 0)
+        own->poll_slow_ms = am_host ? POLL_SLOW_HOST : POLL_SLOW_GUEST;
+    if (own->random == NULL)
+        own->random = sodium_random;
+    bus->executor = executor;
+    *out = bus;
+    return KVPBUS_OK;
+}
+
+bool kvpbus_bus_busy(const struct kvpbus_bus *bus)
+{
+    for (size_t i = 0; i < bus->endpoint_count; i++) {
+        const struct kvpbus_endpoint *endpoint = bus->endpoints[i];
+        if (endpoint->reading_peer || endpoint->reading_own || endpoint->writing)
+            return true;
+    }
+    return bus->jobs > 0;
+}
+
+static void endpoint_free(struct kvpbus_endpoint *endpoint)
+{
+    while (endpoint->retry != NULL) {
+        struct bus_job *job = (struct bus_job *)endpoint->retry;
+        endpoint->retry = job->job.next;
+        if (job->dispose != NULL)
+            job->dispose(job);
+        free(job);
+    }
+    kvpbus_link_free(endpoint->link);
+    free(endpoint);
+}
+
+void kvpbus_bus_close(struct kvpbus_bus *bus)
+{
+    if (bus == NULL)
+        return;
+    assert(!kvpbus_bus_busy(bus));
+    for (size_t i = 0; i < bus->endpoint_count; i++)
+        endpoint_free(bus->endpoints[i]);
+    free(bus->endpoints);
+    sodium_memzero(bus, sizeof *bus);
+    free(bus);
+}
+
+// --- endpoints
+// ---------------------------------------------------------------------------------------
+
+struct kvpbus_endpoint *kvpbus_bus_find(const struct kvpbus_bus *bus, int64_t peer)
+{
+    for (size_t i = 0; i < bus->endpoint_count; i++)
+        if (bus->endpoints[i]->peer.id == peer)
+            return bus->endpoints[i];
+    return NULL;
+}
+
+const struct kvpbus_peer *kvpbus_endpoint_peer(const struct kvpbus_endpoint *endpoint)
+{
+    return &endpoint->peer;
+}
+
+// The link needs the epochs of earlier lives, so it is made when the journal has given them.
+struct attach_job {
+    struct bus_job head;
+    uint8_t own[KVPBUS_EPOCHS_KEPT][KVPBUS_EPOCH_BYTES];
+    uint8_t retired[KVPBUS_EPOCHS_KEPT][KVPBUS_EPOCH_BYTES];
+    size_t own_count, retired_count;
+    uint64_t room[KVPBUS_CLASS_COUNT];
+};
+
+static enum kvpbus_error attach_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+{
+    struct attach_job *job = (struct attach_job *)base;
+    int64_t peer = job->head.endpoint->peer.id;
+    enum kvpbus_error error = kvpbus_journal_epochs(journal, peer, true, job->own, &job->own_count);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_epochs(journal, peer, false, job->retired, &job->retired_count);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_room(journal, peer, job->room);
+    if (error != KVPBUS_OK)
+        base->failure = *kvpbus_journal_failure(journal);
+    return error;
+}
+
+static void attach_finished(struct bus_job *base)
+{
+    struct attach_job *job = (struct attach_job *)base;
+    struct kvpbus_endpoint *endpoint = base->endpoint;
+    struct kvpbus_bus *bus = base->bus;
+    struct kvpbus_link_options options = {
+        .role = bus->options.role,
+        .prefix = bus->options.prefix,
+        .ring_slots = bus->options.ring_slots,
+        .value_max = bus->options.value_max,
+        // Room for the frame around the longest body; what one bundle may need at most.
+        .bundle_max = (uint32_t)(bus->options.body_max + bus->options.bundle_target +
+                                 KVPBUS_MESSAGE_OVERHEAD + KVPBUS_BUNDLE_HEADER),
+        .own_epochs = (const uint8_t(*)[KVPBUS_EPOCH_BYTES])job->own,
+        .own_epoch_count = job->own_count,
+        .retired_epochs = (const uint8_t(*)[KVPBUS_EPOCH_BYTES])job->retired,
+        .retired_epoch_count = job->retired_count,
+        .random = bus->options.random,
+        .random_context = bus->options.random_context,
+    };
+    memcpy(options.identity, bus->options.identity, sizeof options.identity);
+    memcpy(options.secret, bus->options.secret, sizeof options.secret);
+    memcpy(options.vm, endpoint->peer.vm, sizeof options.vm);
+    endpoint->link = kvpbus_link_new(&options, bus->now);
+    sodium_memzero(options.secret, sizeof options.secret);
+    if (endpoint->link == NULL) {
+        fputs("kvpbus: out of memory\n", stderr);
+        abort();
+    }
+    kvpbus_link_room(endpoint->link, job->room);
+    memcpy(endpoint->room, job->room, sizeof endpoint->room);
+    bus_pinned(endpoint);
+    kvpbus_link_suspend(endpoint->link, endpoint->suspended, bus->now);
+}
+
+enum kvpbus_error kvpbus_bus_attach(struct kvpbus_bus *bus, const struct kvpbus_peer *peer,
+                                    const uint8_t vm[KVPBUS_VM_ID_BYTES],
+                                    struct kvpbus_endpoint **out)
+{
+    *out = kvpbus_bus_find(bus, peer->id);
+    if (*out != NULL)
+        return KVPBUS_OK;
+    if (bus->endpoint_count == ENDPOINTS_MAX)
+        return KVPBUS_TOO_LARGE;
+    struct kvpbus_endpoint **grown =
+        realloc(bus->endpoints, (bus->endpoint_count + 1) * sizeof *grown);
+    if (grown == NULL)
+        return KVPBUS_NOMEM;
+    bus->endpoints = grown;
+    struct kvpbus_endpoint *endpoint = calloc(1, sizeof *endpoint);
+    if (endpoint == NULL)
+        return KVPBUS_NOMEM;
+    endpoint->bus = bus;
+    endpoint->peer = *peer;
+    memcpy(endpoint->peer.vm, vm, sizeof endpoint->peer.vm);
+    endpoint->retry_at = NEVER;
+    endpoint->expire_at = bus->now;
+    bus->endpoints[bus->endpoint_count++] = endpoint;
+    struct attach_job *job = bus_job_new(sizeof *job, bus, endpoint, attach_run, attach_finished);
+    job->head.needed = true;
+    bus_submit(&job->head);
+    *out = endpoint;
+    return KVPBUS_OK;
+}
+
+void kvpbus_endpoint_suspend(struct kvpbus_endpoint *endpoint, bool suspended, const char *why)
+{
+    endpoint->why = why;
+    if (endpoint->suspended == suspended)
+        return;
+    endpoint->suspended = suspended;
+    endpoint->poll_at = endpoint->bus->now;
+    if (endpoint->link == NULL)
+        return;
+    kvpbus_link_suspend(endpoint->link, suspended, endpoint->bus->now);
+    bus_drain(endpoint);
+}
+
+// --- time
+// --------------------------------------------------------------------------------------------
+
+uint64_t bus_timer(const struct kvpbus_bus *bus, int64_t wall_ms)
+{
+    if (wall_ms == 0 || wall_ms - bus->wall > TIMER_MAX)
+        return bus->now + TIMER_MAX;
+    return wall_ms <= bus->wall ? bus->now : bus->now + (uint64_t)(wall_ms - bus->wall);
+}
+
+struct leases_job {
+    struct bus_job head;
+    int64_t wall, next;
+};
+
+static enum kvpbus_error leases_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+{
+    struct leases_job *job = (struct leases_job *)base;
+    return kvpbus_journal_leases_end(journal, job->wall, &job->next);
+}
+
+static void leases_finished(struct bus_job *base)
+{
+    struct leases_job *job = (struct leases_job *)base;
+    base->bus->leases_busy = false;
+    base->bus->leases_at = bus_timer(base->bus, job->next);
+    bus_inbox(base->bus, 0);
+}
+
+struct prune_job {
+    struct bus_job head;
+    int64_t wall;
+};
+
+static enum kvpbus_error prune_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+{
+    return kvpbus_journal_prune(journal, ((struct prune_job *)base)->wall, PRUNE_ROWS);
+}
+
+static void prune_finished(struct bus_job *base)
+{
+    base->bus->prune_busy = false;
+}
+
+static void bus_timers(struct kvpbus_bus *bus)
+{
+    if (!bus->leases_busy && bus->now >= bus->leases_at) {
+        struct leases_job *job = bus_job_new(sizeof *job, bus, NULL, leases_run, leases_finished);
+        job->wall = bus->wall;
+        bus->leases_busy = true;
+        bus_submit(&job->head);
+    }
+    if (!bus->prune_busy && bus->now >= bus->prune_at) {
+        struct prune_job *job = bus_job_new(sizeof *job, bus, NULL, prune_run, prune_finished);
+        job->wall = bus->wall;
+        bus->prune_busy = true;
+        bus->prune_at = bus->now + PRUNE_EVERY;
+        bus_submit(&job->head);
+    }
+}
+
+void kvpbus_bus_tick(struct kvpbus_bus *bus, uint64_t now_ms, int64_t wall_ms)
+{
+    assert(now_ms >= bus->now);
+    bus->now = now_ms;
+    bus->wall = wall_ms;
+    bus_timers(bus);
+    for (size_t i = 0; i < bus->endpoint_count; i++) {
+        struct kvpbus_endpoint *endpoint = bus->endpoints[i];
+        if (now_ms >= endpoint->retry_at)
+            retry_jobs(endpoint);
+        if (endpoint->link == NULL)
+            continue;
+        kvpbus_link_tick(endpoint->link, now_ms);
+        bus_drain(endpoint);
+    }
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t kvpbus_bus_deadline(const struct kvpbus_bus *bus)
+{
+    uint64_t deadline = NEVER;
+    if (!bus->leases_busy)
+        deadline = earlier(deadline, bus->leases_at);
+    if (!bus->prune_busy)
+        deadline = earlier(deadline, bus->prune_at);
+    for (size_t i = 0; i < bus->endpoint_count; i++) {
+        const struct kvpbus_endpoint *endpoint = bus->endpoints[i];
+        deadline = earlier(deadline, endpoint->retry_at);
+        if (endpoint->link == NULL)
+            continue;
+        deadline = earlier(deadline, feed_deadline(endpoint));
+        if (endpoint->suspended)
+            continue;
+        deadline = earlier(deadline, kvpbus_link_deadline(endpoint->link));
+        if (!endpoint->reading_peer)
+            deadline = earlier(deadline, endpoint->noticed ? bus->now : endpoint->poll_at);
+    }
+    return deadline;
+}
+
+// --- status
+// ------------------------------------------------------------------------------------------
+
+void kvpbus_endpoint_status(const struct kvpbus_endpoint *endpoint,
+                            struct kvpbus_link_status *status)
+{
+    memset(status, 0, sizeof *status);
+    if (endpoint->link == NULL) {
+        snprintf(status->why, sizeof status->why, "the journal is being read");
+        return;
+    }
+    kvpbus_link_status(endpoint->link, status);
+    if (endpoint->suspended && endpoint->why != NULL)
+        snprintf(status->why, sizeof status->why, "%s", endpoint->why);
+    else if (endpoint->read_error != KVPBUS_OK)
+        snprintf(status->why, sizeof status->why, "reading fails: %s",
+                 kvpbus_error_text(endpoint->read_error));
+}

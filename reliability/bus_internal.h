@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the parts of the bus share:
+//   bus.c         life, endpoints, time, status   bus_link.c     what the link asks of the journal
+//   bus_action.c  reads and writes of the stores  bus_feed.c     what the journal has for the link
+//   bus_message.c what programs ask
+#ifndef KVPBUS_BUS_INTERNAL_H
+#define KVPBUS_BUS_INTERNAL_H
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bus.h"
+
+enum {
+    ENDPOINTS_MAX = 4096,
+    ANSWERS_MAX = 64,      // answers that wait for the link; beyond it the session is renewed
+    JOB_RETRY = 1000,      // ms before a journal job that failed is tried again
+    TIMER_MAX = 60 * 1000, // ms; a clock step delays an expiry by no more
+    PRUNE_EVERY = 60 * 60 * 1000,
+    PRUNE_ROWS = 2000,
+    POLL_FAST = 200,
+    POLL_SLOW_HOST = 2000,
+    POLL_SLOW_GUEST = 10000,
+    BUNDLE_TARGET = 256 * 1024,
+};
+
+#define NEVER UINT64_MAX
+
+struct class_feed {
+    bool waiting;                  // something may wait to be sealed or offered
+    bool busy;                     // a job is under way
+    uint64_t offered;              // highest number offered in this session
+    struct kvpbus_sync_class peer; // what the peer held when the session began
+};
+
+struct kvpbus_endpoint {
+    struct kvpbus_bus *bus;
+    struct kvpbus_peer peer;
+    uint8_t pending_vm[KVPBUS_VM_ID_BYTES];
+    struct kvpbus_link *link;
+    bool suspended;
+    const char *why;
+
+    bool reading_peer, reading_own, writing;
+    bool noticed;
+    uint64_t poll_at;
+    enum kvpbus_error read_error;
+
+    bool feeding; // in a session whose positions were compared
+    uint32_t session;
+    struct class_feed feeds[KVPBUS_CLASS_COUNT];
+    bool gaps_due, gaps_busy;
+    uint64_t expire_at;
+    bool expire_busy;
+    struct kvpbus_gap_answer answers[ANSWERS_MAX];
+    size_t answer_count;
+    uint64_t room[KVPBUS_CLASS_COUNT];
+
+    struct kvpbus_job *retry; // jobs that failed and are needed
+    uint64_t retry_at;
+};
+
+struct kvpbus_bus {
+    struct kvpbus_bus_options options;
+    struct kvpbus_executor *executor;
+    uint64_t now;
+    int64_t wall;
+    size_t endpoint_count;
+    struct kvpbus_endpoint **endpoints;
+    size_t jobs; // submitted and not finished
+    uint64_t leases_at, prune_at;
+    bool leases_busy, prune_busy;
+    bool journal_failing;
+};
+
+// A job of the bus; the kinds have their own structs with this at the head.
+struct bus_job {
+    struct kvpbus_job job; // first
+    struct kvpbus_bus *bus;
+    struct kvpbus_endpoint *endpoint; // NULL for jobs of the bus itself
+    uint32_t session;
+    void (*finished)(struct bus_job *job); // on the loop's thread; the job is freed afterwards
+    void (*dispose)(struct bus_job *job);  // frees what it owns; may be NULL
+    bool needed;                           // tried again when the journal fails
+};
+
+// bus.c
+// Zeroed memory of `size` for a job, with head filled in. Running out of memory for a few hundred
+// bytes ends the program: nothing that was promised is lost by it, the journal has it.
+void *bus_job_new(size_t size, struct kvpbus_bus *bus, struct kvpbus_endpoint *endpoint,
+                  enum kvpbus_error (*run)(struct kvpbus_job *, struct kvpbus_journal *),
+                  void (*finished)(struct bus_job *));
+void bus_submit(struct bus_job *job);
+// When a wall-clock time comes, as monotonic time, at most TIMER_MAX ahead; 0 (never) too.
+uint64_t bus_timer(const struct kvpbus_bus *bus, int64_t wall_ms);
+void bus_inbox(struct kvpbus_bus *bus, int64_t peer);
+void bus_outcome(struct kvpbus_bus *bus, int64_t peer);
+void bus_event(struct kvpbus_endpoint *endpoint, enum kvpbus_link_event_kind kind,
+               const char *text);
+
+// bus_link.c: carries out everything that the link asks for now.
+void bus_drain(struct kvpbus_endpoint *endpoint);
+void bus_pinned(struct kvpbus_endpoint *endpoint);
+
+// bus_feed.c
+void feed_begin(struct kvpbus_endpoint *endpoint, const struct kvpbus_sync *sync);
+void feed_end(struct kvpbus_endpoint *endpoint);
+void feed_queued(struct kvpbus_endpoint *endpoint, enum kvpbus_class class_, uint64_t ttl_ms);
+void feed_answer(struct kvpbus_endpoint *endpoint, const struct kvpbus_gap_answer *answer);
+// Something of the class is done: another number may be opened.
+void feed_again(struct kvpbus_endpoint *endpoint, enum kvpbus_class class_);
+void feed_run(struct kvpbus_endpoint *endpoint);
+uint64_t feed_deadline(const struct kvpbus_endpoint *endpoint);
+
+#endif

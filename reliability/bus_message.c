@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What programs ask of the bus: each call is one job and one callback.
+#include <stdio.h>
+
+#include "bus_internal.h"
+#include "kvpbus/identity.h"
+#include "message_copy.h"
+
+// The words of a job that failed: the journal's own, or those of the check before it.
+static enum kvpbus_error told(struct kvpbus_job *job, struct kvpbus_journal *journal,
+                              enum kvpbus_error error)
+{
+    if (error != KVPBUS_OK && job->failure.code == KVPBUS_OK) {
+        job->failure = *kvpbus_journal_failure(journal);
+        job->failure.code = error;
+    }
+    return error;
+}
+
+// A failed commit, or an error without words, still says something.
+static const struct kvpbus_failure *failure_of(struct bus_job *job)
+{
+    struct kvpbus_failure *failure = &job->job.failure;
+    failure->code = job->job.result;
+    if (failure->code != KVPBUS_OK && failure->detail[0] == '\0')
+        snprintf(failure->detail, sizeof failure->detail, "%s", kvpbus_error_text(failure->code));
+    return failure;
+}
+
+// --- send
+// --------------------------------------------------------------------------------------------
+
+struct send_job {
+    struct bus_job head;
+    struct kvpbus_message *message;
+    bool resend_on_revert;
+    int64_t wall;
+    kvpbus_queued_fn *callback;
+    void *context;
+};
+
+static enum kvpbus_error send_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+{
+    struct send_job *job = (struct send_job *)base;
+    base->failure.code = KVPBUS_OK;
+    if (job->message == NULL)
+        return kvpbus_fail(&base->failure, KVPBUS_NOMEM, "no memory to copy the message");
+    enum kvpbus_error error =
+        kvpbus_message_check(job->message, job->head.bus->options.body_max, &base->failure);
+    if (error != KVPBUS_OK)
+        return error;
+    return told(base, journal,
+                kvpbus_journal_queue(journal, job->head.endpoint->peer.id, job->message,
+                                     job->resend_on_revert, job->wall));
+}
+
+static void send_finished(struct bus_job *base)
+{
+    struct send_job *job = (struct send_job *)base;
+    bool queued = base->job.result == KVPBUS_OK;
+    if (queued)
+        feed_queued(base->endpoint, job->message->class_, job->message->ttl_ms);
+    if (job->callback != NULL)
+        job->callback(job->context, queued ? &job->message->id : NULL, failure_of(base));
+}
+
+static void send_dispose(struct bus_job *base)
+{
+    free(((struct send_job *)base)->message);
+}
+
+void kvpbus_bus_send(struct kvpbus_endpoint *endpoint, const struct kvpbus_message *message,
+                     bool resend_on_revert, kvpbus_queued_fn *callback, void *context)
+{
+    struct send_job *job =
+        bus_job_new(sizeof *job, endpoint->bus, endpoint, send_run, send_finished);
+    job->message = kvpbus_message_copy(message);
+    job->resend_on_revert = resend_on_revert;
+    job->wall = endpoint->bus->wall;
+    job->callback = callback;
+    job->context = context;
+    job->head.dispose = send_dispose;
+    bus_submit(&job->head);
+}
+
+// --- consume
+// -----------------------------------------------------------------------------------------
+
+struct lease_job {
+    struct bus_job head;
+    int64_t peer;
+    char pattern[KVPBUS_TOPIC_MAX + 1];
+    bool any_topic;
+    uint64_t lease_ms;
+    int64_t wall;
+    struct kvpbus_delivery *delivery;
+    kvpbus_lease_fn *callback;
+    void *context;
+};
+
+static enum kvpbus_error lease_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+{
+    struct lease_job *job = (struct lease_job *)base;
+    return told(base, journal,
+                kvpbus_journal_lease(journal, job->peer, job->any_topic ? NULL : job->pattern,
+                                     job->lease_ms, job->wall, &job->delivery));
+}
+
+static void lease_finished(struct bus_job *base)
+{
+    struct lease_job *job = (struct lease_job *)base;
+    struct kvpbus_bus *bus = base->bus;
+    // A lease that was not committed is none.
+    if (base->job.result != KVPBUS_OK && job->delivery != NULL) {
+        kvpbus_delivery_free(job->delivery);
+        job->delivery = NULL;
+    }
+    if (job->delivery != NULL && bus->now + job->lease_ms < bus->leases_at)
+        bus->leases_at = bus->now + job->lease_ms;
+    job->callback(job->context, job->delivery, failure_of(base));
+}
+
+void kvpbus_bus_lease(struct kvpbus_bus *bus, int64_t peer, const char *pattern, uint64_t lease_ms,
+                      kvpbus_lease_fn *callback, void *context)
+{
+    struct lease_job *job = bus_job_new(sizeof *job, bus, NULL, lease_run, lease_finished);
+    job->peer = peer;
+    job->any_topic = pattern == NULL;
+    if (pattern != NULL)
+        snprintf(job->pattern, sizeof job->pattern, "%s", pattern);
+    job->lease_ms = lease_ms;
+    job->wall = bus->wall;
+    job->callback = callback;
+    job->context = context;
+    bus_submit(&job->head);
+}
+
+struct end_job {
+    struct bus_job head;
+    int64_t lease;
+    bool negative;
+    uint64_t delay_ms;
+    char reason[KVPBUS_REASON_MAX + 1];
+    int64_t wall;
+    kvpbus_done_fn *callback;
+    void *context;
+};
+
+static enum kvpbus_error end_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+{
+    struct end_job *job = (struct end_job *)base;
+    return told(base, journal,
+                job->negative ? kvpbus_journal_nack(journal, job->lease, job->delay_ms, job->reason,
+                                                    job->wall)
+                              : kvpbus_journal_ack(journal, job->lease));
+}
+
+// The peer is told of the room that was made when it may be waiting for it.
+struct room_job {
+    struct bus_job head;
+    uint64_t room[KVPBUS_CLASS_COUNT];
+};
+
+static enum kvpbus_error room_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+{
+    struct room_job *job = (struct room_job *)base;
+    return kvpbus_journal_room(journal, job->head.endpoint->peer.id, job->room);
+}
+
+static void room_finished(struct bus_job *base)
+{
+    struct room_job *job = (struct room_job *)base;
+    if (base->job.result != KVPBUS_OK || base->endpoint->link == NULL)
+        return;
+    memcpy(base->endpoint->room, job->room, sizeof job->room);
+    kvpbus_link_room(base->endpoint->link, job->room);
+}
+
+static void room_made(struct kvpbus_bus *bus)
+{
+    for (size_t i = 0; i < bus->endpoint_count; i++) {
+        struct kvpbus_endpoint *endpoint = bus->endpoints[i];
+        bool scarce = false;
+        for (size_t class_ = 0; class_ < KVPBUS_CLASS_COUNT; class_++)
+            scarce |= endpoint->room[class_] < 2 * (uint64_t)bus->options.body_max;
+        if (!scarce || !endpoint->feeding)
+            continue;
+        struct room_job *job = bus_job_new(sizeof *job, bus, endpoint, room_run, room_finished);
+        bus_submit(&job->head);
+    }
+}
+
+static void end_finished(struct bus_job *base)
+{
+    struct end_job *job = (struct end_job *)base;
+    struct kvpbus_bus *bus = base->bus;
+    if (base->job.result == KVPBUS_OK && job->negative && bus->now + job->delay_ms < bus->leases_at)
+        bus->leases_at = bus->now + job->delay_ms;
+    if (job->callback != NULL)
+        job->callback(job->context, failure_of(base));
+    if (base->job.result != KVPBUS_OK)
+        return;
+    room_made(bus);
+    bus_inbox(bus, 0); // the next message of the stream may come now
+}
+
+static struct end_job *end_job(struct kvpbus_bus *bus, int64_t lease, kvpbus_done_fn *callback,
+                               void *context)
+{
+    struct end_job *job = bus_job_new(sizeof *job, bus, NULL, end_run, end_finished);
+    job->lease = lease;
+    job->wall = bus->wall;
+    job->callback = callback;
+    job->context = context;
+    return job;
+}
+
+void kvpbus_bus_ack(struct kvpbus_bus *bus, int64_t lease, kvpbus_done_fn *callback, void *context)
+{
+    bus_submit(&end_job(bus, lease, callback, context)->head);
+}
+
+void kvpbus_bus_nack(struct kvpbus_bus *bus, int64_t lease, uint64_t delay_ms, const char *reason,
+                     kvpbus_done_fn *callback, void *context)
+{
+    struct end_job *job = end_job(bus, lease, callback, context);
+    job->negative = true;
+    job->delay_ms = delay_ms;
+    snprintf(job->reason, sizeof job->reason, "%s", reason != NULL ? reason : "");
+    bus_submit(&job->head);
+}
+
+// --- ask
+// ---------------------------------------------------------------------------------------------
+
+struct status_job {
+    struct bus_job head;
+    struct kvpbus_message_id id;
+    struct kvpbus_message_status status;
+    kvpbus_status_fn *callback;
+    void *context;
+};
+
+static enum kvpbus_error status_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+{
+    struct status_job *job = (struct status_job *)base;
+    return told(
+        base, journal,
+        kvpbus_journal_status(journal, job->head.endpoint->peer.id, &job->id, &job->status));
+}
+
+static void status_finished(struct bus_job *base)
+{
+    struct status_job *job = (struct status_job *)base;
+    job->callback(job->context, base->job.result == KVPBUS_OK ? &job->status : NULL,
+                  failure_of(base));
+}
+
+void kvpbus_bus_message_status(struct kvpbus_endpoint *endpoint, const struct kvpbus_message_id *id,
+                               kvpbus_status_fn *callback, void *context)
+{
+    struct status_job *job =
+        bus_job_new(sizeof *job, endpoint->bus, endpoint, status_run, status_finished);
+    job->id = *id;
+    job->callback = callback;
+    job->context = context;
+    bus_submit(&job->head);
+}
+
+struct counts_job {
+    struct bus_job head;
+    struct kvpbus_journal_counts counts;
+    kvpbus_counts_fn *callback;
+    void *context;
+};
+
+static enum kvpbus_error counts_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+{
+    struct counts_job *job = (struct counts_job *)base;
+    return told(base, journal,
+                kvpbus_journal_counts(journal, job->head.endpoint->peer.id, &job->counts));
+}
+
+static void counts_finished(struct bus_job *base)
+{
+    struct counts_job *job = (struct counts_job *)base;
+    job->callback(job->context, base->job.result == KVPBUS_OK ? &job->counts : NULL,
+                  failure_of(base));
+}
+
+void kvpbus_bus_counts(struct kvpbus_endpoint *endpoint, kvpbus_counts_fn *callback, void *context)
+{
+    struct counts_job *job =
+        bus_job_new(sizeof *job, endpoint->bus, endpoint, counts_run, counts_finished);
+    job->callback = callback;
+    job->context = context;
+    bus_submit(&job->head);
+}
+
+// --- pair
+// --------------------------------------------------------------------------------------------
+
+struct pair_job {
+    struct bus_job head;
+    bool unpair;
+    uint8_t identity[KVPBUS_IDENTITY_BYTES];
+    uint8_t vm[KVPBUS_VM_ID_BYTES];
+    struct kvpbus_failure refusal; // found out before the job; code KVPBUS_OK: none
+    struct kvpbus_peer peer;
+    kvpbus_done_fn *callback;
+    void *context;
+};
+
+static enum kvpbus_error pair_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+{
+    struct pair_job *job = (struct pair_job *)base;
+    int64_t peer = job->head.endpoint->peer.id;
+    if (job->refusal.code != KVPBUS_OK) {
+        base->failure = job->refusal;
+        return job->refusal.code;
+    }
+    enum kvpbus_error error = job->unpair
+                                  ? kvpbus_journal_unpin(journal, peer)
+                                  : kvpbus_journal_pin(journal, peer, job->identity, job->vm);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_peer_get(journal, peer, &job->peer);
+    return told(base, journal, error);
+}
+
+static void pair_finished(struct bus_job *base)
+{
+    struct pair_job *job = (struct pair_job *)base;
+    if (base->job.result == KVPBUS_OK) {
+        base->endpoint->peer = job->peer;
+        if (base->endpoint->link != NULL)
+            bus_pinned(base->endpoint);
+        base->endpoint->noticed = true;
+    }
+    if (job->callback != NULL)
+        job->callback(job->context, failure_of(base));
+}
+
+static struct pair_job *pair_job(struct kvpbus_endpoint *endpoint, kvpbus_done_fn *callback,
+                                 void *context)
+{
+    struct pair_job *job =
+        bus_job_new(sizeof *job, endpoint->bus, endpoint, pair_run, pair_finished);
+    // On a host the VM id is the peer's for good; on a guest it comes with the host's hello.
+    memcpy(job->vm,
+           endpoint->bus->options.role == KVPBUS_ROLE_HOST ? endpoint->peer.vm
+                                                           : endpoint->pending_vm,
+           sizeof job->vm);
+    job->callback = callback;
+    job->context = context;
+    return job;
+}
+
+void kvpbus_bus_pair(struct kvpbus_endpoint *endpoint, const char *fingerprint,
+                     kvpbus_done_fn *callback, void *context)
+{
+    struct pair_job *job = pair_job(endpoint, callback, context);
+    if (!endpoint->peer.pending)
+        kvpbus_fail(&job->refusal, KVPBUS_UNPAIRED,
+                    endpoint->peer.paired
+                        ? "%s is paired already and no other identity waits"
+                        : "%s has not shown its identity yet: start kvpbus there and try again",
+                    endpoint->peer.name);
+    else if (!kvpbus_fingerprint_matches(endpoint->peer.pending_identity, fingerprint))
+        kvpbus_fail(&job->refusal, KVPBUS_BAD_KEY,
+                    "the identity that %s shows has another fingerprint: compare it again, and do "
+                    "not pair if it stays different",
+                    endpoint->peer.name);
+    memcpy(job->identity, endpoint->peer.pending_identity, sizeof job->identity);
+    bus_submit(&job->head);
+}
+
+void kvpbus_bus_pin(struct kvpbus_endpoint *endpoint, const uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                    kvpbus_done_fn *callback, void *context)
+{
+    struct pair_job *job = pair_job(endpoint, callback, context);
+    memcpy(job->identity, identity, sizeof job->identity);
+    bus_submit(&job->head);
+}
+
+void kvpbus_bus_unpair(struct kvpbus_endpoint *endpoint, kvpbus_done_fn *callback, void *context)
+{
+    struct pair_job *job = pair_job(endpoint, callback, context);
+    job->unpair = true;
+    bus_submit(&job->head);
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The journal: the durable truth of one side, an SQLite file (WAL, synchronous=FULL). Every call is
+// synchronous and belongs to one thread; none commits by itself: calls go between
+// kvpbus_journal_begin and kvpbus_journal_commit, so that an executor can put many into one
+// transaction. After an error inside a transaction the caller rolls back and nothing has happened.
+//
+// One *peer* row stands for one link: on a host a VM, on a guest the host.
+//
+// Sending: a message is put into the open bundle of its class, which gives it its id. When the link
+// can take one, the open bundle is sealed: it gets the next number of (timeline, class), and its
+// bytes stay until it is delivered or void. Receiving: fragments are kept until their bundle is
+// whole, then it is verified, opened and its messages stand in the inbox, in one transaction with
+// the last fragment.
+#ifndef KVPBUS_JOURNAL_H
+#define KVPBUS_JOURNAL_H
+
+#include "bundle.h"
+#include "kvpbus/message.h"
+
+enum {
+    KVPBUS_EPOCH_BYTES = 16,
+    KVPBUS_EPOCHS_KEPT = 64,     // per peer and side; older ones are forgotten
+    KVPBUS_BUNDLE_WINDOW = 4,    // bundles of one class in flight: docs/protocol.md section 2.4
+    KVPBUS_GAP_INDICES_MAX = 64, // per GAP frame
+    KVPBUS_PEER_NAME_MAX = 255,
+    KVPBUS_REASON_MAX = 240,
+};
+
+struct kvpbus_journal;
+
+struct kvpbus_journal_options {
+    const char *vfs;          // SQLite VFS, NULL: the default
+    enum kvpbus_role role;    // of this side
+    uint64_t outbox_max;      // bytes of queued bodies and sealed bundles per peer; 0: 256 MiB
+    uint64_t inbox_max;       // bytes of messages and fragments per peer; 0: 256 MiB
+    uint64_t total_max;       // bytes of the whole file; 0: 8 GiB
+    uint64_t control_reserve; // of each of these, kept for class control; 0: 1 MiB
+    size_t body_max;          // longest body; 0: KVPBUS_MESSAGE_DEFAULT_MAX
+    uint32_t tries_max;       // leases of one message before it is a dead letter; 0: 10
+    uint64_t history_ms;      // how long outcomes and bundle ids are kept; 0: 7 days
+};
+
+// Opens or creates the file and takes it for this process alone (KVPBUS_JOURNAL_LOCKED when another
+// has it). KVPBUS_JOURNAL_DAMAGED, _NEWER, KVPBUS_NO_SPACE, KVPBUS_ACCESS say what they say.
+enum kvpbus_error kvpbus_journal_open(const char *path,
+                                      const struct kvpbus_journal_options *options,
+                                      struct kvpbus_journal **journal,
+                                      struct kvpbus_failure *failure);
+void kvpbus_journal_close(struct kvpbus_journal *journal);
+
+enum kvpbus_error kvpbus_journal_begin(struct kvpbus_journal *journal);
+enum kvpbus_error kvpbus_journal_commit(struct kvpbus_journal *journal,
+                                        struct kvpbus_failure *failure);
+void kvpbus_journal_rollback(struct kvpbus_journal *journal);
+// A part of a transaction that can fail alone: savepoint, then release (keep) or undo it.
+enum kvpbus_error kvpbus_journal_savepoint(struct kvpbus_journal *journal);
+enum kvpbus_error kvpbus_journal_release(struct kvpbus_journal *journal, bool keep);
+
+// What went wrong in the last failed call, for people.
+const struct kvpbus_failure *kvpbus_journal_failure(const struct kvpbus_journal *journal);
+
+// --- peers -------------------------------------------------------------------------------------
+
+struct kvpbus_peer {
+    int64_t id;                     // row id, stable
+    uint8_t vm[KVPBUS_VM_ID_BYTES]; // on a guest zeros until it is paired
+    char name[KVPBUS_PEER_NAME_MAX + 1];
+    bool paired;
+    uint8_t identity[KVPBUS_IDENTITY_BYTES]; // pinned, with `paired`
+    bool pending;                            // an identity waits for approval
+    uint8_t pending_identity[KVPBUS_IDENTITY_BYTES];
+    uint8_t timeline[KVPBUS_TIMELINE_BYTES]; // of what I send to it
+};
+
+// Finds the peer by VM id, or makes it with a new random timeline. A changed name is stored.
+enum kvpbus_error kvpbus_journal_peer(struct kvpbus_journal *journal,
+                                      const uint8_t vm[KVPBUS_VM_ID_BYTES], const char *name,
+                                      struct kvpbus_peer *peer);
+enum kvpbus_error kvpbus_journal_peer_get(struct kvpbus_journal *journal, int64_t peer,
+                                          struct kvpbus_peer *out);
+// All peers; *peers is freed by the caller with free().
+enum kvpbus_error kvpbus_journal_peers(struct kvpbus_journal *journal, struct kvpbus_peer **peers,
+                                       size_t *count);
+enum kvpbus_error kvpbus_journal_pending(struct kvpbus_journal *journal, int64_t peer,
+                                         const uint8_t identity[KVPBUS_IDENTITY_BYTES]);
+// Pins exactly this identity, and on a guest the VM id with it. Another identity than the one
+// pinned before begins anew: new timeline, nothing received remembered, what is queued stays
+// queued.
+enum kvpbus_error kvpbus_journal_pin(struct kvpbus_journal *journal, int64_t peer,
+                                     const uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                                     const uint8_t vm[KVPBUS_VM_ID_BYTES]);
+enum kvpbus_error kvpbus_journal_unpin(struct kvpbus_journal *journal, int64_t peer);
+
+// Epochs of my own cores (written before the core is shown) and retired ones of the peer.
+enum kvpbus_error kvpbus_journal_epoch_add(struct kvpbus_journal *journal, int64_t peer, bool mine,
+                                           const uint8_t epoch[KVPBUS_EPOCH_BYTES]);
+// Newest first, at most KVPBUS_EPOCHS_KEPT.
+enum kvpbus_error kvpbus_journal_epochs(struct kvpbus_journal *journal, int64_t peer, bool mine,
+                                        uint8_t (*epochs)[KVPBUS_EPOCH_BYTES], size_t *count);
+
+// --- sending -----------------------------------------------------------------------------------
+
+// Queues a copy and sets message->id (and created_ms to now_ms). KVPBUS_JOURNAL_FULL or
+// KVPBUS_QUOTA when there is no room: nothing is ever dropped for it. `resend_on_revert`: after the
+// peer was reverted to before the delivery, send it again, as long as the history keeps it.
+enum kvpbus_error kvpbus_journal_queue(struct kvpbus_journal *journal, int64_t peer,
+                                       struct kvpbus_message *message, bool resend_on_revert,
+                                       int64_t now_ms);
+
+// True when messages of the class wait in an open bundle.
+enum kvpbus_error kvpbus_journal_waiting(struct kvpbus_journal *journal, int64_t peer,
+                                         enum kvpbus_class class_, bool *waiting);
+
+struct kvpbus_sealed {
+    enum kvpbus_class class_;
+    uint64_t number;
+    uint8_t id[KVPBUS_BUNDLE_ID_BYTES];
+    uint32_t length; // of the sealed bytes
+    bool void_;      // all its messages expired or were withdrawn: a GAP goes out instead
+    bool delivered;  // the peer has it whole, but a lower number is still open
+};
+
+// Seals what waits in the class, up to bundle_target bytes of plain text (always at least one
+// message), under the next number. KVPBUS_NOT_FOUND when nothing waits, KVPBUS_BUSY when
+// KVPBUS_BUNDLE_WINDOW numbers are open. Expired messages are left out and get their outcome.
+enum kvpbus_error kvpbus_journal_seal(struct kvpbus_journal *journal, int64_t peer,
+                                      enum kvpbus_class class_, size_t bundle_target,
+                                      const uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                                      const uint8_t secret[KVPBUS_SECRET_BYTES], int64_t now_ms,
+                                      struct kvpbus_sealed *sealed);
+
+// Bundles of the class that are numbered and not done, ascending; at most KVPBUS_BUNDLE_WINDOW.
+enum kvpbus_error kvpbus_journal_open_bundles(struct kvpbus_journal *journal, int64_t peer,
+                                              enum kvpbus_class class_,
+                                              struct kvpbus_sealed *bundles, size_t *count);
+
+// `length` sealed bytes from `offset`, which must lie inside. KVPBUS_NOT_FOUND: no such bundle.
+enum kvpbus_error kvpbus_journal_read_sealed(struct kvpbus_journal *journal, int64_t peer,
+                                             enum kvpbus_class class_, uint64_t number,
+                                             uint32_t offset, uint8_t *bytes, size_t length);
+
+// The peer has the whole bundle in its journal: its pending messages are delivered.
+enum kvpbus_error kvpbus_journal_delivered(struct kvpbus_journal *journal, int64_t peer,
+                                           enum kvpbus_class class_, uint64_t number);
+
+// Messages whose lifetime has ended: those in open bundles expire at once, those in sealed ones
+// become gaps. *next_ms: when the next one ends, 0 never.
+enum kvpbus_error kvpbus_journal_expire(struct kvpbus_journal *journal, int64_t peer,
+                                        int64_t now_ms, int64_t *next_ms);
+// As if its lifetime had ended now. KVPBUS_NOT_FOUND: unknown or no longer pending.
+enum kvpbus_error kvpbus_journal_withdraw(struct kvpbus_journal *journal, int64_t peer,
+                                          const struct kvpbus_message_id *id);
+
+struct kvpbus_gap {
+    enum kvpbus_class class_;
+    uint64_t number;
+    size_t count; // 0: the whole bundle
+    uint16_t indices[KVPBUS_GAP_INDICES_MAX];
+};
+// Gaps that are not answered yet and, with unsent_only, not yet marked sent in this session.
+enum kvpbus_error kvpbus_journal_gaps(struct kvpbus_journal *journal, int64_t peer,
+                                      struct kvpbus_gap *gaps, size_t max, size_t *count);
+
+enum kvpbus_answer { KVPBUS_ANSWER_HAD = 1, KVPBUS_ANSWER_VOID = 2, KVPBUS_ANSWER_REFUSED = 3 };
+struct kvpbus_gap_answer {
+    enum kvpbus_class class_;
+    uint64_t number;
+    size_t count; // 0: the whole bundle, answers[0] for all
+    uint16_t indices[KVPBUS_GAP_INDICES_MAX];
+    enum kvpbus_answer answers[KVPBUS_GAP_INDICES_MAX];
+};
+// HAD: delivered. VOID: expired. REFUSED: dead. A whole bundle that is answered is done.
+enum kvpbus_error kvpbus_journal_gap_answered(struct kvpbus_journal *journal, int64_t peer,
+                                              const struct kvpbus_gap_answer *answer);
+
+// --- positions: the SYNC frame
+// ---------------------------------------------------------------------
+
+// The ids here are BLAKE2b-16 of the bundle's header as sealed (its first 8 bytes where they are
+// short): after a revert one bundle id may stand for two contents, and a number for two bundles.
+struct kvpbus_sync_class {
+    uint64_t next;  // sender's: the number that the next bundle gets
+    uint64_t floor; // receiver's: all numbers up to it are done
+    uint8_t floor_id[KVPBUS_BUNDLE_ID_BYTES];
+    size_t complete_count;
+    uint64_t complete[KVPBUS_BUNDLE_WINDOW];
+    uint8_t complete_id[KVPBUS_BUNDLE_WINDOW][8];
+    size_t partial_count;
+    uint64_t partial[KVPBUS_BUNDLE_WINDOW];
+    uint8_t partial_id[KVPBUS_BUNDLE_WINDOW][8];
+    uint32_t
+        partial_prefix[KVPBUS_BUNDLE_WINDOW]; // bytes held from the start, a whole header at least
+};
+struct kvpbus_sync {
+    uint8_t timeline[KVPBUS_TIMELINE_BYTES];      // of what the sender of SYNC sends
+    uint8_t peer_timeline[KVPBUS_TIMELINE_BYTES]; // as it knows the other's; zeros: none
+    struct kvpbus_sync_class classes[KVPBUS_CLASS_COUNT];
+};
+
+// My SYNC for this peer.
+enum kvpbus_error kvpbus_journal_sync_make(struct kvpbus_journal *journal, int64_t peer,
+                                           struct kvpbus_sync *sync);
+
+enum kvpbus_sync_verdict {
+    KVPBUS_SYNC_CONSISTENT,    // go on from here
+    KVPBUS_SYNC_I_WENT_BACK,   // the peer holds more of my timeline than I do, or other content
+    KVPBUS_SYNC_PEER_WENT_BACK // the peer holds less than it had acknowledged
+};
+// Takes in the peer's SYNC. As receiver: a timeline that is new here begins at zero, fragments of
+// the old one are dropped. As sender: what the peer holds is delivered. When either side went back,
+// my direction begins a new timeline: all that is queued keeps its ids and is sealed and numbered
+// again (`identity`, `secret`); deliveries that the peer forgot become KVPBUS_OUTCOME_UNKNOWN, or
+// pending again where resend_on_revert was asked. `forced`: begin a new timeline whatever the
+// numbers say. After a verdict other than CONSISTENT the session must be renewed.
+enum kvpbus_error kvpbus_journal_sync_apply(struct kvpbus_journal *journal, int64_t peer,
+                                            const struct kvpbus_sync *sync, bool forced,
+                                            const uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                                            const uint8_t secret[KVPBUS_SECRET_BYTES],
+                                            int64_t now_ms, enum kvpbus_sync_verdict *verdict);
+
+// --- receiving ---------------------------------------------------------------------------------
+
+struct kvpbus_fragment {
+    enum kvpbus_class class_;
+    uint64_t number;
+    bool first;
+    uint32_t total;  // sealed length, with `first`
+    uint32_t offset; // 0 with `first`
+    const uint8_t *data;
+    size_t length;
+};
+struct kvpbus_fragment_result {
+    bool complete;   // the bundle is done now, its messages are in the inbox (or it was refused)
+    bool duplicate;  // nothing new: bytes, bundle or id were there before
+    size_t messages; // new in the inbox
+    bool refused; // it does not verify or breaks a limit: an answer REFUSED for the whole bundle is
+                  // due
+    bool fork;    // this position was done before with another id: refused and reported
+};
+// Keeps a fragment. KVPBUS_BAD_PACKET: it contradicts what is known (outside the window of numbers,
+// beyond the total, other total); KVPBUS_CREDIT: no room, the sender broke the credit. Both end the
+// session.
+enum kvpbus_error kvpbus_journal_fragment(struct kvpbus_journal *journal, int64_t peer,
+                                          const struct kvpbus_fragment *fragment, int64_t now_ms,
+                                          struct kvpbus_fragment_result *result);
+
+// Arbitrates a gap of the peer and gives the answer to send.
+enum kvpbus_error kvpbus_journal_gap(struct kvpbus_journal *journal, int64_t peer,
+                                     const struct kvpbus_gap *gap, int64_t now_ms,
+                                     struct kvpbus_gap_answer *answer);
+
+// Free bytes of the peer's inbox for a class, after what is held and reserved for unfinished
+// bundles.
+enum kvpbus_error kvpbus_journal_room(struct kvpbus_journal *journal, int64_t peer,
+                                      uint64_t room[KVPBUS_CLASS_COUNT]);
+
+// --- consuming ---------------------------------------------------------------------------------
+
+struct kvpbus_delivery {
+    int64_t lease; // token for _ack and _nack; a later lease has another
+    int64_t peer;
+    uint32_t try_;                 // 1 the first time
+    struct kvpbus_message message; // with everything it points to
+};
+// Leases the next message, the oldest first, in stream order and one lease at a time per (peer,
+// class, stream). peer 0: any. `pattern` NULL: any topic; `*` stands for one name, a last `>` for
+// one or more. KVPBUS_NOT_FOUND: none now. *delivery is freed with kvpbus_delivery_free.
+enum kvpbus_error kvpbus_journal_lease(struct kvpbus_journal *journal, int64_t peer,
+                                       const char *pattern, uint64_t lease_ms, int64_t now_ms,
+                                       struct kvpbus_delivery **delivery);
+void kvpbus_delivery_free(struct kvpbus_delivery *delivery);
+// KVPBUS_NOT_FOUND: that lease has ended.
+enum kvpbus_error kvpbus_journal_ack(struct kvpbus_journal *journal, int64_t lease);
+// The message comes back after delay_ms, or is a dead letter after tries_max leases.
+enum kvpbus_error kvpbus_journal_nack(struct kvpbus_journal *journal, int64_t lease,
+                                      uint64_t delay_ms, const char *reason, int64_t now_ms);
+// Leases that ran out come back. *next_ms: the next time that one does, or a delay ends; 0 never.
+enum kvpbus_error kvpbus_journal_leases_end(struct kvpbus_journal *journal, int64_t now_ms,
+                                            int64_t *next_ms);
+
+// --- asking ------------------------------------------------------------------------------------
+
+struct kvpbus_message_status {
+    enum kvpbus_outcome outcome;
+    char reason[KVPBUS_REASON_MAX + 1];
+    uint32_t length; // of the sealed bundle it travels in, 0 while it is open
+};
+enum kvpbus_error kvpbus_journal_status(struct kvpbus_journal *journal, int64_t peer,
+                                        const struct kvpbus_message_id *id,
+                                        struct kvpbus_message_status *status);
+
+struct kvpbus_journal_counts {
+    uint64_t queued, queued_bytes;              // messages without an outcome
+    uint64_t inbox, inbox_bytes;                // not yet acknowledged by a consumer
+    uint64_t delivered, expired, dead, unknown; // outcomes in the history
+    uint64_t received; // messages ever committed in this journal from this peer
+    uint64_t dead_letters;
+};
+enum kvpbus_error kvpbus_journal_counts(struct kvpbus_journal *journal, int64_t peer,
+                                        struct kvpbus_journal_counts *counts);
+
+// Forgets outcomes, acknowledged messages and bundle ids older than history_ms; at most `max` rows
+// a call.
+enum kvpbus_error kvpbus_journal_prune(struct kvpbus_journal *journal, int64_t now_ms, size_t max);
+
+#endif

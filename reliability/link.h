@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The link to one peer, docs/protocol.md sections 2 and 4: handshake, packets, acknowledgement,
+// repair and collection, as sans-I/O code. Items of both stores and a clock go in; changes of the
+// own store and events go out. It knows bundles only as numbered byte strings; what is durable is
+// the owner's affair: an event that asks for something to be recorded is answered when it is.
+//
+// One link belongs to one thread. After each call that feeds it the owner takes all events, then
+// asks for a write when none is under way. Memory: at most about 1 MiB a link, mostly read-ahead.
+#ifndef KVPBUS_LINK_H
+#define KVPBUS_LINK_H
+
+#include "bundle.h"
+#include "item.h"
+#include "journal.h"
+#include "kvpbus/store.h"
+
+enum {
+    KVPBUS_LINK_WINDOW = 64, // packets; the bitmap of the state register
+    KVPBUS_LINK_KEYS = 2 + KVPBUS_RING_MAX,
+    KVPBUS_LINK_CHUNK = 32 * 1024, // sealed bytes that one WANT asks for
+    KVPBUS_LINK_FRAMES_MAX = 16,   // frames of each kind that a packet may hold
+};
+
+enum kvpbus_link_state {
+    KVPBUS_LINK_ALONE,    // no hello of a peer is there
+    KVPBUS_LINK_UNPAIRED, // a peer is there, but no identity is pinned, or another one
+    KVPBUS_LINK_GREETING, // hellos are being exchanged
+    KVPBUS_LINK_PROVING,  // both confirmed; nothing under the session's keys was opened yet
+    KVPBUS_LINK_SYNCING,  // live; positions are being exchanged
+    KVPBUS_LINK_LIVE,
+    KVPBUS_LINK_SUSPENDED, // the owner said that nothing can be done now
+    KVPBUS_LINK_STOPPED,   // a second writer uses this identity or prefix: an error for people
+};
+const char *kvpbus_link_state_name(enum kvpbus_link_state state);
+
+enum kvpbus_link_event_kind {
+    // Answer needed:
+    KVPBUS_LINK_NEW_EPOCH,  // record `epoch`, then kvpbus_link_epoch_recorded; no hello is shown
+                            // before
+    KVPBUS_LINK_NEEDS_SYNC, // a session begins: give my SYNC by kvpbus_link_sync_ready
+    KVPBUS_LINK_SYNC,       // take in `sync`, then kvpbus_link_sync_done
+    KVPBUS_LINK_PACKET,     // commit `packet`, then kvpbus_link_committed
+    KVPBUS_LINK_WANT,       // give the bytes of `want` by kvpbus_link_supply
+    // To record; no answer:
+    KVPBUS_LINK_RETIRED,   // `epoch` of the peer is superseded
+    KVPBUS_LINK_DELIVERED, // the bundle `done` is whole in the peer's journal
+    KVPBUS_LINK_PENDING,   // an unknown identity `identity` with VM id `vm` asks for pairing
+    // For people: `text` says it
+    KVPBUS_LINK_CHANGED,   // the state changed
+    KVPBUS_LINK_ALARM,     // something is wrong that the link cannot mend alone
+    KVPBUS_LINK_WENT_BACK, // one of the two sides went back in time; positions are renewed
+    KVPBUS_LINK_SECOND_WRITER,
+};
+
+// What a packet carried. It belongs to whoever took the event and is freed with free(); the
+// fragments point into `plain`.
+struct kvpbus_link_packet {
+    uint32_t session; // serial of the session at this side, for kvpbus_link_committed
+    uint64_t number;
+    size_t fragment_count, gap_count, answer_count;
+    struct kvpbus_fragment fragments[KVPBUS_LINK_FRAMES_MAX];
+    struct kvpbus_gap gaps[KVPBUS_LINK_FRAMES_MAX];
+    struct kvpbus_gap_answer answers[KVPBUS_LINK_FRAMES_MAX];
+    uint8_t plain[KVPBUS_PLAIN_MAX];
+};
+
+struct kvpbus_link_want {
+    uint32_t session;
+    enum kvpbus_class class_;
+    uint64_t number;
+    uint32_t offset;
+    uint32_t length;
+};
+
+struct kvpbus_link_event {
+    enum kvpbus_link_event_kind kind;
+    uint32_t session;
+    uint8_t epoch[KVPBUS_EPOCH_BYTES];
+    uint8_t identity[KVPBUS_IDENTITY_BYTES];
+    uint8_t vm[KVPBUS_VM_ID_BYTES];
+    struct kvpbus_sync sync;
+    struct kvpbus_link_packet *packet; // with KVPBUS_LINK_PACKET, for the taker to free
+    struct kvpbus_link_want want;
+    struct {
+        enum kvpbus_class class_;
+        uint64_t number;
+    } done;
+    char text[160];
+};
+
+struct kvpbus_link_options {
+    enum kvpbus_role role;
+    const char *prefix;
+    uint8_t identity[KVPBUS_IDENTITY_BYTES];
+    uint8_t secret[KVPBUS_SECRET_BYTES];
+    uint8_t vm[KVPBUS_VM_ID_BYTES]; // host: the GUID; guest: the one it was paired under, or zeros
+    uint32_t ring_slots;            // 1 to KVPBUS_RING_MAX
+    uint32_t value_max;             // characters that I write at most, 256 to KVPBUS_VALUE_MAX
+    uint32_t bundle_max;            // longest sealed bundle that I accept, bytes
+    const uint8_t (*own_epochs)[KVPBUS_EPOCH_BYTES];
+    size_t own_epoch_count;
+    const uint8_t (*retired_epochs)[KVPBUS_EPOCH_BYTES];
+    size_t retired_epoch_count;
+    void (*random)(void *context, uint8_t *bytes, size_t length);
+    void *random_context;
+};
+
+struct kvpbus_link;
+
+// NULL: out of memory. Options are copied. `now` is monotonic milliseconds everywhere.
+struct kvpbus_link *kvpbus_link_new(const struct kvpbus_link_options *options, uint64_t now);
+void kvpbus_link_free(struct kvpbus_link *link);
+
+// --- pairing and life ---
+// The peer's pinned identity, or NULL: none. On a guest `vm` is the VM id it was pinned with.
+void kvpbus_link_pin(struct kvpbus_link *link, const uint8_t *identity,
+                     const uint8_t vm[KVPBUS_VM_ID_BYTES], uint64_t now);
+void kvpbus_link_suspend(struct kvpbus_link *link, bool suspended, uint64_t now);
+
+// --- feed ---
+void kvpbus_link_tick(struct kvpbus_link *link, uint64_t now);
+uint64_t kvpbus_link_deadline(const struct kvpbus_link *link); // UINT64_MAX: none
+void kvpbus_link_scan_peer(struct kvpbus_link *link, const struct kvpbus_scan *scan, uint64_t now);
+// A read of the own store; one that overlapped a write is to be dropped by the owner.
+void kvpbus_link_scan_own(struct kvpbus_link *link, const struct kvpbus_scan *scan, uint64_t now);
+// That read failed; it is wanted again after a while.
+void kvpbus_link_own_scan_failed(struct kvpbus_link *link, uint64_t now);
+bool kvpbus_link_wants_own_scan(const struct kvpbus_link *link);
+// True while something is in flight or expected, so that polling should be fast.
+bool kvpbus_link_active(const struct kvpbus_link *link, uint64_t now);
+
+// --- write ---
+// The changes that bring the own store to what it should hold now; 0: none. Strings belong to the
+// link until kvpbus_link_write_done, which must follow before the next call.
+size_t kvpbus_link_write(struct kvpbus_link *link, const struct kvpbus_change **changes,
+                         uint64_t now);
+void kvpbus_link_write_done(struct kvpbus_link *link, const enum kvpbus_error *results,
+                            uint64_t now);
+
+// --- events and their answers ---
+bool kvpbus_link_next_event(struct kvpbus_link *link, struct kvpbus_link_event *event);
+void kvpbus_link_epoch_recorded(struct kvpbus_link *link, const uint8_t epoch[KVPBUS_EPOCH_BYTES],
+                                uint64_t now);
+void kvpbus_link_sync_ready(struct kvpbus_link *link, uint32_t session,
+                            const struct kvpbus_sync *sync, uint64_t now);
+// `consistent` false: a new session is begun.
+void kvpbus_link_sync_done(struct kvpbus_link *link, uint32_t session, bool consistent,
+                           uint64_t now);
+void kvpbus_link_committed(struct kvpbus_link *link, uint32_t session, uint64_t number,
+                           uint64_t now);
+// The packet could not be committed: `fatal` when it breaks the protocol (a new session is begun),
+// else it is tried again with a later scan.
+void kvpbus_link_refused(struct kvpbus_link *link, uint32_t session, uint64_t number, bool fatal,
+                         uint64_t now);
+// Free bytes of the inbox; the base of the credit that I give.
+void kvpbus_link_room(struct kvpbus_link *link, const uint64_t room[KVPBUS_CLASS_COUNT]);
+
+// --- what is to be sent, in a session after sync_done ---
+// True when another bundle of the class may be offered: fewer than KVPBUS_BUNDLE_WINDOW are under
+// way, and what is under way is nearly sent.
+bool kvpbus_link_accepts(const struct kvpbus_link *link, enum kvpbus_class class_);
+// A sealed bundle; the peer holds its first `held` bytes. `data` are its bytes from `held`, up to
+// KVPBUS_LINK_CHUNK (or to its end); the rest comes through WANT. KVPBUS_BUSY: the class is full.
+// KVPBUS_NOMEM.
+enum kvpbus_error kvpbus_link_offer(struct kvpbus_link *link, const struct kvpbus_sealed *bundle,
+                                    uint32_t held, const uint8_t *data, size_t length);
+enum kvpbus_error kvpbus_link_supply(struct kvpbus_link *link, const struct kvpbus_link_want *want,
+                                     const uint8_t *data);
+// Queued for the next packet; at most KVPBUS_LINK_FRAMES_MAX wait, else KVPBUS_BUSY. A whole-bundle
+// gap stops sending the bundle's bytes.
+enum kvpbus_error kvpbus_link_gap(struct kvpbus_link *link, const struct kvpbus_gap *gap);
+enum kvpbus_error kvpbus_link_answer(struct kvpbus_link *link,
+                                     const struct kvpbus_gap_answer *answer);
+
+// --- status ---
+struct kvpbus_link_progress {
+    enum kvpbus_class class_;
+    uint64_t number;
+    uint32_t total, acknowledged; // bytes
+};
+struct kvpbus_link_status {
+    enum kvpbus_link_state state;
+    char why[160]; // in words: what it does, or why it waits
+    uint8_t session_tag[KVPBUS_SESSION_TAG_BYTES];
+    uint64_t sent, acknowledged; // packets of this session, numbers
+    uint64_t received;           // c of what I acknowledge
+    uint32_t in_flight, ring_limit, ring_slots, value_max;
+    uint64_t rewrites; // items written again, since start
+    uint64_t items_written, data_items_written, data_chars_written, writes;
+    uint64_t bad_items;     // values of the peer that were not believed, since start
+    uint64_t round_trip_ms; // smoothed, 0 not known
+    size_t progress_count;
+    struct kvpbus_link_progress progress[KVPBUS_CLASS_COUNT * KVPBUS_BUNDLE_WINDOW];
+};
+void kvpbus_link_status(const struct kvpbus_link *link, struct kvpbus_link_status *status);
+
+#endif

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Cores and sessions: rules H1 to H5 of docs/protocol.md section 2.1.
+#include <sodium.h>
+
+#include "link_internal.h"
+
+static bool epoch_in(const uint8_t *epochs, size_t count, const uint8_t *epoch)
+{
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(epochs + i * KVPBUS_EPOCH_BYTES, epoch, KVPBUS_EPOCH_BYTES) == 0)
+            return true;
+    return false;
+}
+
+static void epoch_push(uint8_t (*epochs)[KVPBUS_EPOCH_BYTES], size_t *count, const uint8_t *epoch)
+{
+    if (*count == KVPBUS_EPOCHS_KEPT)
+        memmove(epochs, epochs + 1, (--*count) * sizeof *epochs);
+    memcpy(epochs[(*count)++], epoch, sizeof *epochs);
+}
+
+bool handshake_own_epoch(const struct kvpbus_link *link, const uint8_t *epoch)
+{
+    const struct handshake *shake = &link->handshake;
+    return epoch_in(shake->own_epochs[0], shake->own_epoch_count, epoch);
+}
+
+static void session_forget(struct kvpbus_link *link)
+{
+    struct handshake *shake = &link->handshake;
+    shake->peer_confirms = shake->proven = shake->keyed = false;
+    link->synced = link->own_sync_done = link->peer_sync_done = false;
+    sodium_memzero(&link->keys, sizeof link->keys);
+    sender_reset(link);
+    receiver_reset(link);
+    store_wish(link, CELL_STATE, CELL_LEAVE);
+}
+
+void handshake_new_core(struct kvpbus_link *link)
+{
+    struct handshake *shake = &link->handshake;
+    struct kvpbus_core *core = &shake->own.core;
+    memset(core, 0, sizeof *core);
+    core->role = link->options.role;
+    memcpy(core->identity, link->options.identity, sizeof core->identity);
+    memcpy(core->vm, core->role == KVPBUS_ROLE_HOST ? link->options.vm : link->pinned_vm,
+           sizeof core->vm);
+    core->ring_slots = (uint8_t)link->options.ring_slots;
+    core->window = KVPBUS_LINK_WINDOW;
+    core->value_max = KVPBUS_VALUE_MAX;
+    core->bundle_max = link->options.bundle_max;
+    kvpbus_core_make(&shake->own, link->options.secret, link->options.random,
+                     link->options.random_context);
+    shake->recorded = shake->used = false;
+    shake->peer_confirms = false;
+    shake->made = link->now;
+    shake->rewrite_delay = HELLO_FIRST;
+    shake->rewrite_at = link->now + HELLO_FIRST;
+    shake->rewrites = 0;
+    epoch_push(shake->own_epochs, &shake->own_epoch_count, core->epoch);
+    store_wish(link, CELL_HELLO, CELL_LEAVE);
+    struct kvpbus_link_event *event = link_event(link, KVPBUS_LINK_NEW_EPOCH);
+    memcpy(event->epoch, core->epoch, sizeof event->epoch);
+}
+
+void handshake_start(struct kvpbus_link *link)
+{
+    struct handshake *shake = &link->handshake;
+    for (size_t i = link->options.own_epoch_count; i-- > 0;)
+        epoch_push(shake->own_epochs, &shake->own_epoch_count, link->options.own_epochs[i]);
+    for (size_t i = link->options.retired_epoch_count; i-- > 0;)
+        epoch_push(shake->retired, &shake->retired_count, link->options.retired_epochs[i]);
+    handshake_new_core(link);
+}
+
+void handshake_renew(struct kvpbus_link *link, enum kvpbus_link_event_kind kind, const char *why)
+{
+    link_say(link, kind, "%s", why);
+    session_forget(link);
+    handshake_new_core(link);
+    link_report_state(link);
+}
+
+void kvpbus_link_epoch_recorded(struct kvpbus_link *link, const uint8_t epoch[KVPBUS_EPOCH_BYTES],
+                                uint64_t now)
+{
+    link->now = now;
+    if (memcmp(epoch, link->handshake.own.core.epoch, KVPBUS_EPOCH_BYTES) != 0)
+        return; // that core has been replaced meanwhile
+    link->handshake.recorded = true;
+    store_dirty(link, CELL_HELLO);
+}
+
+size_t handshake_value(struct kvpbus_link *link, uint8_t bytes[KVPBUS_ITEM_MAX])
+{
+    struct handshake *shake = &link->handshake;
+    assert(shake->recorded);
+    return kvpbus_hello_write(&shake->own, link->options.secret,
+                              shake->has_peer ? &shake->peer : NULL,
+                              link->receiver.say_hello_missing, ++shake->attempt, bytes);
+}
+
+// --- the peer's hello ----------------------------------------------------------------------------
+
+static void pending(struct kvpbus_link *link, const struct kvpbus_core *core)
+{
+    struct handshake *shake = &link->handshake;
+    if (shake->has_pending && memcmp(shake->pending, core->identity, sizeof shake->pending) == 0)
+        return;
+    memcpy(shake->pending, core->identity, sizeof shake->pending);
+    shake->has_pending = true;
+    struct kvpbus_link_event *event = link_event(link, KVPBUS_LINK_PENDING);
+    memcpy(event->identity, core->identity, sizeof event->identity);
+    memcpy(event->vm, core->vm, sizeof event->vm);
+    if (link->paired && memcmp(core->identity, link->pinned, sizeof link->pinned) != 0)
+        link_say(link, KVPBUS_LINK_ALARM,
+                 "the peer shows another identity than the one that was paired: unpair and pair "
+                 "again if it was replaced on purpose");
+}
+
+// H5: a clone or an import carries the identity of the VM that was paired, under another VM id.
+static bool vm_fits(struct kvpbus_link *link, const struct kvpbus_core *core)
+{
+    bool am_guest = link->options.role == KVPBUS_ROLE_GUEST;
+    const uint8_t *mine = am_guest ? link->pinned_vm : link->options.vm;
+    if (sodium_is_zero(core->vm, sizeof core->vm) || sodium_is_zero(mine, KVPBUS_VM_ID_BYTES) ||
+        memcmp(core->vm, mine, sizeof core->vm) == 0)
+        return true;
+    link_say(link, KVPBUS_LINK_ALARM,
+             am_guest ? "the host knows this VM under another id than when it was paired: it is a "
+                        "clone or an import and must be paired anew"
+                      : "the guest was paired as another VM: it is a clone or an import and must "
+                        "be paired anew");
+    return false;
+}
+
+// The core is authentic; says whether its owner is the one that is pinned and may begin a session.
+static bool acceptable(struct kvpbus_link *link, const struct kvpbus_core *core)
+{
+    if (core->role == link->options.role ||
+        memcmp(core->identity, link->options.identity, sizeof core->identity) == 0) {
+        link_say(link, KVPBUS_LINK_ALARM, "a hello of my own side stands in the peer's store");
+        return false;
+    }
+    link->handshake.peer_seen = true;
+    if (!link->paired || memcmp(core->identity, link->pinned, sizeof link->pinned) != 0) {
+        pending(link, core);
+        return false;
+    }
+    if (core->version_min > KVPBUS_PROTOCOL_VERSION ||
+        core->version_max < KVPBUS_PROTOCOL_VERSION) {
+        link_say(link, KVPBUS_LINK_ALARM, "the peer speaks protocol versions %u to %u, I speak %u",
+                 core->version_min, core->version_max, KVPBUS_PROTOCOL_VERSION);
+        return false;
+    }
+    if (link->options.role == KVPBUS_ROLE_GUEST &&
+        sodium_is_zero(link->pinned_vm, sizeof link->pinned_vm)) {
+        // Pinned by key alone: the owner records the VM id that the host gives, then pins again.
+        pending(link, core);
+        return false;
+    }
+    return vm_fits(link, core);
+}
+
+// H1: my core was in a session already, so the new peer core gets a new one of mine.
+static void take_core(struct kvpbus_link *link, const struct kvpbus_core *core)
+{
+    struct handshake *shake = &link->handshake;
+    if (shake->has_peer && memcmp(shake->peer.hash, core->hash, sizeof core->hash) == 0)
+        return;
+    session_forget(link);
+    if (shake->has_peer) {
+        shake->superseded_next %= SUPERSEDED_MAX;
+        memcpy(shake->superseded[shake->superseded_next++], shake->peer.epoch, KVPBUS_EPOCH_BYTES);
+    }
+    shake->peer = *core;
+    shake->has_peer = true;
+    shake->rewrite_delay = HELLO_FIRST;
+    shake->rewrite_at = link->now + HELLO_FIRST;
+    if (shake->used)
+        handshake_new_core(link);
+    else
+        store_dirty(link, CELL_HELLO);
+}
+
+static void confirmed(struct kvpbus_link *link)
+{
+    struct handshake *shake = &link->handshake;
+    shake->peer_confirms = true;
+    if (shake->keyed)
+        return;
+    if (kvpbus_session_derive(&shake->own, &shake->peer, &link->keys) != KVPBUS_OK) {
+        link_say(link, KVPBUS_LINK_ALARM, "the peer's ephemeral key is weak");
+        return;
+    }
+    shake->keyed = true;
+    sender_reset(link);
+    receiver_reset(link);
+    link->session++;
+    link->synced = link->own_sync_done = link->peer_sync_done = false;
+    store_dirty(link, CELL_STATE);
+    struct kvpbus_link_event *event = link_event(link, KVPBUS_LINK_NEEDS_SYNC);
+    event->session = link->session;
+}
+
+void handshake_hello(struct kvpbus_link *link, const char *value)
+{
+    struct handshake *shake = &link->handshake;
+    uint8_t digest[DIGEST], bytes[KVPBUS_ITEM_MAX];
+    size_t length;
+    link_digest(value, strlen(value), digest);
+    if (memcmp(digest, shake->last_digest, DIGEST) == 0)
+        return;
+    memcpy(shake->last_digest, digest, DIGEST);
+
+    struct kvpbus_hello hello;
+    if (kvpbus_item_decode(value, bytes, &length) != KVPBUS_OK ||
+        kvpbus_hello_read(bytes, length, &hello) != KVPBUS_OK ||
+        epoch_in(shake->retired[0], shake->retired_count, hello.core.epoch) ||
+        kvpbus_hello_verify(bytes, length, &hello) != KVPBUS_OK) {
+        link->counters.bad_items++;
+        return;
+    }
+    if (!acceptable(link, &hello.core))
+        return;
+    link->last_news = link->now;
+    take_core(link, &hello.core);
+    if ((hello.flags & KVPBUS_HELLO_MISSING) != 0)
+        store_dirty(link, CELL_HELLO);
+    if (kvpbus_hello_confirms(&hello, &shake->own) && shake->recorded)
+        confirmed(link);
+    else if (shake->keyed || shake->rewrite_at == NEVER) {
+        // It shows its core without knowing mine: it has started again with an old value, or lost
+        // my hello. The timer writes mine again.
+        shake->rewrite_delay = HELLO_FIRST;
+        shake->rewrite_at = link->now + HELLO_FIRST;
+    }
+}
+
+// H2. Only a live session retires the cores that came before: a stale hello must not retire the
+// present one.
+static void retire(struct kvpbus_link *link, const uint8_t *epoch)
+{
+    struct handshake *shake = &link->handshake;
+    if (sodium_is_zero(epoch, KVPBUS_EPOCH_BYTES) ||
+        memcmp(epoch, shake->peer.epoch, KVPBUS_EPOCH_BYTES) == 0 ||
+        epoch_in(shake->retired[0], shake->retired_count, epoch))
+        return;
+    epoch_push(shake->retired, &shake->retired_count, epoch);
+    struct kvpbus_link_event *event = link_event(link, KVPBUS_LINK_RETIRED);
+    memcpy(event->epoch, epoch, sizeof event->epoch);
+}
+
+void handshake_proven(struct kvpbus_link *link)
+{
+    struct handshake *shake = &link->handshake;
+    if (shake->proven)
+        return;
+    shake->proven = shake->used = true;
+    shake->rewrite_at = NEVER;
+    for (size_t i = 0; i < SUPERSEDED_MAX; i++) {
+        retire(link, shake->superseded[i]);
+        memset(shake->superseded[i], 0, KVPBUS_EPOCH_BYTES);
+    }
+}
+
+// --- time ----------------------------------------------------------------------------------------
+
+static bool rewrite_due(const struct kvpbus_link *link)
+{
+    const struct handshake *shake = &link->handshake;
+    return (shake->has_peer || shake->peer_seen) && shake->recorded && !shake->proven;
+}
+
+uint64_t handshake_deadline(const struct kvpbus_link *link)
+{
+    const struct handshake *shake = &link->handshake;
+    uint64_t deadline = rewrite_due(link) ? shake->rewrite_at : NEVER;
+    if (shake->used && shake->made + CORE_LIFETIME < deadline)
+        deadline = shake->made + CORE_LIFETIME;
+    return deadline;
+}
+
+void handshake_tick(struct kvpbus_link *link)
+{
+    struct handshake *shake = &link->handshake;
+    if (shake->used && link->now >= shake->made + CORE_LIFETIME) {
+        handshake_renew(link, KVPBUS_LINK_CHANGED, "the session is a day old and is renewed");
+        return;
+    }
+    if (!rewrite_due(link) || link->now < shake->rewrite_at)
+        return;
+    shake->rewrite_delay =
+        shake->rewrite_delay * 2 > HELLO_MAX ? HELLO_MAX : shake->rewrite_delay * 2;
+    shake->rewrite_at = link->now + shake->rewrite_delay;
+    // The peer answers another core than this one for ever when a session of it was live in a life
+    // that I do not remember (H2).
+    if (++shake->rewrites >= HELLO_REWRITES_MAX && shake->has_peer) {
+        handshake_renew(link, KVPBUS_LINK_CHANGED, "no session came about; a new core is shown");
+        return;
+    }
+    store_dirty(link, CELL_HELLO);
+    if (shake->keyed)
+        store_dirty(link, CELL_STATE);
+}
