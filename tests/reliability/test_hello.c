@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <criterion/criterion.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "hello.h"
+
+struct side {
+    uint8_t secret[KVPBUS_SECRET_BYTES];
+    struct kvpbus_own_core own;
+};
+
+static void draw(void *context, uint8_t *bytes, size_t length)
+{
+    (void)context;
+    randombytes_buf(bytes, length);
+}
+
+static struct side side(enum kvpbus_role role)
+{
+    struct side side = {0};
+    cr_assert_geq(sodium_init(), 0);
+    crypto_sign_keypair(side.own.core.identity, side.secret);
+    side.own.core.role = role;
+    side.own.core.ring_slots = side.own.core.window = 64;
+    side.own.core.value_max = 1022;
+    side.own.core.bundle_max = 1 << 20;
+    memset(side.own.core.vm, role == KVPBUS_ROLE_HOST ? 0x5a : 0, KVPBUS_VM_ID_BYTES);
+    kvpbus_core_make(&side.own, side.secret, draw, NULL);
+    return side;
+}
+
+Test(hello, shows_the_core_and_verifies)
+{
+    struct side host = side(KVPBUS_ROLE_HOST);
+    uint8_t bytes[KVPBUS_ITEM_MAX];
+    size_t length = kvpbus_hello_write(&host.own, host.secret, NULL, true, 7, bytes);
+    struct kvpbus_hello hello;
+    cr_assert_eq(kvpbus_hello_read(bytes, length, &hello), KVPBUS_OK);
+    cr_assert_eq(kvpbus_hello_verify(bytes, length, &hello), KVPBUS_OK);
+    cr_assert_eq(hello.attempt, 7);
+    cr_assert_eq(hello.flags, (unsigned)KVPBUS_HELLO_MISSING);
+    cr_assert_arr_eq(hello.core.hash, host.own.core.hash, KVPBUS_CORE_HASH);
+    cr_assert_arr_eq(hello.core.vm, host.own.core.vm, KVPBUS_VM_ID_BYTES);
+}
+
+Test(hello, any_changed_byte_of_core_or_signature_is_noticed)
+{
+    struct side guest = side(KVPBUS_ROLE_GUEST);
+    uint8_t bytes[KVPBUS_ITEM_MAX];
+    size_t length = kvpbus_hello_write(&guest.own, guest.secret, NULL, false, 1, bytes);
+    for (size_t i = 8; i < length; i++) {
+        struct kvpbus_hello hello;
+        bytes[i] ^= 0x40;
+        bool believed = kvpbus_hello_read(bytes, length, &hello) == KVPBUS_OK &&
+                        kvpbus_hello_verify(bytes, length, &hello) == KVPBUS_OK;
+        cr_assert_not(believed, "byte %zu", i);
+        bytes[i] ^= 0x40;
+    }
+}
+
+Test(hello, a_hello_of_another_length_is_refused)
+{
+    struct side guest = side(KVPBUS_ROLE_GUEST);
+    uint8_t bytes[KVPBUS_ITEM_MAX] = {0};
+    size_t length =
+        kvpbus_hello_write(&guest.own, guest.secret, &guest.own.core, false, 1, bytes);
+    struct kvpbus_hello hello;
+    for (size_t cut = 0; cut < length; cut++)
+        cr_assert_eq(kvpbus_hello_read(bytes, cut, &hello), KVPBUS_BAD_HELLO);
+    cr_assert_eq(kvpbus_hello_read(bytes, length + 1, &hello), KVPBUS_BAD_HELLO);
+}
+
+Test(hello, a_confirmation_is_of_one_core_and_one_direction)
+{
+    struct side host = side(KVPBUS_ROLE_HOST), guest = side(KVPBUS_ROLE_GUEST);
+    struct side later = side(KVPBUS_ROLE_HOST);
+    uint8_t bytes[KVPBUS_ITEM_MAX];
+    size_t length =
+        kvpbus_hello_write(&guest.own, guest.secret, &host.own.core, false, 1, bytes);
+    struct kvpbus_hello hello;
+    cr_assert_eq(kvpbus_hello_read(bytes, length, &hello), KVPBUS_OK);
+    cr_assert(kvpbus_hello_confirms(&hello, &host.own));
+    cr_assert_not(kvpbus_hello_confirms(&hello, &later.own));
+    hello.confirmation[5] ^= 1;
+    cr_assert_not(kvpbus_hello_confirms(&hello, &host.own));
+}
+
+Test(session, both_sides_derive_the_same_keys_and_other_cores_others)
+{
+    struct side host = side(KVPBUS_ROLE_HOST), guest = side(KVPBUS_ROLE_GUEST);
+    struct side later = side(KVPBUS_ROLE_GUEST);
+    struct kvpbus_session_keys at_host, at_guest, other;
+    cr_assert_eq(kvpbus_session_derive(&host.own, &guest.own.core, &at_host), KVPBUS_OK);
+    cr_assert_eq(kvpbus_session_derive(&guest.own, &host.own.core, &at_guest), KVPBUS_OK);
+    cr_assert_eq(kvpbus_session_derive(&host.own, &later.own.core, &other), KVPBUS_OK);
+    cr_assert_arr_eq(&at_host.send, &at_guest.receive, sizeof at_host.send);
+    cr_assert_arr_eq(&at_host.receive, &at_guest.send, sizeof at_host.send);
+    cr_assert_arr_neq(at_host.send.aead, at_host.receive.aead, KVPBUS_KEY_BYTES);
+    cr_assert_arr_neq(at_host.send.aead, at_host.send.siv, KVPBUS_KEY_BYTES);
+    cr_assert_arr_neq(at_host.send.aead, other.send.aead, KVPBUS_KEY_BYTES);
+    cr_assert_arr_neq(at_host.session, other.session, KVPBUS_SESSION_BYTES);
+}
+
+Test(session, a_weak_ephemeral_key_is_refused)
+{
+    struct side host = side(KVPBUS_ROLE_HOST), guest = side(KVPBUS_ROLE_GUEST);
+    struct kvpbus_session_keys keys;
+    memset(guest.own.core.ephemeral, 0, sizeof guest.own.core.ephemeral);
+    cr_assert_eq(kvpbus_session_derive(&host.own, &guest.own.core, &keys), KVPBUS_BAD_KEY);
+}
