@@ -178,10 +178,12 @@ static void take_core(struct kvpbus_link *link, const struct kvpbus_core *core)
     shake->has_peer = true;
     shake->rewrite_delay = HELLO_FIRST;
     shake->rewrite_at = link->now + HELLO_FIRST;
-    if (shake->used)
+    if (shake->used) {
+        link->store.scan_wanted = true;
         handshake_new_core(link);
-    else
+    } else {
         store_dirty(link, CELL_HELLO);
+    }
 }
 
 static void confirmed(struct kvpbus_link *link)

@@ -128,6 +128,9 @@ size_t kvpbus_link_write(struct kvpbus_link *link, const struct kvpbus_change **
     // The first scan shows what is left of an earlier life; until then nothing is certain.
     if (link->suspended || link->stopped || !store->scanned || now < store->write_after)
         return 0;
+    // A hello is looked at before it is overwritten: it may be a second writer's.
+    if (store->cells[CELL_HELLO].dirty && store->scan_wanted)
+        return 0;
     sender_fill(link);
     store->change_count = 0;
     put_changes(link);

@@ -63,8 +63,7 @@ Test(hello, a_hello_of_another_length_is_refused)
 {
     struct side guest = side(KVPBUS_ROLE_GUEST);
     uint8_t bytes[KVPBUS_ITEM_MAX] = {0};
-    size_t length =
-        kvpbus_hello_write(&guest.own, guest.secret, &guest.own.core, false, 1, bytes);
+    size_t length = kvpbus_hello_write(&guest.own, guest.secret, &guest.own.core, false, 1, bytes);
     struct kvpbus_hello hello;
     for (size_t cut = 0; cut < length; cut++)
         cr_assert_eq(kvpbus_hello_read(bytes, cut, &hello), KVPBUS_BAD_HELLO);
@@ -76,8 +75,7 @@ Test(hello, a_confirmation_is_of_one_core_and_one_direction)
     struct side host = side(KVPBUS_ROLE_HOST), guest = side(KVPBUS_ROLE_GUEST);
     struct side later = side(KVPBUS_ROLE_HOST);
     uint8_t bytes[KVPBUS_ITEM_MAX];
-    size_t length =
-        kvpbus_hello_write(&guest.own, guest.secret, &host.own.core, false, 1, bytes);
+    size_t length = kvpbus_hello_write(&guest.own, guest.secret, &host.own.core, false, 1, bytes);
     struct kvpbus_hello hello;
     cr_assert_eq(kvpbus_hello_read(bytes, length, &hello), KVPBUS_OK);
     cr_assert(kvpbus_hello_confirms(&hello, &host.own));

@@ -172,9 +172,8 @@ Test(wire, frames_that_break_the_protocol_are_refused)
         struct kvpbus_link_packet packet;
         struct kvpbus_sync sync;
         bool is_sync;
-        cr_assert_eq(
-            kvpbus_packet_read(cases[i].bytes, cases[i].length, &is_sync, &sync, &packet),
-            KVPBUS_BAD_PACKET, "%s", cases[i].why);
+        cr_assert_eq(kvpbus_packet_read(cases[i].bytes, cases[i].length, &is_sync, &sync, &packet),
+                     KVPBUS_BAD_PACKET, "%s", cases[i].why);
     }
 }
 

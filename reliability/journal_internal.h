@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the parts of the journal share:
+//   journal_open.c     life, transactions         journal_seal.c     bundles out
+//   journal_schema.c   tables                     journal_outcome.c  what became of messages, gaps
+//   journal_sql.c      statements, SQLite errors  journal_sync.c     positions and the verdict on them
+//   journal_content.c  a message as stored bytes  journal_renew.c    a new timeline
+//   journal_peers.c    peers and epochs           journal_receive.c  fragments, gaps, room
+//   journal_queue.c    the outbox                 journal_accept.c   a whole bundle into the inbox
+//   journal_consume.c  leases                     journal_status.c   asking    journal_prune.c  forgetting
+//
+// Everything here sets journal->failure when it returns an error other than KVPBUS_NOT_FOUND of a
+// query that found no row.
+#ifndef KVPBUS_JOURNAL_INTERNAL_H
+#define KVPBUS_JOURNAL_INTERNAL_H
+
+#include <assert.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "journal.h"
+
+enum {
+    STATEMENTS_MAX = 160,
+    PRINT_BYTES = 16,          // BLAKE2b of a bundle's header
+    PRINT_SHORT = 8,           // of it in SYNC, where many stand
+    PART_BYTES = 64 * 1024,    // sealed bytes to send lie in rows of this size
+    PART_BITS = 16,            // parts of a bundle
+    EARLY_MAX = 64 * 1024,     // bytes of a bundle that may come before its first fragment
+    PLAIN_SLACK = 1024 * 1024, // plain bytes of a bundle beyond the longest body
+    SPARE_PAGES = 64,          // beyond total_max, so that a full journal can still be emptied
+    TRIES_LIMIT = 65535,
+};
+
+// What messages are counted by, in the table tally; the first are enum kvpbus_outcome.
+enum tally { TALLY_INBOX = 5, TALLY_DEAD_LETTERS = 6, TALLY_KEPT = 7, TALLY_COUNT = 8 };
+
+// A bundle of the peer, in the table arrived.
+enum arrived_state { ARRIVED_PART, ARRIVED_WHOLE, ARRIVED_VOID, ARRIVED_REFUSED };
+
+struct statement {
+    const char *sql; // a literal, known by its address
+    sqlite3_stmt *prepared;
+};
+
+struct kvpbus_journal {
+    sqlite3 *db;
+    char *path;
+    struct kvpbus_journal_options options; // with the defaults filled in
+    int64_t page_size;
+    int64_t now_ms; // of the latest call that said it
+    bool open;      // a transaction is
+    struct statement statements[STATEMENTS_MAX];
+    size_t statement_count;
+    struct kvpbus_failure failure;
+};
+
+// --- journal_sql.c ---
+
+enum value_kind { VALUE_NULL, VALUE_INT, VALUE_BLOB, VALUE_TEXT };
+struct value {
+    enum value_kind kind;
+    int64_t number;
+    const void *bytes;
+    size_t length;
+};
+#define INT(x) ((struct value){.kind = VALUE_INT, .number = (int64_t)(x)})
+#define BLOB(x, size) ((struct value){.kind = VALUE_BLOB, .bytes = (x), .length = (size)})
+#define TEXT(x) ((struct value){.kind = VALUE_TEXT, .bytes = (x)})
+#define NOTHING ((struct value){.kind = VALUE_NULL})
+#define VALUES(...)                                                                                \
+    (const struct value[]){__VA_ARGS__}, sizeof((const struct value[]){__VA_ARGS__}) /             \
+                                             sizeof(struct value)
+
+// Runs a statement that gives no rows.
+#define RUN(journal, sql, ...) journal_run(journal, sql, VALUES(__VA_ARGS__))
+// The first row; KVPBUS_NOT_FOUND: none. After KVPBUS_OK the caller goes on with journal_next until
+// that says KVPBUS_NOT_FOUND, or ends the query with journal_end.
+#define GET(journal, row, sql, ...) journal_get(journal, row, sql, VALUES(__VA_ARGS__))
+
+enum kvpbus_error journal_run(struct kvpbus_journal *journal, const char *sql,
+                              const struct value *values, size_t count);
+enum kvpbus_error journal_get(struct kvpbus_journal *journal, sqlite3_stmt **row, const char *sql,
+                              const struct value *values, size_t count);
+enum kvpbus_error journal_next(struct kvpbus_journal *journal, sqlite3_stmt *row);
+void journal_end(sqlite3_stmt *row);
+// Rows that the last RUN changed.
+int64_t journal_changed(const struct kvpbus_journal *journal);
+// SQL without values, not kept prepared; may be several statements.
+enum kvpbus_error journal_exec(struct kvpbus_journal *journal, const char *sql);
+// Exactly `length` bytes, else the file is damaged.
+enum kvpbus_error journal_bytes(struct kvpbus_journal *journal, sqlite3_stmt *row, int column,
+                                void *bytes, size_t length);
+enum kvpbus_error journal_damaged(struct kvpbus_journal *journal, const char *what);
+// The failure for an SQLite result code.
+enum kvpbus_error journal_sqlite_error(struct kvpbus_journal *journal, int code, const char *doing);
+void journal_finalize(struct kvpbus_journal *journal);
+// Adds to a count and its bytes.
+enum kvpbus_error journal_tally(struct kvpbus_journal *journal, int64_t peer, int what,
+                                int64_t count, int64_t bytes);
+enum kvpbus_error journal_tally_get(struct kvpbus_journal *journal, int64_t peer, int what,
+                                    int64_t *count, int64_t *bytes);
+// Bytes left in the file under total_max.
+enum kvpbus_error journal_free(struct kvpbus_journal *journal, uint64_t *bytes);
+
+// --- journal_schema.c ---
+// Makes the tables in an empty file, else checks that they are this version's.
+enum kvpbus_error journal_schema(struct kvpbus_journal *journal);
+
+// --- journal_content.c ---
+// All of a message but its id and sequence. *bytes is freed with free(); the size is that of all
+// strings and of the body and a few bytes more.
+enum kvpbus_error journal_encode(struct kvpbus_journal *journal,
+                                 const struct kvpbus_message *message, uint8_t **bytes,
+                                 size_t *length);
+// *block holds a copy that *message points into, behind `head` bytes for the caller; freed with
+// free().
+enum kvpbus_error journal_decode(struct kvpbus_journal *journal, const void *bytes, size_t length,
+                                 size_t head, void **block, struct kvpbus_message *message);
+
+// --- journal_peers.c ---
+// A timeline in which nothing is numbered yet becomes the present one.
+enum kvpbus_error journal_new_line(struct kvpbus_journal *journal, int64_t peer);
+enum kvpbus_error journal_add_line(struct kvpbus_journal *journal, int64_t peer,
+                                   const uint8_t timeline[KVPBUS_TIMELINE_BYTES], int64_t *line);
+
+// --- journal_outcome.c ---
+// Where my numbers of a class stand in the present timeline.
+struct position {
+    int64_t line;
+    uint64_t next, done;
+    uint8_t print[PRINT_BYTES]; // of the bundle `done`; zeros: it is void
+    uint64_t fresh;             // where a stream begins that is not listed
+};
+enum kvpbus_error journal_position(struct kvpbus_journal *journal, int64_t peer,
+                                   enum kvpbus_class class_, struct position *position);
+// Gives an outcome to messages: `which` is a condition over the table message that takes ?1 and ?2
+// and must select pending ones.
+#define SETTLE(condition)                                                                          \
+    "UPDATE message SET outcome = ?3, gap = 0, settled_ms = ?4, reason = coalesce(?5, reason), "   \
+    "content = NULL WHERE outcome = 0 AND " condition " RETURNING size"
+enum kvpbus_error journal_settle(struct kvpbus_journal *journal, int64_t peer, const char *sql,
+                                 int64_t first, int64_t second, enum kvpbus_outcome outcome,
+                                 const char *reason);
+enum kvpbus_error journal_drop_parts(struct kvpbus_journal *journal, int64_t sealed);
+// The peer has this bundle; `number` is its row's.
+enum kvpbus_error journal_bundle_done(struct kvpbus_journal *journal, int64_t peer,
+                                      enum kvpbus_class class_, int64_t sealed);
+
+// --- journal_seal.c ---
+// The whole sealed bytes; freed with free().
+enum kvpbus_error journal_sealed_bytes(struct kvpbus_journal *journal, int64_t sealed,
+                                       uint32_t length, uint8_t **bytes);
+void journal_print(const uint8_t header[KVPBUS_BUNDLE_HEADER], uint8_t print[PRINT_BYTES]);
+size_t journal_plain_max(const struct kvpbus_journal *journal);
+
+// --- journal_renew.c ---
+// Puts everything that is not done back in the queue and begins a new timeline. Bundles that were
+// done in `line` beyond floors[class] and not listed as complete, and in later timelines, are forgotten by the
+// peer; line 0 is before the first, negative: the peer forgot nothing.
+enum kvpbus_error journal_renew(struct kvpbus_journal *journal, int64_t peer, int64_t line,
+                                const struct kvpbus_sync *sync);
+
+// --- journal_receive.c ---
+// Where the peer's numbers stand here, in the timeline that it sends in.
+struct arrival {
+    int64_t peer, source; // source 0: nothing came yet
+    enum kvpbus_class class_;
+    uint64_t floor;
+};
+// A bundle of the peer.
+struct arrived {
+    int64_t id; // 0: no row
+    enum arrived_state state;
+    uint64_t number;
+    uint32_t total, held; // bytes; total 0: its first fragment is not here
+    bool resumed;         // some of it is from an earlier session
+    bool known;           // `print` is set
+    uint8_t print[PRINT_BYTES];
+};
+// The first bytes held of an unfinished bundle, a whole header of them, else KVPBUS_NOT_FOUND.
+enum kvpbus_error journal_held_header(struct kvpbus_journal *journal, int64_t arrived,
+                                      uint8_t header[KVPBUS_BUNDLE_HEADER]);
+// Bytes held from the start without a hole.
+enum kvpbus_error journal_held_prefix(struct kvpbus_journal *journal, int64_t arrived,
+                                      uint32_t *prefix);
+enum kvpbus_error journal_drop_held(struct kvpbus_journal *journal, int64_t arrived,
+                                    uint32_t from);
+
+// --- journal_accept.c ---
+// All bytes of a bundle are here: its messages enter the inbox, or it is refused.
+enum kvpbus_error journal_accept(struct kvpbus_journal *journal, const struct arrival *arrival,
+                                 struct arrived *arrived, const uint8_t *bytes, int64_t now_ms,
+                                 struct kvpbus_fragment_result *result);
+// The bundle is done as `state` says, with its print when the header is known.
+enum kvpbus_error journal_arrived(struct kvpbus_journal *journal, const struct arrival *arrival,
+                                  const struct arrived *arrived, enum arrived_state state,
+                                  const uint8_t *print);
+
+#endif

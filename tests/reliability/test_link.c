@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "link_rig.h"
+
+static struct rig rig;
+
+static void paired(void)
+{
+    rig_start(&rig, true);
+}
+
+static void alone(void)
+{
+    rig_start(&rig, false);
+}
+
+static void stop(void)
+{
+    rig_stop(&rig);
+}
+
+TestSuite(link, .init = paired, .fini = stop);
+TestSuite(pairing, .init = alone, .fini = stop);
+
+Test(link, two_paired_sides_come_to_a_session)
+{
+    cr_assert(rig_until_live(&rig, 5000));
+    cr_assert_eq(rig_items(&rig, RIG_HOST, KVPBUS_KEY_HELLO), 1);
+    cr_assert_eq(rig_items(&rig, RIG_HOST, KVPBUS_KEY_STATE), 1);
+}
+
+Test(link, bundles_go_both_ways_in_every_class)
+{
+    for (int class_ = 0; class_ < KVPBUS_CLASS_COUNT; class_++) {
+        rig_send(&rig, RIG_HOST, (enum kvpbus_class)class_, 200);
+        rig_send(&rig, RIG_HOST, (enum kvpbus_class)class_, 100 * 1024);
+        rig_send(&rig, RIG_GUEST, (enum kvpbus_class)class_, 70 * 1024 + 1);
+        rig_send(&rig, RIG_GUEST, (enum kvpbus_class)class_, 1);
+    }
+    cr_assert(rig_until_delivered(&rig, 60000));
+}
+
+Test(link, at_rest_only_the_registers_are_left_and_nothing_is_written)
+{
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 5000);
+    rig_send(&rig, RIG_GUEST, KVPBUS_CLASS_NORMAL, 5000);
+    cr_assert(rig_until_delivered(&rig, 20000));
+    rig_run(&rig, 10000);
+    cr_assert_eq(rig_items(&rig, RIG_HOST, KVPBUS_KEY_SLOT), 0);
+    cr_assert_eq(rig_items(&rig, RIG_GUEST, KVPBUS_KEY_SLOT), 0);
+    unsigned host = rig.sides[RIG_HOST].writes, guest = rig.sides[RIG_GUEST].writes;
+    rig_run(&rig, 60 * 60 * 1000);
+    cr_assert_eq(rig.sides[RIG_HOST].writes, host);
+    cr_assert_eq(rig.sides[RIG_GUEST].writes, guest);
+}
+
+Test(link, a_small_message_costs_one_write_and_one_acknowledgement)
+{
+    cr_assert(rig_until_live(&rig, 5000));
+    rig_run(&rig, 20000);
+    for (int side = 0; side < 2; side++) {
+        unsigned mine = rig.sides[side].writes, theirs = rig.sides[1 - side].writes;
+        rig_send(&rig, side, KVPBUS_CLASS_NORMAL, 300);
+        cr_assert(rig_until_delivered(&rig, 5000));
+        cr_assert_eq(rig.sides[side].writes, mine + 1);
+        cr_assert_eq(rig.sides[1 - side].writes, theirs + 1);
+        rig_run(&rig, 20000);
+    }
+}
+
+Test(link, either_side_may_be_restarted_in_the_middle)
+{
+    for (int side = 0; side < 2; side++) {
+        rig_send(&rig, RIG_HOST, KVPBUS_CLASS_BULK, 200 * 1024);
+        rig_send(&rig, RIG_GUEST, KVPBUS_CLASS_BULK, 200 * 1024);
+        rig_run(&rig, 1500);
+        rig_restart(&rig, side);
+        cr_assert(rig_until_delivered(&rig, 60000), "side %d", side);
+    }
+}
+
+Test(link, both_sides_may_be_restarted_at_once)
+{
+    cr_assert(rig_until_live(&rig, 5000));
+    rig_restart(&rig, RIG_HOST);
+    rig_restart(&rig, RIG_GUEST);
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 2000);
+    cr_assert(rig_until_delivered(&rig, 20000));
+}
+
+Test(link, a_wiped_store_is_filled_again)
+{
+    for (int side = 0; side < 2; side++) {
+        rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 100 * 1024);
+        rig_send(&rig, RIG_GUEST, KVPBUS_CLASS_NORMAL, 100 * 1024);
+        rig_run(&rig, 1000);
+        rig_wipe(&rig, side);
+        cr_assert(rig_until_delivered(&rig, 120000), "side %d", side);
+    }
+    rig_run(&rig, 60000);
+    rig_wipe(&rig, RIG_HOST);
+    rig_wipe(&rig, RIG_GUEST);
+    rig_run(&rig, 120000);
+    cr_assert_eq(rig_items(&rig, RIG_HOST, KVPBUS_KEY_HELLO), 1);
+    cr_assert_eq(rig_items(&rig, RIG_GUEST, KVPBUS_KEY_STATE), 1);
+}
+
+Test(link, writes_that_do_nothing_are_made_up_for)
+{
+    cr_assert(rig_until_live(&rig, 5000));
+    for (int side = 0; side < 2; side++) {
+        rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 3000);
+        rig_send(&rig, RIG_GUEST, KVPBUS_CLASS_NORMAL, 3000);
+        rig.sides[side].lose_writes = true;
+        rig_run(&rig, 1000);
+        rig.sides[side].lose_writes = false;
+        cr_assert(rig_until_delivered(&rig, 120000), "side %d", side);
+    }
+}
+
+Test(link, a_store_that_fails_is_tried_again_and_said)
+{
+    cr_assert(rig_until_live(&rig, 5000));
+    rig.sides[RIG_GUEST].write_error = KVPBUS_STORE_READ_ONLY;
+    rig_send(&rig, RIG_GUEST, KVPBUS_CLASS_NORMAL, 3000);
+    rig_run(&rig, 60000);
+    cr_assert_geq(rig.sides[RIG_GUEST].alarms, 1);
+    cr_assert_lt(rig.sides[RIG_GUEST].alarms, 5, "once, not at every try");
+    struct kvpbus_link_status status;
+    kvpbus_link_status(rig.sides[RIG_GUEST].link, &status);
+    cr_assert_neq(strstr(status.why, "writing fail"), NULL, "%s", status.why);
+    rig.sides[RIG_GUEST].write_error = KVPBUS_OK;
+    cr_assert(rig_until_delivered(&rig, 120000));
+}
+
+Test(link, a_store_with_too_many_items_makes_the_ring_small_and_it_grows_again)
+{
+    struct kvpbus_link_status status;
+    cr_assert(rig_until_live(&rig, 5000));
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 60 * 1024);
+    rig.sides[RIG_HOST].write_error = KVPBUS_STORE_TOO_MANY;
+    rig_run(&rig, 1000);
+    rig.sides[RIG_HOST].write_error = KVPBUS_OK;
+    kvpbus_link_status(rig.sides[RIG_HOST].link, &status);
+    cr_assert_eq(status.ring_limit, 1);
+    rig_run(&rig, 1000);
+    cr_assert_leq(rig_items(&rig, RIG_HOST, KVPBUS_KEY_SLOT), 1);
+    cr_assert(rig_until_delivered(&rig, 600000));
+    kvpbus_link_status(rig.sides[RIG_HOST].link, &status);
+    cr_assert_gt(status.ring_limit, 1);
+}
+
+Test(link, a_channel_that_cuts_values_gets_shorter_ones)
+{
+    cr_assert(rig_until_live(&rig, 5000));
+    rig.sides[RIG_GUEST].cut = 900;
+    rig_send(&rig, RIG_GUEST, KVPBUS_CLASS_NORMAL, 5000);
+    cr_assert(rig_until_delivered(&rig, 1200000));
+    struct kvpbus_link_status status;
+    kvpbus_link_status(rig.sides[RIG_GUEST].link, &status);
+    cr_assert_leq(status.value_max, 900);
+}
+
+Test(link, a_receiver_without_room_stops_the_sender_until_there_is_room)
+{
+    rig.sides[RIG_GUEST].room = 1000;
+    cr_assert(rig_until_live(&rig, 5000));
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 50 * 1024);
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_CONTROL, 500);
+    rig_run(&rig, 20000);
+    cr_assert_null(rig.sides[RIG_GUEST].received[KVPBUS_CLASS_NORMAL][1].bytes);
+    cr_assert(rig.sides[RIG_GUEST].received[KVPBUS_CLASS_CONTROL][1].complete);
+    const uint64_t room[KVPBUS_CLASS_COUNT] = {1 << 20, 1 << 20, 1 << 20};
+    kvpbus_link_room(rig.sides[RIG_GUEST].link, room);
+    cr_assert(rig_until_delivered(&rig, 20000));
+}
+
+Test(link, a_control_bundle_overtakes_a_bulk_transfer)
+{
+    cr_assert(rig_until_live(&rig, 5000));
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_BULK, 900 * 1024);
+    rig_run(&rig, 1000);
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_CONTROL, 500);
+    rig_run(&rig, 1000);
+    cr_assert(rig.sides[RIG_GUEST].received[KVPBUS_CLASS_CONTROL][1].complete);
+    cr_assert_not(rig.sides[RIG_GUEST].received[KVPBUS_CLASS_BULK][1].complete);
+}
+
+Test(link, a_packet_that_the_journal_cannot_take_now_is_taken_later)
+{
+    cr_assert(rig_until_live(&rig, 5000));
+    rig.sides[RIG_GUEST].commit_error = KVPBUS_NO_SPACE;
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 3000);
+    rig_run(&rig, 5000);
+    cr_assert_not(rig.sides[RIG_HOST].sent[KVPBUS_CLASS_NORMAL][1].delivered);
+    rig.sides[RIG_GUEST].commit_error = KVPBUS_OK;
+    cr_assert(rig_until_delivered(&rig, 60000));
+}
+
+Test(link, a_whole_gap_is_asked_and_answered)
+{
+    cr_assert(rig_until_live(&rig, 5000));
+    struct kvpbus_gap gap = {.class_ = KVPBUS_CLASS_NORMAL, .number = 1};
+    cr_assert_eq(kvpbus_link_gap(rig.sides[RIG_HOST].link, &gap), KVPBUS_OK);
+    rig_run(&rig, 5000);
+    cr_assert(rig.sides[RIG_HOST].has_answer);
+    cr_assert_eq(rig.sides[RIG_HOST].last_answer.number, 1);
+}
+
+Test(link, old_items_that_come_back_start_nothing)
+{
+    char hello[KVPBUS_VALUE_MAX + 1], state[KVPBUS_VALUE_MAX + 1];
+    cr_assert(rig_until_live(&rig, 5000));
+    strcpy(hello, rig_get(&rig, RIG_GUEST, "kvpbus.h"));
+    strcpy(state, rig_get(&rig, RIG_GUEST, "kvpbus.s"));
+    rig_restart(&rig, RIG_GUEST);
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 100);
+    cr_assert(rig_until_delivered(&rig, 20000));
+    // The guest is gone; its items of the first session stand there again.
+    rig.sides[RIG_HOST].went_back = 0;
+    uint32_t session = rig.sides[RIG_HOST].session;
+    rig_put(&rig, RIG_GUEST, "kvpbus.h", hello);
+    rig_put(&rig, RIG_GUEST, "kvpbus.s", state);
+    kvpbus_link_suspend(rig.sides[RIG_GUEST].link, true, rig.now);
+    rig_run(&rig, 30000);
+    cr_assert_eq(rig.sides[RIG_HOST].session, session, "a retired hello begins no session");
+    kvpbus_link_suspend(rig.sides[RIG_GUEST].link, false, rig.now);
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 100);
+    cr_assert(rig_until_delivered(&rig, 120000));
+}
+
+Test(link, items_of_strangers_are_ignored)
+{
+    cr_assert(rig_until_live(&rig, 5000));
+    rig_put(&rig, RIG_GUEST, "kvpbus.07", "bm90IGFuIGl0ZW0");
+    rig_put(&rig, RIG_GUEST, "kvpbus.08", "!!!");
+    rig_put(&rig, RIG_GUEST, "kvpbus.09", rig_get(&rig, RIG_GUEST, "kvpbus.s"));
+    rig_put(&rig, RIG_GUEST, "kvpbus.zz", "bm90IGFuIGl0ZW0");
+    rig_send(&rig, RIG_GUEST, KVPBUS_CLASS_NORMAL, 10000);
+    cr_assert(rig_until_delivered(&rig, 20000));
+    rig_run(&rig, 60000);
+    cr_assert_null(rig_get(&rig, RIG_GUEST, "kvpbus.zz"), "a stray key of ours is removed");
+    cr_assert_eq(rig_items(&rig, RIG_GUEST, KVPBUS_KEY_SLOT), 0);
+}
+
+Test(link, a_second_writer_with_my_identity_stops_the_link)
+{
+    struct rig other;
+    cr_assert(rig_until_live(&rig, 5000));
+    rig_start(&other, false);
+    memcpy(other.sides[RIG_GUEST].identity, rig.sides[RIG_GUEST].identity, KVPBUS_IDENTITY_BYTES);
+    memcpy(other.sides[RIG_GUEST].secret, rig.sides[RIG_GUEST].secret, KVPBUS_SECRET_BYTES);
+    for (int i = 0; i < 10 && rig.sides[RIG_GUEST].second_writers == 0; i++) {
+        rig_restart(&other, RIG_GUEST);
+        rig_run(&other, 1000);
+        rig_put(&rig, RIG_GUEST, "kvpbus.h", rig_get(&other, RIG_GUEST, "kvpbus.h"));
+        rig_run(&rig, 40000);
+    }
+    rig_stop(&other);
+    cr_assert_eq(rig.sides[RIG_GUEST].second_writers, 1);
+    cr_assert_eq(rig_state(&rig, RIG_GUEST), KVPBUS_LINK_STOPPED);
+}
+
+Test(link, a_suspended_link_neither_writes_nor_times_out)
+{
+    cr_assert(rig_until_live(&rig, 5000));
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 3000);
+    rig.sides[RIG_GUEST].deaf = true;
+    rig_run(&rig, 1000);
+    kvpbus_link_suspend(rig.sides[RIG_HOST].link, true, rig.now);
+    unsigned writes = rig.sides[RIG_HOST].writes;
+    rig_run(&rig, 600000);
+    cr_assert_eq(rig.sides[RIG_HOST].writes, writes);
+    cr_assert_eq(rig_state(&rig, RIG_HOST), KVPBUS_LINK_SUSPENDED);
+    rig.sides[RIG_GUEST].deaf = false;
+    kvpbus_link_suspend(rig.sides[RIG_HOST].link, false, rig.now);
+    cr_assert(rig_until_delivered(&rig, 60000));
+}
+
+Test(link, a_session_is_renewed_after_a_day)
+{
+    cr_assert(rig_until_live(&rig, 5000));
+    uint32_t session = rig.sides[RIG_HOST].session;
+    rig.now += 25 * 60 * 60 * 1000;
+    rig_run(&rig, 10000);
+    cr_assert(rig_until_live(&rig, 60000));
+    cr_assert_gt(rig.sides[RIG_HOST].session, session);
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 3000);
+    cr_assert(rig_until_delivered(&rig, 60000));
+}
+
+Test(pairing, without_a_pin_the_identity_is_shown_and_nothing_else_happens)
+{
+    rig_run(&rig, 10000);
+    for (int side = 0; side < 2; side++) {
+        cr_assert_eq(rig_state(&rig, side), KVPBUS_LINK_UNPAIRED);
+        cr_assert(rig.sides[side].has_pending);
+        cr_assert_arr_eq(rig.sides[side].pending, rig.sides[1 - side].identity,
+                         KVPBUS_IDENTITY_BYTES);
+        cr_assert_eq(rig_items(&rig, side, KVPBUS_KEY_STATE), 0);
+    }
+    rig_pin(&rig, RIG_HOST);
+    rig_run(&rig, 10000);
+    cr_assert_neq(rig_state(&rig, RIG_HOST), KVPBUS_LINK_LIVE);
+    rig_pin(&rig, RIG_GUEST);
+    cr_assert(rig_until_live(&rig, 120000));
+}
+
+Test(pairing, another_identity_than_the_pinned_one_gets_nowhere)
+{
+    uint8_t stranger[KVPBUS_IDENTITY_BYTES] = {1};
+    kvpbus_link_pin(rig.sides[RIG_HOST].link, stranger, rig.vm, rig.now);
+    rig_pin(&rig, RIG_GUEST);
+    rig_run(&rig, 120000);
+    cr_assert_neq(rig_state(&rig, RIG_HOST), KVPBUS_LINK_LIVE);
+    cr_assert_neq(rig_state(&rig, RIG_GUEST), KVPBUS_LINK_LIVE);
+    cr_assert_geq(rig.sides[RIG_HOST].alarms, 1);
+}
+
+Test(pairing, a_guest_that_was_paired_as_another_vm_starts_nothing)
+{
+    uint8_t other_vm[KVPBUS_VM_ID_BYTES] = {7};
+    rig_pin(&rig, RIG_HOST);
+    kvpbus_link_pin(rig.sides[RIG_GUEST].link, rig.sides[RIG_HOST].identity, other_vm, rig.now);
+    rig_run(&rig, 60000);
+    cr_assert_neq(rig_state(&rig, RIG_HOST), KVPBUS_LINK_LIVE);
+    cr_assert_geq(rig.sides[RIG_GUEST].alarms, 1);
+}
