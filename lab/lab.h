@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The lab in one process and on one loop: its options, its VMs, and what ties the parts together.
+// Nothing here is used from another thread.
+//
+//   server.c, requests.c   the management API on DIR/host.sock
+//   job.c                  Add, Modify, Remove: jobs over the host items
+//   guest_read.c           the guest's items, by enumeration
+//   vm.c, vm_push.c        start, stop, reboot; host items to the guest when it connects
+//   driver.c, message.c    the kernel's side of the daemon's protocol
+//   guest_process.c        the real daemon in its namespace
+#ifndef KVPBUS_LAB_LAB_H
+#define KVPBUS_LAB_LAB_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "driver.h"
+#include "fault.h"
+#include "guest_process.h"
+#include "items.h"
+#include "kvpbus/management.h"
+#include "stats.h"
+
+enum {
+    KVPBUS_LAB_VMS_MAX = 64,
+    KVPBUS_LAB_NAME_MAX = 64,
+    KVPBUS_LAB_ITEMS_MAX = 1024, // greatest limit of items of either side
+    KVPBUS_LAB_QUEUE_MAX = 16,   // jobs that wait at one VM
+    KVPBUS_LAB_JOBS_MAX = 2048,  // jobs that are remembered
+    KVPBUS_LAB_UUID_TEXT = 37,
+};
+
+// How this lab behaves; the fact sheet leaves open which of these a real host does.
+struct kvpbus_lab_options {
+    const char *directory; // absolute
+    const char *names[KVPBUS_LAB_VMS_MAX];
+    size_t count;
+    const char *daemon;      // path of hv_kvp_daemon
+    uint32_t item_limit;     // host items of a VM before it goes to the failed state
+    uint32_t guest_limit;    // guest items that the host enumerates
+    uint32_t guest_cache_ms; // 0: each read asks the guest
+    uint32_t latency_ms;     // of each request
+    uint32_t job_latency_ms; // of each job
+    uint32_t modify_missing; // return code: 32773 or 32779
+    uint32_t remove_missing; // return code: 0 or 32773
+    bool atomic;             // a batch is checked whole before any of it is done
+    bool drop_failed;        // an item that the guest did not take is not kept either
+    bool push_at_reconnect;  // host items are sent again also within one boot
+    bool stopped;            // the VMs are not started
+};
+
+struct kvpbus_lab;
+struct kvpbus_lab_job;
+struct kvpbus_lab_server;
+
+// The part of a VM's start that sends what the host holds; see vm_push.c.
+struct kvpbus_lab_push {
+    struct kvpbus_lab_request request;
+    size_t next;
+    bool active;
+};
+
+struct kvpbus_lab_vm {
+    struct kvpbus_lab *lab;
+    char name[KVPBUS_LAB_NAME_MAX + 1];
+    uint8_t guid[KVPBUS_GUID_BYTES];
+    char boot_id[KVPBUS_LAB_UUID_TEXT];
+    char directory[PATH_MAX], pools[PATH_MAX], device[PATH_MAX], log[PATH_MAX],
+        items_file[PATH_MAX];
+
+    enum kvpbus_vm_state state;
+    bool exchange_enabled;
+    bool overfull; // the limit of items was hit and none has been removed since
+    bool pushed;   // this boot's daemon has been given the host items
+    bool restart;  // to be started when it has stopped
+    bool broken;   // the daemon cannot be started on this machine
+    bool stopping_daemon;
+    unsigned stop_ticks;
+
+    struct kvpbus_lab_driver driver;
+    struct kvpbus_lab_guest_process process;
+    struct kvpbus_lab_push push;
+    uv_timer_t timer;       // of start
+    uv_timer_t stop_timer;  // of stopping the daemon
+    uv_timer_t job_timer;   // a job's latency
+    uv_timer_t cache_timer; // refreshes the cached read
+
+    struct kvpbus_lab_items host_items;
+    bool host_items_changed; // since the file was written
+    struct kvpbus_lab_items last_read;
+    bool has_last_read, reading_cache, second_half;
+
+    struct kvpbus_lab_job *queue_head, *queue_tail; // the head is the one that runs
+    size_t queue_length;
+    struct kvpbus_lab_request job_request;
+
+    struct kvpbus_lab_faults faults;
+    struct kvpbus_lab_stats stats;
+};
+
+struct kvpbus_lab {
+    uv_loop_t *loop;
+    struct kvpbus_lab_options options;
+    char shim[PATH_MAX];
+    struct kvpbus_lab_vm *vms[KVPBUS_LAB_VMS_MAX];
+    size_t vm_count;
+    struct kvpbus_lab_job *jobs[KVPBUS_LAB_JOBS_MAX]; // by id modulo the size
+    uint64_t last_job;
+    struct kvpbus_lab_server *server;
+    // A VM's state has changed; `context` is for whoever runs the lab.
+    void (*vm_changed)(struct kvpbus_lab *lab, struct kvpbus_lab_vm *vm);
+    void *context;
+};
+
+// vm.c ----------------------------------------------------------------------------------------
+
+// Makes or finds the VM's folder and identity, reads its host items and listens for its daemon. It
+// is off. *vm is set also on an error when there is something to close.
+enum kvpbus_error kvpbus_lab_vm_open(struct kvpbus_lab *lab, const char *name,
+                                     struct kvpbus_lab_vm **vm, struct kvpbus_failure *failure);
+
+// Releases the handles; the memory goes with kvpbus_lab_vm_free, when the loop has ended.
+void kvpbus_lab_vm_close(struct kvpbus_lab_vm *vm);
+void kvpbus_lab_vm_free(struct kvpbus_lab_vm *vm);
+
+struct kvpbus_lab_vm *kvpbus_lab_vm_by_guid(struct kvpbus_lab *lab, const uint8_t *guid,
+                                            size_t length);
+// By name or by GUID as text.
+struct kvpbus_lab_vm *kvpbus_lab_vm_by_name(struct kvpbus_lab *lab, const char *name);
+
+// Begin an action; the VM gets there later (kvpbus_lab_vm_settled). In a state in which the action
+// makes no sense: KVPBUS_VM_OFF or KVPBUS_BUSY with the state in the detail.
+enum kvpbus_error kvpbus_lab_vm_start(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure);
+enum kvpbus_error kvpbus_lab_vm_stop(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure);
+enum kvpbus_error kvpbus_lab_vm_reboot(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure);
+enum kvpbus_error kvpbus_lab_vm_pause(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure);
+enum kvpbus_error kvpbus_lab_vm_resume(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure);
+
+// Off, running, paused or failed, and not on its way to another state.
+bool kvpbus_lab_vm_settled(const struct kvpbus_lab_vm *vm);
+
+// "running"
+const char *kvpbus_lab_state_text(uint32_t state);
+
+// The limit of items was hit, or items were removed after it: adjusts the state.
+void kvpbus_lab_vm_set_overfull(struct kvpbus_lab_vm *vm, bool overfull);
+
+// vm_fault.c: puts a fault in force, or does at once what its kind says.
+enum kvpbus_error kvpbus_lab_vm_fault(struct kvpbus_lab_vm *vm, enum kvpbus_lab_fault fault,
+                                      int64_t value, uint32_t count,
+                                      struct kvpbus_failure *failure);
+
+// Cuts a value on its way when the VM has the fault cut-value.
+void kvpbus_lab_vm_cut(struct kvpbus_lab_vm *vm, char *value);
+
+// The daemon is to run or not, by the state and faults of the VM: starts or stops it.
+void kvpbus_lab_vm_adjust_daemon(struct kvpbus_lab_vm *vm);
+
+// Tells whoever waits that the state may have changed.
+void kvpbus_lab_vm_changed(struct kvpbus_lab_vm *vm);
+
+// vm_files.c ----------------------------------------------------------------------------------
+
+// Fills in the VM's paths and makes its folders; reads or makes its GUID.
+enum kvpbus_error kvpbus_lab_vm_prepare(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure);
+
+// Makes a new boot id and writes it to DIR/vm/NAME/boot-id.
+enum kvpbus_error kvpbus_lab_vm_new_boot(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure);
+
+// Writes the host items when they have changed; an error is logged.
+void kvpbus_lab_vm_save_items(struct kvpbus_lab_vm *vm);
+
+// vm_push.c -----------------------------------------------------------------------------------
+
+// Sends pool 3 and all host items to the guest; `vm->pushed` and kvpbus_lab_vm_pushed tell the end.
+void kvpbus_lab_push_start(struct kvpbus_lab_vm *vm);
+void kvpbus_lab_vm_pushed(struct kvpbus_lab_vm *vm);
+
+// job.c ---------------------------------------------------------------------------------------
+
+struct kvpbus_lab_outcome {
+    uint32_t return_value;
+    uint64_t job; // 0: none
+    enum kvpbus_job_state state;
+    uint32_t error_code;
+    int64_t hresult;
+    char description[160];
+};
+
+// One call of the service. The items are copied.
+void kvpbus_lab_call(struct kvpbus_lab_vm *vm, enum kvpbus_operation operation,
+                     const struct kvpbus_lab_item *items, size_t count,
+                     struct kvpbus_lab_outcome *outcome);
+
+// The present state of a job. False when it is not known (any more).
+bool kvpbus_lab_job_outcome(const struct kvpbus_lab *lab, uint64_t id,
+                            struct kvpbus_lab_outcome *outcome);
+
+// Goes on with the VM's queue, after something that a job waited for.
+void kvpbus_lab_jobs_pump(struct kvpbus_lab_vm *vm);
+
+void kvpbus_lab_jobs_free(struct kvpbus_lab *lab);
+
+// guest_read.c --------------------------------------------------------------------------------
+
+// Receives the result, once: KVPBUS_OK with the items, which live during the call, or
+// KVPBUS_VM_OFF, KVPBUS_EXCHANGE_DISABLED, KVPBUS_STORE_GONE, KVPBUS_NOMEM.
+typedef void kvpbus_lab_read_done(void *context, enum kvpbus_error error,
+                                  const struct kvpbus_lab_item *items, size_t count);
+
+// Reads the guest's items; `done` may be called before this returns.
+void kvpbus_lab_read_guest(struct kvpbus_lab_vm *vm, kvpbus_lab_read_done *done, void *context);
+
+// Begins to refresh the cached copy, if the options say so.
+void kvpbus_lab_read_cache_start(struct kvpbus_lab_vm *vm);
+
+// server.c ------------------------------------------------------------------------------------
+
+enum kvpbus_error kvpbus_lab_server_open(struct kvpbus_lab *lab, const char *socket_path,
+                                         struct kvpbus_failure *failure);
+void kvpbus_lab_server_close(struct kvpbus_lab *lab);
+void kvpbus_lab_server_free(struct kvpbus_lab *lab);
+
+// A job has ended; a VM may have settled: answers whoever waits for it.
+void kvpbus_lab_server_job_ended(struct kvpbus_lab *lab, uint64_t job);
+void kvpbus_lab_server_vm_changed(struct kvpbus_lab *lab, struct kvpbus_lab_vm *vm);
+
+// log.c: a line on standard error, "kvpbus-lab: VM alpha: …".
+__attribute__((format(printf, 2, 3))) void kvpbus_lab_log(const struct kvpbus_lab_vm *vm,
+                                                          const char *format, ...);
+
+#endif

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "run_options.h"
+
+#include <ctype.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "program.h"
+
+#define DAEMON "/usr/sbin/hv_kvp_daemon"
+
+static const char help[] =
+    "Usage: kvpbus-lab run DIR --vm NAME [--vm NAME ...] [OPTION ...]\n"
+    "\n"
+    "Starts VMs, each with the real hv_kvp_daemon, and serves their management API on\n"
+    "DIR/host.sock. Stays in the foreground and prints a line that begins with \"ready\"\n"
+    "when all VMs run; SIGINT or SIGTERM ends it. DIR/vm/NAME/kvp holds a VM's pool files.\n"
+    "\n"
+    "  --vm NAME                  a VM; up to 64\n"
+    "  --stopped                  do not start the VMs\n"
+    "  --daemon PATH              the guest's daemon (" DAEMON ")\n"
+    "\n"
+    "What the documentation of Hyper-V leaves open, and how this lab does it:\n"
+    "  --item-limit N             host items of a VM before it fails, 1 to 1024 (256)\n"
+    "  --guest-limit N            guest items that the host reads, 1 to 1024 (1024)\n"
+    "  --guest-cache MS           the host reads guest items every MS ms, and answers from its\n"
+    "                             copy; 0: each read asks the guest (0)\n"
+    "  --latency MS               of each request (0)\n"
+    "  --job-latency MS           before each job (0)\n"
+    "  --atomic                   a batch is checked whole before any of it is done\n"
+    "  --modify-missing CODE      what Modify of a missing key gives: 32773 or 32779 (32773)\n"
+    "  --remove-missing CODE      what Remove of a missing key gives: 0 or 32773 (0)\n"
+    "  --drop-failed              an item that the guest did not take is not kept either\n"
+    "  --push-at-reconnect        all host items are sent again when the daemon comes back\n"
+    "                             within one boot\n"
+    "\n"
+    "Example:\n"
+    "  kvpbus-lab run /tmp/lab --vm alpha --vm beta\n";
+
+enum {
+    OPTION_VM = 256,
+    OPTION_STOPPED,
+    OPTION_DAEMON,
+    OPTION_ITEM_LIMIT,
+    OPTION_GUEST_LIMIT,
+    OPTION_GUEST_CACHE,
+    OPTION_LATENCY,
+    OPTION_JOB_LATENCY,
+    OPTION_ATOMIC,
+    OPTION_MODIFY_MISSING,
+    OPTION_REMOVE_MISSING,
+    OPTION_DROP_FAILED,
+    OPTION_PUSH_AT_RECONNECT,
+};
+
+static const struct option long_options[] = {
+    {"help", no_argument, NULL, 'h'},
+    {"vm", required_argument, NULL, OPTION_VM},
+    {"stopped", no_argument, NULL, OPTION_STOPPED},
+    {"daemon", required_argument, NULL, OPTION_DAEMON},
+    {"item-limit", required_argument, NULL, OPTION_ITEM_LIMIT},
+    {"guest-limit", required_argument, NULL, OPTION_GUEST_LIMIT},
+    {"guest-cache", required_argument, NULL, OPTION_GUEST_CACHE},
+    {"latency", required_argument, NULL, OPTION_LATENCY},
+    {"job-latency", required_argument, NULL, OPTION_JOB_LATENCY},
+    {"atomic", no_argument, NULL, OPTION_ATOMIC},
+    {"modify-missing", required_argument, NULL, OPTION_MODIFY_MISSING},
+    {"remove-missing", required_argument, NULL, OPTION_REMOVE_MISSING},
+    {"drop-failed", no_argument, NULL, OPTION_DROP_FAILED},
+    {"push-at-reconnect", no_argument, NULL, OPTION_PUSH_AT_RECONNECT},
+    {NULL, 0, NULL, 0},
+};
+
+// A name is also that of a folder, and must not look like an option or a path.
+static bool name_valid(const char *name)
+{
+    size_t length = strlen(name);
+    if (length == 0 || length > KVPBUS_LAB_NAME_MAX || !isalnum((unsigned char)name[0]))
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (!isalnum((unsigned char)name[i]) && strchr("._-", name[i]) == NULL)
+            return false;
+    return true;
+}
+
+static int add_vm(struct kvpbus_lab_options *options, const char *name)
+{
+    if (!name_valid(name))
+        return kvpbus_lab_usage_error("'%s' is no name for a VM: 1 to %d letters, digits, . _ -",
+                                      name, KVPBUS_LAB_NAME_MAX);
+    for (size_t i = 0; i < options->count; i++)
+        if (strcmp(options->names[i], name) == 0)
+            return kvpbus_lab_usage_error("there are two VMs with the name %s", name);
+    if (options->count == KVPBUS_LAB_VMS_MAX)
+        return kvpbus_lab_usage_error("a lab has at most %d VMs", KVPBUS_LAB_VMS_MAX);
+    options->names[options->count++] = name;
+    return -1;
+}
+
+static int number(const char *name, uint32_t least, uint32_t most, uint32_t *target)
+{
+    if (kvpbus_lab_parse_number(optarg, least, most, target))
+        return -1;
+    return kvpbus_lab_usage_error("--%s needs a number from %u to %u, not '%s'", name,
+                                  (unsigned)least, (unsigned)most, optarg);
+}
+
+static int code(const char *name, uint32_t one, uint32_t other, uint32_t *target)
+{
+    uint32_t value;
+    if (kvpbus_lab_parse_number(optarg, 0, UINT16_MAX, &value) &&
+        (value == one || value == other)) {
+        *target = value;
+        return -1;
+    }
+    return kvpbus_lab_usage_error("--%s is %u or %u, not '%s'", name, (unsigned)one,
+                                  (unsigned)other, optarg);
+}
+
+static int apply(struct kvpbus_lab_options *options, int option, const char *name)
+{
+    enum { HOUR_MS = 3600000 };
+    switch (option) {
+    case OPTION_VM:
+        return add_vm(options, optarg);
+    case OPTION_STOPPED:
+        options->stopped = true;
+        return -1;
+    case OPTION_DAEMON:
+        options->daemon = optarg;
+        return -1;
+    case OPTION_ITEM_LIMIT:
+        return number(name, 1, KVPBUS_LAB_ITEMS_MAX, &options->item_limit);
+    case OPTION_GUEST_LIMIT:
+        return number(name, 1, KVPBUS_LAB_ITEMS_MAX, &options->guest_limit);
+    case OPTION_GUEST_CACHE:
+        return number(name, 0, HOUR_MS, &options->guest_cache_ms);
+    case OPTION_LATENCY:
+        return number(name, 0, HOUR_MS, &options->latency_ms);
+    case OPTION_JOB_LATENCY:
+        return number(name, 0, HOUR_MS, &options->job_latency_ms);
+    case OPTION_ATOMIC:
+        options->atomic = true;
+        return -1;
+    case OPTION_MODIFY_MISSING:
+        return code(name, KVPBUS_RETURN_INVALID_PARAMETER, KVPBUS_RETURN_NOT_FOUND,
+                    &options->modify_missing);
+    case OPTION_REMOVE_MISSING:
+        return code(name, KVPBUS_RETURN_COMPLETED, KVPBUS_RETURN_INVALID_PARAMETER,
+                    &options->remove_missing);
+    case OPTION_DROP_FAILED:
+        options->drop_failed = true;
+        return -1;
+    case OPTION_PUSH_AT_RECONNECT:
+        options->push_at_reconnect = true;
+        return -1;
+    default:
+        return KVPBUS_LAB_EXIT_USAGE;
+    }
+}
+
+int kvpbus_lab_run_options(int argc, char **argv, struct kvpbus_lab_options *options)
+{
+    *options = (struct kvpbus_lab_options){
+        .daemon = DAEMON,
+        .item_limit = 256,
+        .guest_limit = KVPBUS_LAB_ITEMS_MAX,
+        .modify_missing = KVPBUS_RETURN_INVALID_PARAMETER,
+        .remove_missing = KVPBUS_RETURN_COMPLETED,
+    };
+    int index = 0;
+    int option;
+    while ((option = getopt_long(argc, argv, "h", long_options, &index)) != -1) {
+        if (option == 'h') {
+            fputs(help, stdout);
+            return KVPBUS_LAB_EXIT_OK;
+        }
+        if (option == '?')
+            return kvpbus_lab_usage_error("the command line is not understood");
+        int status = apply(options, option, long_options[index].name);
+        if (status != -1)
+            return status;
+    }
+    if (argc - optind != 1)
+        return kvpbus_lab_usage_error("run takes one folder");
+    if (options->count == 0)
+        return kvpbus_lab_usage_error("name at least one VM with --vm");
+    options->directory = argv[optind];
+    return -1;
+}

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The socket of the management API: accepts connections, cuts the bytes into frames, and lets each
+// connection have one request at a time.
+#include "server.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { HEADER = 4, INPUT_FIRST = 4096 };
+
+struct kvpbus_lab_server {
+    uv_pipe_t listener;
+    char path[sizeof((struct sockaddr_un *)NULL)->sun_path];
+    struct kvpbus_lab_connection *connections[KVPBUS_LAB_CONNECTIONS_MAX];
+};
+
+struct output {
+    uv_write_t write;
+    uv_buf_t buffer;
+};
+
+static void next_request(struct kvpbus_lab_connection *connection);
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct kvpbus_lab_connection *connection = handle->data;
+    connection->handles--;
+    kvpbus_lab_connection_release(connection);
+}
+
+static void close_connection(struct kvpbus_lab_connection *connection)
+{
+    struct kvpbus_lab_server *server = connection->lab->server;
+    if (connection->closed)
+        return;
+    connection->closed = true;
+    for (size_t i = 0; i < KVPBUS_LAB_CONNECTIONS_MAX; i++)
+        if (server->connections[i] == connection)
+            server->connections[i] = NULL;
+    uv_close((uv_handle_t *)&connection->pipe, on_handle_closed);
+    uv_close((uv_handle_t *)&connection->timer, on_handle_closed);
+}
+
+void kvpbus_lab_connection_release(struct kvpbus_lab_connection *connection)
+{
+    if (!connection->closed || connection->handles > 0 || connection->reads > 0)
+        return;
+    if (connection->request != NULL)
+        kvpbus__lab__request__free_unpacked(connection->request, NULL);
+    free(connection->input);
+    free(connection);
+}
+
+static void on_written(uv_write_t *write, int status)
+{
+    struct output *output = (struct output *)write;
+    if (status != 0)
+        close_connection(write->data);
+    free(output->buffer.base);
+    free(output);
+}
+
+static bool send_frame(struct kvpbus_lab_connection *connection, const Kvpbus__Lab__Reply *reply)
+{
+    size_t length = kvpbus__lab__reply__get_packed_size(reply);
+    assert(length <= KVPBUS_LAB_REPLY_MAX);
+    struct output *output = calloc(1, sizeof *output);
+    uint8_t *bytes = malloc(HEADER + length);
+    if (output == NULL || bytes == NULL) {
+        free(output);
+        free(bytes);
+        return false;
+    }
+    for (size_t i = 0; i < HEADER; i++)
+        bytes[i] = (uint8_t)(length >> (8 * (HEADER - 1 - i)));
+    kvpbus__lab__reply__pack(reply, bytes + HEADER);
+    output->buffer = uv_buf_init((char *)bytes, (unsigned)(HEADER + length));
+    output->write.data = connection;
+    if (uv_write(&output->write, (uv_stream_t *)&connection->pipe, &output->buffer, 1,
+                 on_written) == 0)
+        return true;
+    free(bytes);
+    free(output);
+    return false;
+}
+
+void kvpbus_lab_reply(struct kvpbus_lab_connection *connection, Kvpbus__Lab__Reply *reply,
+                      bool more)
+{
+    if (connection->closed)
+        return;
+    reply->more = more;
+    if (!send_frame(connection, reply)) {
+        close_connection(connection);
+        return;
+    }
+    if (more)
+        return;
+    connection->wait = KVPBUS_LAB_WAIT_NOTHING;
+    uv_timer_stop(&connection->timer);
+    if (connection->request != NULL)
+        kvpbus__lab__request__free_unpacked(connection->request, NULL);
+    connection->request = NULL;
+    next_request(connection);
+}
+
+void kvpbus_lab_reply_error(struct kvpbus_lab_connection *connection, enum kvpbus_error error,
+                            const char *detail)
+{
+    Kvpbus__Lab__Reply reply = KVPBUS__LAB__REPLY__INIT;
+    reply.error = (uint32_t)error;
+    reply.detail = (char *)detail;
+    kvpbus_lab_reply(connection, &reply, false);
+}
+
+// Says why, and hangs up: what follows on this connection cannot be understood.
+static void refuse(struct kvpbus_lab_connection *connection, const char *why)
+{
+    Kvpbus__Lab__Reply reply = KVPBUS__LAB__REPLY__INIT;
+    reply.error = KVPBUS_PROTOCOL;
+    reply.detail = (char *)why;
+    send_frame(connection, &reply);
+    uv_read_stop((uv_stream_t *)&connection->pipe);
+    // The frame fits into the socket's buffer, so that closing does not lose it.
+    close_connection(connection);
+}
+
+static void on_latency(uv_timer_t *timer)
+{
+    kvpbus_lab_request_begin(timer->data);
+}
+
+// A timer also without latency, so that a client with many requests waiting is not served at the
+// cost of the others, nor by recursion.
+static void begin(struct kvpbus_lab_connection *connection)
+{
+    struct kvpbus_lab *lab = connection->lab;
+    uint64_t latency = lab->options.latency_ms + kvpbus_lab_request_latency(connection);
+    uv_timer_start(&connection->timer, on_latency, latency, 0);
+}
+
+static void next_request(struct kvpbus_lab_connection *connection)
+{
+    if (connection->closed || connection->request != NULL || connection->input_length < HEADER)
+        return;
+    const uint8_t *input = connection->input;
+    size_t length =
+        (size_t)input[0] << 24 | (size_t)input[1] << 16 | (size_t)input[2] << 8 | (size_t)input[3];
+    if (length > KVPBUS_LAB_REQUEST_MAX) {
+        refuse(connection, "the request is longer than 512 KiB");
+        return;
+    }
+    if (connection->input_length < HEADER + length)
+        return;
+    connection->request = kvpbus__lab__request__unpack(NULL, length, input + HEADER);
+    connection->input_length -= HEADER + length;
+    memmove(connection->input, input + HEADER + length, connection->input_length);
+    if (connection->request == NULL)
+        refuse(connection, "the request is not one of this API");
+    else
+        begin(connection);
+}
+
+// Room for what is to come: one request and a little of the next.
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
+{
+    struct kvpbus_lab_connection *connection = handle->data;
+    (void)suggested;
+    *buffer = uv_buf_init(NULL, 0);
+    if (connection->input_length == connection->input_capacity) {
+        size_t capacity =
+            connection->input_capacity == 0 ? INPUT_FIRST : connection->input_capacity * 2;
+        if (capacity > 2 * KVPBUS_LAB_REQUEST_MAX)
+            return;
+        uint8_t *input = realloc(connection->input, capacity);
+        if (input == NULL)
+            return;
+        connection->input = input;
+        connection->input_capacity = capacity;
+    }
+    *buffer = uv_buf_init((char *)connection->input + connection->input_length,
+                          (unsigned)(connection->input_capacity - connection->input_length));
+}
+
+static void on_read(uv_stream_t *stream, ssize_t length, const uv_buf_t *buffer)
+{
+    struct kvpbus_lab_connection *connection = stream->data;
+    (void)buffer;
+    if (length < 0) {
+        close_connection(connection);
+        return;
+    }
+    connection->input_length += (size_t)length;
+    next_request(connection);
+}
+
+static struct kvpbus_lab_connection **free_slot(struct kvpbus_lab_server *server)
+{
+    for (size_t i = 0; i < KVPBUS_LAB_CONNECTIONS_MAX; i++)
+        if (server->connections[i] == NULL)
+            return &server->connections[i];
+    return NULL;
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    struct kvpbus_lab *lab = listener->data;
+    if (status != 0)
+        return;
+    struct kvpbus_lab_connection *connection = calloc(1, sizeof *connection);
+    struct kvpbus_lab_connection **slot = free_slot(lab->server);
+    if (connection == NULL) {
+        kvpbus_lab_log(NULL, "a connection is lost: out of memory");
+        return;
+    }
+    connection->lab = lab;
+    connection->handles = 2;
+    uv_pipe_init(lab->loop, &connection->pipe, 0);
+    uv_timer_init(lab->loop, &connection->timer);
+    connection->pipe.data = connection;
+    connection->timer.data = connection;
+    if (uv_accept(listener, (uv_stream_t *)&connection->pipe) != 0 || slot == NULL) {
+        close_connection(connection);
+        return;
+    }
+    *slot = connection;
+    uv_read_start((uv_stream_t *)&connection->pipe, on_alloc, on_read);
+}
+
+enum kvpbus_error kvpbus_lab_server_open(struct kvpbus_lab *lab, const char *socket_path,
+                                         struct kvpbus_failure *failure)
+{
+    struct kvpbus_lab_server *server = calloc(1, sizeof *server);
+    if (server == NULL)
+        return kvpbus_fail(failure, KVPBUS_NOMEM, "opening %s", socket_path);
+    lab->server = server;
+    uv_pipe_init(lab->loop, &server->listener, 0);
+    server->listener.data = lab;
+    if (strlen(socket_path) >= sizeof server->path)
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                           "the path %s is too long for a socket: choose a shorter folder",
+                           socket_path);
+    memcpy(server->path, socket_path, strlen(socket_path) + 1);
+    // Left by a lab that was killed; the caller holds the lock of the folder.
+    unlink(socket_path);
+    // The owner's alone, from the moment at which it is there.
+    mode_t mask = umask(0077);
+    int status = uv_pipe_bind(&server->listener, socket_path);
+    umask(mask);
+    if (status == 0)
+        status = uv_listen((uv_stream_t *)&server->listener, 64, on_connection);
+    if (status != 0)
+        return kvpbus_fail(failure, KVPBUS_IO, "cannot listen on %s: %s", socket_path,
+                           uv_strerror(status));
+    return KVPBUS_OK;
+}
+
+void kvpbus_lab_server_close(struct kvpbus_lab *lab)
+{
+    struct kvpbus_lab_server *server = lab->server;
+    if (server == NULL || uv_is_closing((uv_handle_t *)&server->listener))
+        return;
+    for (size_t i = 0; i < KVPBUS_LAB_CONNECTIONS_MAX; i++)
+        if (server->connections[i] != NULL)
+            close_connection(server->connections[i]);
+    uv_close((uv_handle_t *)&server->listener, NULL);
+    unlink(server->path);
+}
+
+void kvpbus_lab_server_free(struct kvpbus_lab *lab)
+{
+    free(lab->server);
+    lab->server = NULL;
+}
+
+void kvpbus_lab_server_job_ended(struct kvpbus_lab *lab, uint64_t job)
+{
+    for (size_t i = 0; lab->server != NULL && i < KVPBUS_LAB_CONNECTIONS_MAX; i++) {
+        struct kvpbus_lab_connection *connection = lab->server->connections[i];
+        if (connection != NULL && connection->wait == KVPBUS_LAB_WAIT_JOB &&
+            connection->wait_job == job)
+            kvpbus_lab_request_job_ended(connection);
+    }
+}
+
+void kvpbus_lab_server_vm_changed(struct kvpbus_lab *lab, struct kvpbus_lab_vm *vm)
+{
+    for (size_t i = 0; lab->server != NULL && i < KVPBUS_LAB_CONNECTIONS_MAX; i++) {
+        struct kvpbus_lab_connection *connection = lab->server->connections[i];
+        if (connection != NULL && connection->wait == KVPBUS_LAB_WAIT_VM &&
+            connection->wait_vm == vm)
+            kvpbus_lab_request_vm_changed(connection);
+    }
+}

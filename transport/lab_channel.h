@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A connection to the management API of kvpbus-lab (proto/lab.proto): one request and its replies
+// at a time, with deadlines. For one thread at a time.
+#ifndef KVPBUS_LAB_CHANNEL_H
+#define KVPBUS_LAB_CHANNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kvpbus/error.h"
+#include "lab.pb-c.h"
+
+// The time, in milliseconds of the monotonic clock, that lies `ms` ahead.
+int64_t kvpbus_lab_channel_deadline(unsigned ms);
+
+// Connects, in *fd. KVPBUS_STORE_GONE when no lab listens there; KVPBUS_ACCESS, KVPBUS_TIMEOUT.
+enum kvpbus_error kvpbus_lab_channel_open(const char *path, int64_t deadline, int *fd,
+                                          struct kvpbus_failure *failure);
+
+// True when nothing has happened on an idle connection: the lab is still there.
+bool kvpbus_lab_channel_alive(int fd);
+
+// Sends a request. Unless it returns KVPBUS_OK the lab has not seen the whole request and does not
+// act on it; the connection is to be closed.
+enum kvpbus_error kvpbus_lab_channel_send(int fd, const Kvpbus__Lab__Request *request,
+                                          int64_t deadline, struct kvpbus_failure *failure);
+
+// Receives one reply, which the caller frees with kvpbus__lab__reply__free_unpacked. On an error
+// the connection is to be closed: KVPBUS_CLOSED, KVPBUS_TIMEOUT, KVPBUS_PROTOCOL, KVPBUS_NOMEM.
+enum kvpbus_error kvpbus_lab_channel_receive(int fd, Kvpbus__Lab__Reply **reply, int64_t deadline,
+                                             struct kvpbus_failure *failure);
+
+#endif
