@@ -4,8 +4,8 @@
 const char *kvpbus_return_text(uint32_t code)
 {
     switch (code) {
-#define X(name, number, text)                                                                      \
-    case number:                                                                                   \
+#define X(name, number, text) \
+    case number:              \
         return text;
         KVPBUS_RETURN_MAP(X)
 #undef X
