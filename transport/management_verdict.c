@@ -3,6 +3,7 @@
 
 // What the guest's or the host's part of the exchange says within a job's error description.
 #define HRESULT_DEVICE_NOT_READY UINT32_C(0x800710DF)
+#define HRESULT_NO_RESOURCES UINT32_C(0x800705AA)
 #define HRESULT_INVALID_ARGUMENT UINT32_C(0x80070057)
 
 static const char *operation_name(enum kvpbus_operation operation)
@@ -42,6 +43,8 @@ static struct kvpbus_verdict by_code(uint32_t code, uint32_t hresult)
 {
     if (hresult == HRESULT_DEVICE_NOT_READY)
         return refused(KVPBUS_STORE_GONE, false);
+    if (hresult == HRESULT_NO_RESOURCES)
+        return refused(KVPBUS_STORE_TOO_MANY, false);
     switch (code) {
     case KVPBUS_RETURN_INVALID_PARAMETER:
     case KVPBUS_RETURN_NOT_FOUND:

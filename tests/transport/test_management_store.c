@@ -269,6 +269,7 @@ static const struct refusal refusals[] = {
     {KVPBUS_RETURN_FAILED, (int32_t)0x800710DF, KVPBUS_STORE_GONE},
     {KVPBUS_RETURN_INVALID_PARAMETER, 0x800710DF, KVPBUS_STORE_GONE},
     {KVPBUS_RETURN_FAILED, 0x80070057, KVPBUS_STORE_REJECTED},
+    {KVPBUS_RETURN_FAILED, 0x800705AA, KVPBUS_STORE_TOO_MANY},
 };
 
 Test(management_store, each_refusal_by_a_job_has_its_error)
