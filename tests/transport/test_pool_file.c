@@ -292,8 +292,10 @@ Test(pool_file, a_read_only_file_system_and_a_full_disk)
     // Mounts need root, or a namespace of one's own where the system allows it.
     if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER) != 0 ||
         mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("none", fixture.folder, "tmpfs", 0, "size=16k") != 0)
+        mount("none", fixture.folder, "tmpfs", 0, "size=16k") != 0) {
+        pool_fixture_remove(&fixture);
         cr_skip_test("no mounts here");
+    }
     pool_append(fixture.own, "foreign", "f", 1);
     char key[32];
     enum kvpbus_error error = KVPBUS_OK;
