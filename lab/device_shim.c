@@ -29,8 +29,9 @@ enum { LOG_LINES_MAX = 10000 };
 int open(const char *path, int flags, ...);
 int open64(const char *path, int flags, ...);
 void openlog(const char *ident, int option, int facility);
-void syslog(int priority, const char *format, ...);
-void __syslog_chk(int priority, int flag, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void syslog(int priority, const char *format, ...);
+__attribute__((format(printf, 3, 4))) void __syslog_chk(int priority, int flag, const char *format,
+                                                        ...);
 
 static int connect_device(void)
 {
@@ -99,7 +100,8 @@ void openlog(const char *ident, int option, int facility)
     (void)facility;
 }
 
-static void log_line(int priority, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void log_line(int priority, const char *format,
+                                                           va_list arguments)
 {
     static int lines = 0;
     if (lines >= LOG_LINES_MAX)

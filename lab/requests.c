@@ -135,10 +135,12 @@ static void reply_outcome(struct kvpbus_lab_connection *connection,
 
 static bool take(const ProtobufCBinaryData *data, char *text, size_t size)
 {
+    text[0] = '\0';
+    if (data->len == 0)
+        return true;
     if (data->len >= size || memchr(data->data, '\0', data->len) != NULL)
         return false;
-    if (data->len > 0)
-        memcpy(text, data->data, data->len);
+    memcpy(text, data->data, data->len);
     text[data->len] = '\0';
     return true;
 }
@@ -209,7 +211,7 @@ void kvpbus_lab_request_vm_changed(struct kvpbus_lab_connection *connection)
 
 static void control(struct kvpbus_lab_connection *connection, const Kvpbus__Lab__Control *request)
 {
-    enum kvpbus_error (*const actions[])(struct kvpbus_lab_vm *, struct kvpbus_failure *) = {
+    static enum kvpbus_error (*const actions[])(struct kvpbus_lab_vm *, struct kvpbus_failure *) = {
         [KVPBUS__LAB__ACTION__START] = kvpbus_lab_vm_start,
         [KVPBUS__LAB__ACTION__STOP] = kvpbus_lab_vm_stop,
         [KVPBUS__LAB__ACTION__REBOOT] = kvpbus_lab_vm_reboot,

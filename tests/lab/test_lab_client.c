@@ -129,13 +129,13 @@ Test(lab_client, a_lab_that_dies_during_a_call_leaves_its_outcome_open)
         second->ops->call(second, KVPBUS_OP_ADD, lab.guids[LAB_ALPHA], &item, 1, &result, NULL),
         KVPBUS_TIMEOUT);
     cr_assert_lt(now_ms() - before, 3000);
+    waitpid(child, NULL, 0);
+    waitpid(lab.pid, NULL, 0);
     cr_assert_eq(
         second->ops->call(second, KVPBUS_OP_ADD, lab.guids[LAB_ALPHA], &item, 1, &result, NULL),
         KVPBUS_STORE_GONE);
     second->ops->close(second);
     lab.management->ops->close(lab.management);
-    waitpid(child, NULL, 0);
-    waitpid(lab.pid, NULL, 0);
     lab_start_again(&lab, "");
 }
 
@@ -164,7 +164,7 @@ static void expect_hang_up(const char *bytes, size_t length)
 {
     char answer[256];
     int fd = connect_raw();
-    cr_assert_eq(send(fd, bytes, length, MSG_NOSIGNAL), length);
+    cr_assert_eq(send(fd, bytes, length, MSG_NOSIGNAL), (ssize_t)length);
     ssize_t got;
     do
         got = recv(fd, answer, sizeof answer, 0);

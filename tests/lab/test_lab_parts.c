@@ -97,15 +97,10 @@ Test(lab_items, come_back_from_their_file)
 
 Test(lab_items, a_damaged_file_is_an_error_and_gives_nothing)
 {
-    static const char *const bad[] = {
-        "",
-        "{",
-        "{}",
-        "[1]",
-        "[{\"key\":\"a\"}]",
+    static const char too_many[] =
         "[{\"key\":\"a\",\"value\":\"1\"},{\"key\":\"b\",\"value\":\"2\"},"
-        "{\"key\":\"c\",\"value\":\"3\"},{\"key\":\"d\",\"value\":\"4\"}]",
-    };
+        "{\"key\":\"c\",\"value\":\"3\"},{\"key\":\"d\",\"value\":\"4\"}]";
+    static const char *const bad[] = {"", "{", "{}", "[1]", "[{\"key\":\"a\"}]", too_many};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct kvpbus_failure failure = {0};
         FILE *file = fopen(path, "w");
