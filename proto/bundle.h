@@ -2,7 +2,8 @@
 //
 // The sealed bundle of docs/protocol.md section 3: one or more messages of one class for one
 // recipient, packed as protobuf, compressed when that makes it smaller, signed once.
-// Pure: no I/O, no clock, no global. Any thread.
+// Pure: no I/O, no clock, no global. Any thread, once sodium_init has been called by whoever owns
+// the process.
 #ifndef KVPBUS_BUNDLE_H
 #define KVPBUS_BUNDLE_H
 
@@ -47,8 +48,9 @@ struct kvpbus_bundle_header {
 };
 
 // Seals `count` (1 to KVPBUS_BUNDLE_MESSAGES_MAX) messages, whose index, sequence and created_ms
-// are set. *sealed is allocated and freed by the caller with free(). KVPBUS_TOO_LARGE when the
-// sealed length would exceed `sealed_max`.
+// are set. *sealed is allocated and freed by the caller with free(). Errors: KVPBUS_TOO_LARGE
+// (the sealed length would exceed `sealed_max`), KVPBUS_NOMEM, and for what kvpbus_bundle_open
+// would refuse KVPBUS_INVALID_ARGUMENT or the error of kvpbus_message_check.
 enum kvpbus_error kvpbus_bundle_seal(const struct kvpbus_route *route,
                                      const uint8_t secret[KVPBUS_SECRET_BYTES],
                                      const struct kvpbus_bundle_position *position,

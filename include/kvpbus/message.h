@@ -58,8 +58,8 @@ struct kvpbus_message_id {
 };
 
 struct kvpbus_header {
-    const char *name;
-    const char *value;
+    const char *name;  // 1 to KVPBUS_HEADER_NAME_MAX printable ASCII characters without a space
+    const char *value; // up to KVPBUS_HEADER_VALUE_MAX bytes of UTF-8 without control characters
 };
 
 // All pointers belong to whoever made the message; functions that take one copy what they keep.
@@ -95,6 +95,7 @@ enum kvpbus_error kvpbus_message_check(const struct kvpbus_message *message, siz
 
 // "0123456789abcdef0123456789abcdef.7"; `text` holds KVPBUS_MESSAGE_ID_TEXT bytes.
 void kvpbus_message_id_format(const struct kvpbus_message_id *id, char *text);
+// True for exactly the texts that format writes; otherwise *id stays as it was.
 bool kvpbus_message_id_parse(const char *text, struct kvpbus_message_id *id);
 
 // "control", "normal", "bulk"; "delivered", …. Never NULL for a listed value.
