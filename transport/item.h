@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The item codec of docs/protocol.md section 2: what a value of the store holds. Pure: no I/O, no
-// clock, no global. Any thread.
+// clock, no global. Any thread, once sodium_init has been called by whoever owns the process.
 #ifndef KVPBUS_ITEM_H
 #define KVPBUS_ITEM_H
 
@@ -64,7 +64,8 @@ void kvpbus_item_seal(const struct kvpbus_item_keys *keys, enum kvpbus_item_type
                       char *value);
 
 // Opens an encrypted item into plain[KVPBUS_PLAIN_MAX]. KVPBUS_BAD_ITEM: of another session, cut,
-// forged, or not an encrypted item; nothing of it is to be believed.
+// forged, or not an encrypted item; nothing of it is to be believed, and no plaintext is left
+// behind.
 enum kvpbus_error kvpbus_item_open(const struct kvpbus_item_keys *keys, const uint8_t *bytes,
                                    size_t length, struct kvpbus_item_head *head, uint8_t *plain,
                                    size_t *plain_length);
@@ -73,7 +74,8 @@ enum kvpbus_error kvpbus_item_open(const struct kvpbus_item_keys *keys, const ui
 enum kvpbus_key_kind { KVPBUS_KEY_HELLO, KVPBUS_KEY_STATE, KVPBUS_KEY_SLOT, KVPBUS_KEY_OTHER };
 void kvpbus_key_format(const char *prefix, enum kvpbus_key_kind kind, unsigned slot, char *key);
 
-// What a key with the prefix means; KVPBUS_KEY_OTHER for one that the protocol does not have.
+// What a key with the prefix means; KVPBUS_KEY_OTHER for one that the protocol does not have. *slot
+// is set for KVPBUS_KEY_SLOT alone.
 enum kvpbus_key_kind kvpbus_key_parse(const char *prefix, const char *key, unsigned *slot);
 
 #endif
