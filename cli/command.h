@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The commands of `kvpbus`. Each gets its own words as argv and returns an exit code; it says
+// itself what went wrong.
+#ifndef KVPBUS_COMMAND_H
+#define KVPBUS_COMMAND_H
+
+#include "client.h"
+#include "exit_code.h"
+
+struct kvpbus_command_context {
+    const char *socket; // NULL: found by itself
+    bool json;
+    const char *usage; // of the command, one line
+};
+
+int kvpbus_command_vms(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_identity(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_status(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_pair(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_unpair(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_send(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_recv(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_items(const struct kvpbus_command_context *context, int argc, char **argv);
+
+// "kvpbus: detail"; returns the exit code of the error.
+int kvpbus_command_failed(const struct kvpbus_command_context *context,
+                          const struct kvpbus_failure *failure);
+// "kvpbus: what" and how the command is used; returns KVPBUS_EXIT_USAGE.
+int kvpbus_command_usage(const struct kvpbus_command_context *context, const char *what);
+
+// One request and its one response. *response is NULL after a failure, which has been said; the
+// exit code is returned.
+int kvpbus_command_ask(const struct kvpbus_command_context *context,
+                       const Kvpbus__Control__Request *request,
+                       Kvpbus__Control__Response **response);
+
+#endif

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// vms, identity, status: different views of one answer.
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+
+typedef Kvpbus__Control__Peer Peer;
+
+static int ask(const struct kvpbus_command_context *context, const char *peer,
+               Kvpbus__Control__Response **response)
+{
+    Kvpbus__Control__Request request = KVPBUS__CONTROL__REQUEST__INIT;
+    Kvpbus__Control__StatusRequest status = KVPBUS__CONTROL__STATUS_REQUEST__INIT;
+    request.kind_case = KVPBUS__CONTROL__REQUEST__KIND_STATUS;
+    request.status = &status;
+    if (peer != NULL)
+        status.peer = (char *)peer;
+    int code = kvpbus_command_ask(context, &request, response);
+    if (code == KVPBUS_EXIT_OK && (*response)->kind_case != KVPBUS__CONTROL__RESPONSE__KIND_PEERS) {
+        kvpbus__control__response__free_unpacked(*response, NULL);
+        struct kvpbus_failure failure = {.code = KVPBUS_PROTOCOL};
+        return kvpbus_command_failed(context, &failure);
+    }
+    return code;
+}
+
+static json_t *peer_json(const Peer *peer)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, "
+                     "s:I, s:I, s:I, "
+                     "s:I, s:I, s:I, s:I}",
+                     "name", peer->name, "guid", peer->guid, "state", peer->state, "why", peer->why,
+                     "paired", (int)peer->paired, "fingerprint", peer->fingerprint,
+                     "pending_fingerprint", peer->pending_fingerprint, "queued",
+                     (json_int_t)peer->queued, "queued_bytes", (json_int_t)peer->queued_bytes,
+                     "inbox", (json_int_t)peer->inbox, "delivered", (json_int_t)peer->delivered,
+                     "received", (json_int_t)peer->received, "in_flight", (int)peer->in_flight,
+                     "ring_limit", (int)peer->ring_limit, "ring_slots", (int)peer->ring_slots,
+                     "rewrites", (json_int_t)peer->rewrites, "writes", (json_int_t)peer->writes,
+                     "items_written", (json_int_t)peer->items_written, "data_items_written",
+                     (json_int_t)peer->data_items_written, "data_chars_written",
+                     (json_int_t)peer->data_chars_written, "bad_items", (json_int_t)peer->bad_items,
+                     "round_trip_ms", (json_int_t)peer->round_trip_ms);
+}
+
+static int print_json(json_t *value)
+{
+    if (value == NULL || json_dumpf(value, stdout, JSON_INDENT(2)) != 0) {
+        json_decref(value);
+        fputs("kvpbus: cannot write JSON\n", stderr);
+        return KVPBUS_EXIT_FAILED;
+    }
+    putchar('\n');
+    json_decref(value);
+    return KVPBUS_EXIT_OK;
+}
+
+static json_t *peers_json(const Kvpbus__Control__Peers *peers)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < peers->n_peers; i++)
+        json_array_append_new(list, peer_json(peers->peers[i]));
+    return list;
+}
+
+static void print_vms(const Kvpbus__Control__Peers *peers)
+{
+    if (peers->n_peers == 0) {
+        puts("no VM has been found yet");
+        return;
+    }
+    printf("%-20s %-36s %-8s %s\n", "NAME", "GUID", "PAIRED", "LINK");
+    for (size_t i = 0; i < peers->n_peers; i++) {
+        const Peer *peer = peers->peers[i];
+        printf("%-20s %-36s %-8s %s\n", peer->name, peer->guid,
+               peer->paired                           ? "yes"
+               : peer->pending_fingerprint[0] != '\0' ? "asks"
+                                                      : "no",
+               peer->state);
+    }
+}
+
+int kvpbus_command_vms(const struct kvpbus_command_context *context, int argc, char **argv)
+{
+    Kvpbus__Control__Response *response;
+    (void)argv;
+    if (argc > 1)
+        return kvpbus_command_usage(context, "there are words too many");
+    int code = ask(context, NULL, &response);
+    if (code != KVPBUS_EXIT_OK)
+        return code;
+    if (context->json)
+        code = print_json(peers_json(response->peers));
+    else
+        print_vms(response->peers);
+    kvpbus__control__response__free_unpacked(response, NULL);
+    return code;
+}
+
+int kvpbus_command_identity(const struct kvpbus_command_context *context, int argc, char **argv)
+{
+    Kvpbus__Control__Response *response;
+    (void)argv;
+    if (argc > 1)
+        return kvpbus_command_usage(context, "there are words too many");
+    int code = ask(context, NULL, &response);
+    if (code != KVPBUS_EXIT_OK)
+        return code;
+    const Kvpbus__Control__Peers *peers = response->peers;
+    if (context->json)
+        code = print_json(json_pack("{s:s, s:s, s:s}", "role", peers->role, "fingerprint",
+                                    peers->fingerprint, "public_key", peers->public_key));
+    else
+        printf("%s\n", peers->fingerprint);
+    kvpbus__control__response__free_unpacked(response, NULL);
+    return code;
+}
+
+static void print_status(const Peer *peer)
+{
+    printf("%s: %s, %s\n", peer->name, peer->state, peer->why);
+    if (peer->pending_fingerprint[0] != '\0')
+        printf("  asks to be paired: %s\n", peer->pending_fingerprint);
+    printf("  to it:   %llu queued (%llu bytes), %llu delivered; %u of %u slots in use\n",
+           (unsigned long long)peer->queued, (unsigned long long)peer->queued_bytes,
+           (unsigned long long)peer->delivered, peer->in_flight, peer->ring_limit);
+    printf("  from it: %llu received, %llu waiting to be consumed\n",
+           (unsigned long long)peer->received, (unsigned long long)peer->inbox);
+    printf("  since start: %llu writes with %llu items, %llu written again, %llu values not "
+           "believed\n",
+           (unsigned long long)peer->writes, (unsigned long long)peer->items_written,
+           (unsigned long long)peer->rewrites, (unsigned long long)peer->bad_items);
+}
+
+int kvpbus_command_status(const struct kvpbus_command_context *context, int argc, char **argv)
+{
+    Kvpbus__Control__Response *response;
+    if (argc > 2)
+        return kvpbus_command_usage(context, "there are words too many");
+    int code = ask(context, argc == 2 ? argv[1] : NULL, &response);
+    if (code != KVPBUS_EXIT_OK)
+        return code;
+    if (context->json)
+        code = print_json(argc == 2 ? peer_json(response->peers->peers[0])
+                                    : peers_json(response->peers));
+    for (size_t i = 0; !context->json && i < response->peers->n_peers; i++)
+        print_status(response->peers->peers[i]);
+    if (!context->json && response->peers->n_peers == 0)
+        puts("no VM has been found yet");
+    kvpbus__control__response__free_unpacked(response, NULL);
+    return code;
+}

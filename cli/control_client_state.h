@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One client of the control socket, shared by control_server.c (its connection) and
+// control_request.c (what it asks).
+#ifndef KVPBUS_CONTROL_CLIENT_STATE_H
+#define KVPBUS_CONTROL_CLIENT_STATE_H
+
+#include "control.pb-c.h"
+#include "control_server.h"
+#include "frame.h"
+
+enum control_request {
+    CONTROL_IDLE,
+    CONTROL_BUSY,      // a job is under way
+    CONTROL_BODY,      // chunks of a message to send
+    CONTROL_WAITING,   // for an outcome
+    CONTROL_RECEIVING, // for a message
+};
+
+struct control_client {
+    uv_pipe_t pipe;
+    struct kvpbus_control_server *server;
+    struct control_client *next, **link; // in the server's list
+    struct kvpbus_frame_reader reader;
+    size_t unsent; // bytes that wait to be written
+    bool closing;
+    unsigned jobs; // callbacks that still name this client
+
+    enum control_request request;
+    struct kvpbus_endpoint *endpoint;
+    // SEND
+    Kvpbus__Control__SendRequest *send; // unpacked, owned
+    uint8_t *body;
+    size_t body_length;
+    struct kvpbus_message_id id;
+    uint64_t told; // bytes of progress said last
+    bool asking;   // a status job is under way
+    // RECEIVE
+    char pattern[KVPBUS_TOPIC_MAX + 1];
+    bool any_topic;
+    uint64_t lease_ms;
+    bool leasing;  // a lease job is under way
+    bool again;    // and the inbox changed meanwhile
+    int64_t lease; // given to the client and not yet acknowledged; 0 none
+    // PEERS, STATUS
+    struct kvpbus_endpoint **asked;
+    size_t asked_count, asked_done;
+    Kvpbus__Control__Peers *peers;
+};
+
+struct kvpbus_control_server {
+    uv_pipe_t pipe;
+    uv_timer_t progress;
+    struct kvpbus_service *service;
+    char path[108];
+    struct control_client *clients;
+    size_t client_count;
+};
+
+// control_server.c
+void control_respond(struct control_client *client, const Kvpbus__Control__Response *response);
+void control_fail(struct control_client *client, enum kvpbus_error code, const char *detail);
+void control_done(struct control_client *client);
+void control_drop(struct control_client *client);
+// A callback came back; frees the client when it was closed meanwhile. False: it is gone.
+bool control_returned(struct control_client *client);
+
+// control_request.c
+void control_request(struct control_client *client, const uint8_t *frame, size_t length);
+void control_forget(struct control_client *client);
+void control_look_for_message(struct control_client *client);
+void control_look_for_outcome(struct control_client *client);
+void control_say_progress(struct control_client *client);
+
+#endif

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "journal_thread.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { GROUP_MAX = 512 }; // jobs in one transaction
+
+struct job_list {
+    struct kvpbus_job *first, **last;
+};
+
+struct kvpbus_journal_thread {
+    struct kvpbus_executor executor; // first
+    struct kvpbus_journal *journal;
+    uv_thread_t thread;
+    uv_mutex_t mutex;
+    uv_cond_t wake;
+    uv_async_t finished_async;
+    bool stopping;
+    struct job_list queued, finished;
+};
+
+static void list_init(struct job_list *list)
+{
+    list->first = NULL;
+    list->last = &list->first;
+}
+
+static void list_add(struct job_list *list, struct kvpbus_job *job)
+{
+    job->next = NULL;
+    *list->last = job;
+    list->last = &job->next;
+}
+
+static struct kvpbus_job *list_take(struct job_list *list)
+{
+    struct kvpbus_job *job = list->first;
+    if (job == NULL)
+        return NULL;
+    list->first = job->next;
+    if (list->first == NULL)
+        list->last = &list->first;
+    job->next = NULL;
+    return job;
+}
+
+// --- on the journal's thread
+// -------------------------------------------------------------------------
+
+static void run_one(struct kvpbus_journal_thread *thread, struct kvpbus_job *job)
+{
+    job->result = kvpbus_journal_savepoint(thread->journal);
+    if (job->result != KVPBUS_OK) {
+        job->failure = *kvpbus_journal_failure(thread->journal);
+        return;
+    }
+    job->result = job->run(job, thread->journal);
+    enum kvpbus_error released = kvpbus_journal_release(thread->journal, job->result == KVPBUS_OK);
+    if (job->result == KVPBUS_OK && released != KVPBUS_OK) {
+        job->result = released;
+        job->failure = *kvpbus_journal_failure(thread->journal);
+    }
+}
+
+// A group whose transaction fails has not happened, whatever its jobs found on the way.
+static void run_group(struct kvpbus_journal_thread *thread, struct job_list *group)
+{
+    struct kvpbus_failure failure = {0};
+    enum kvpbus_error error = kvpbus_journal_begin(thread->journal);
+    if (error != KVPBUS_OK)
+        failure = *kvpbus_journal_failure(thread->journal);
+    for (struct kvpbus_job *job = group->first; error == KVPBUS_OK && job != NULL; job = job->next)
+        run_one(thread, job);
+    if (error == KVPBUS_OK) {
+        error = kvpbus_journal_commit(thread->journal, &failure);
+        if (error != KVPBUS_OK)
+            kvpbus_journal_rollback(thread->journal);
+    }
+    for (struct kvpbus_job *job = group->first; error != KVPBUS_OK && job != NULL; job = job->next)
+        if (job->result == KVPBUS_OK) {
+            job->result = error;
+            job->failure = failure;
+        }
+}
+
+static void thread_main(void *argument)
+{
+    struct kvpbus_journal_thread *thread = argument;
+    uv_mutex_lock(&thread->mutex);
+    for (;;) {
+        while (thread->queued.first == NULL && !thread->stopping)
+            uv_cond_wait(&thread->wake, &thread->mutex);
+        if (thread->queued.first == NULL)
+            break;
+        struct job_list group;
+        list_init(&group);
+        for (int i = 0; i < GROUP_MAX && thread->queued.first != NULL; i++)
+            list_add(&group, list_take(&thread->queued));
+        uv_mutex_unlock(&thread->mutex);
+        run_group(thread, &group);
+        uv_mutex_lock(&thread->mutex);
+        while (group.first != NULL)
+            list_add(&thread->finished, list_take(&group));
+        uv_async_send(&thread->finished_async);
+    }
+    uv_mutex_unlock(&thread->mutex);
+}
+
+// --- on the loop's thread
+// ----------------------------------------------------------------------------
+
+static void finish(struct kvpbus_journal_thread *thread)
+{
+    struct job_list finished;
+    list_init(&finished);
+    uv_mutex_lock(&thread->mutex);
+    while (thread->finished.first != NULL)
+        list_add(&finished, list_take(&thread->finished));
+    uv_mutex_unlock(&thread->mutex);
+    for (struct kvpbus_job *job; (job = list_take(&finished)) != NULL;)
+        kvpbus_job_finish(job);
+}
+
+static void on_finished(uv_async_t *async)
+{
+    finish(async->data);
+}
+
+static void submit(struct kvpbus_executor *executor, struct kvpbus_job *job)
+{
+    struct kvpbus_journal_thread *thread = (struct kvpbus_journal_thread *)executor;
+    uv_mutex_lock(&thread->mutex);
+    assert(!thread->stopping);
+    list_add(&thread->queued, job);
+    uv_cond_signal(&thread->wake);
+    uv_mutex_unlock(&thread->mutex);
+}
+
+struct kvpbus_executor *kvpbus_journal_thread_executor(struct kvpbus_journal_thread *thread)
+{
+    return &thread->executor;
+}
+
+enum kvpbus_error kvpbus_journal_thread_start(uv_loop_t *loop, struct kvpbus_journal *journal,
+                                              struct kvpbus_journal_thread **out)
+{
+    struct kvpbus_journal_thread *thread = calloc(1, sizeof *thread);
+    if (thread == NULL)
+        return KVPBUS_NOMEM;
+    thread->executor.submit = submit;
+    thread->journal = journal;
+    list_init(&thread->queued);
+    list_init(&thread->finished);
+    thread->finished_async.data = thread;
+    if (uv_mutex_init(&thread->mutex) != 0 || uv_cond_init(&thread->wake) != 0 ||
+        uv_async_init(loop, &thread->finished_async, on_finished) != 0 ||
+        uv_thread_create(&thread->thread, thread_main, thread) != 0)
+        abort(); // at start only, when the system has no threads left
+    *out = thread;
+    return KVPBUS_OK;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct kvpbus_journal_thread *thread = handle->data;
+    uv_mutex_destroy(&thread->mutex);
+    uv_cond_destroy(&thread->wake);
+    free(thread);
+}
+
+void kvpbus_journal_thread_stop(struct kvpbus_journal_thread *thread)
+{
+    uv_mutex_lock(&thread->mutex);
+    thread->stopping = true;
+    uv_cond_signal(&thread->wake);
+    uv_mutex_unlock(&thread->mutex);
+    uv_thread_join(&thread->thread);
+    finish(thread);
+    kvpbus_journal_close(thread->journal);
+    uv_close((uv_handle_t *)&thread->finished_async, on_closed);
+}

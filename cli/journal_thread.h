@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The journal's own thread: the executor of bus.h in the programs. All jobs that wait are one
+// transaction (group commit), so that many small messages share one fsync.
+#ifndef KVPBUS_JOURNAL_THREAD_H
+#define KVPBUS_JOURNAL_THREAD_H
+
+#include <uv.h>
+
+#include "bus.h"
+
+struct kvpbus_journal_thread;
+
+// Takes over the open journal; from now on only the thread uses it. Jobs are finished on `loop`.
+enum kvpbus_error kvpbus_journal_thread_start(uv_loop_t *loop, struct kvpbus_journal *journal,
+                                              struct kvpbus_journal_thread **thread);
+struct kvpbus_executor *kvpbus_journal_thread_executor(struct kvpbus_journal_thread *thread);
+// Runs what is queued, ends the thread, closes the journal and finishes the last jobs. `thread` is
+// freed by the loop, which must run on until it has no handles.
+void kvpbus_journal_thread_stop(struct kvpbus_journal_thread *thread);
+
+#endif

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// kvpbus: the command line on either side.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "version.h"
+
+static const struct {
+    const char *name;
+    int (*run)(const struct kvpbus_command_context *context, int argc, char **argv);
+    const char *usage, *summary;
+} commands[] = {
+    {"vms", kvpbus_command_vms, "vms", "list the VMs of this host (in a guest: the host)"},
+    {"identity", kvpbus_command_identity, "identity",
+     "show this side's fingerprint, to be compared when pairing"},
+    {"pair", kvpbus_command_pair, "pair PEER [--fingerprint F]",
+     "trust the identity that PEER shows"},
+    {"unpair", kvpbus_command_unpair, "unpair PEER", "trust it no longer"},
+    {"send", kvpbus_command_send,
+     "send PEER TOPIC [--text T | --file F | -] [--wait queued|delivered] [--ttl D] "
+     "[--stream S] [--class control|normal|bulk]",
+     "send a message"},
+    {"recv", kvpbus_command_recv,
+     "recv [--topic T] [--count N] [--timeout D] [--follow] [--out DIR]",
+     "take messages out of the inbox"},
+    {"status", kvpbus_command_status, "status [PEER]", "say what the link does, and why it waits"},
+    {"items", kvpbus_command_items, "items PEER", "decode what stands in both stores"},
+};
+
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static void help(FILE *out)
+{
+    fputs("Usage: kvpbus [--socket PATH] [--json] COMMAND\n\n"
+          "Messages between a Hyper-V host and its VMs, without a network.\n\n",
+          out);
+    for (size_t i = 0; i < COMMANDS; i++)
+        fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
+    fputs(
+        "\n'kvpbus COMMAND --help' tells more. PEER is the name or GUID of a VM; in a guest it is "
+        "'host'.\n\n"
+        "  kvpbus pair web-1                          # on the host; in the guest: kvpbus pair "
+        "host\n"
+        "  kvpbus send web-1 app.greet --text hello --wait delivered\n"
+        "  kvpbus recv --topic 'app.>' --follow\n\n"
+        "The service is found at /run, by KVPBUS_SOCKET, or by --socket. Exit codes: kvpbus(1).\n",
+        out);
+}
+
+int kvpbus_command_failed(const struct kvpbus_command_context *context,
+                          const struct kvpbus_failure *failure)
+{
+    const char *text =
+        failure->detail[0] != '\0' ? failure->detail : kvpbus_error_text(failure->code);
+    (void)context;
+    fprintf(stderr, "kvpbus: %s\n", text);
+    return (int)kvpbus_exit_of(failure->code);
+}
+
+int kvpbus_command_usage(const struct kvpbus_command_context *context, const char *what)
+{
+    fprintf(stderr, "kvpbus: %s\nusage: kvpbus %s\n", what, context->usage);
+    return KVPBUS_EXIT_USAGE;
+}
+
+int kvpbus_command_ask(const struct kvpbus_command_context *context,
+                       const Kvpbus__Control__Request *request,
+                       Kvpbus__Control__Response **response)
+{
+    struct kvpbus_client *client = NULL;
+    struct kvpbus_failure failure = {0};
+    *response = NULL;
+    enum kvpbus_error error = kvpbus_client_open(context->socket, &client, &failure);
+    if (error == KVPBUS_OK)
+        error = kvpbus_client_send(client, request, &failure);
+    if (error == KVPBUS_OK)
+        error = kvpbus_client_receive(client, 30000, response, &failure);
+    kvpbus_client_close(client);
+    return error == KVPBUS_OK ? KVPBUS_EXIT_OK : kvpbus_command_failed(context, &failure);
+}
+
+static int run(struct kvpbus_command_context *context, int argc, char **argv)
+{
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(argv[0], commands[i].name) != 0)
+            continue;
+        context->usage = commands[i].usage;
+        if (argc > 1 && strcmp(argv[1], "--help") == 0) {
+            printf("usage: kvpbus %s\n%s; see kvpbus(1).\n", context->usage, commands[i].summary);
+            return KVPBUS_EXIT_OK;
+        }
+        return commands[i].run(context, argc, argv);
+    }
+    fprintf(stderr, "kvpbus: there is no command '%s'; 'kvpbus --help' lists them\n", argv[0]);
+    return KVPBUS_EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    struct kvpbus_command_context context = {0};
+    int i = 1;
+    for (; i < argc && argv[i][0] == '-'; i++) {
+        if (strcmp(argv[i], "--json") == 0) {
+            context.json = true;
+        } else if (strcmp(argv[i], "--socket") == 0 && i + 1 < argc) {
+            context.socket = argv[++i];
+        } else if (strncmp(argv[i], "--socket=", 9) == 0) {
+            context.socket = argv[i] + 9;
+        } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            help(stdout);
+            return KVPBUS_EXIT_OK;
+        } else if (strcmp(argv[i], "--version") == 0) {
+            printf("kvpbus %s\n", KVPBUS_VERSION);
+            return KVPBUS_EXIT_OK;
+        } else {
+            fprintf(stderr, "kvpbus: there is no option '%s'; 'kvpbus --help' lists them\n",
+                    argv[i]);
+            return KVPBUS_EXIT_USAGE;
+        }
+    }
+    if (i == argc) {
+        help(stderr);
+        return KVPBUS_EXIT_USAGE;
+    }
+    int code = run(&context, argc - i, argv + i);
+    if (fflush(stdout) != 0) {
+        perror("kvpbus: cannot write the output");
+        return KVPBUS_EXIT_FAILED;
+    }
+    return code;
+}

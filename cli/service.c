@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service.h"
+
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control_server.h"
+#include "kvpbus/management.h"
+
+uint64_t kvpbus_service_now(const struct kvpbus_service *service)
+{
+    return uv_now(service->loop);
+}
+
+int64_t kvpbus_service_wall(void)
+{
+    uv_timeval64_t now;
+    uv_gettimeofday(&now);
+    return now.tv_sec * 1000 + now.tv_usec / 1000;
+}
+
+// --- store calls on pool threads
+// -----------------------------------------------------------------------
+
+struct store_call {
+    uv_work_t work;
+    struct kvpbus_service *service;
+    struct kvpbus_endpoint *endpoint;
+    struct kvpbus_store *store;
+    enum kvpbus_action_kind kind;
+    const struct kvpbus_change *changes;
+    size_t count;
+    struct kvpbus_scan scan;
+    enum kvpbus_error error;
+    enum kvpbus_error results[KVPBUS_CHANGES_MAX];
+    struct kvpbus_failure failure;
+};
+
+static void call_work(uv_work_t *work)
+{
+    struct store_call *call = work->data;
+    const struct kvpbus_store_ops *ops = call->store->ops;
+    if (call->kind == KVPBUS_ACTION_WRITE)
+        call->error =
+            ops->write(call->store, call->changes, call->count, call->results, &call->failure);
+    else if (call->kind == KVPBUS_ACTION_READ_OWN)
+        call->error = ops->read_own(call->store, &call->scan, &call->failure);
+    else
+        call->error = ops->read_peer(call->store, &call->scan, &call->failure);
+}
+
+static void call_done(uv_work_t *work, int status)
+{
+    struct store_call *call = work->data;
+    (void)status;
+    call->service->calls--;
+    if (call->error != KVPBUS_OK)
+        kvpbus_failure_wrap(&call->failure, "%s", kvpbus_endpoint_peer(call->endpoint)->name);
+    if (call->kind == KVPBUS_ACTION_WRITE)
+        kvpbus_bus_write_done(call->endpoint, call->results, &call->failure);
+    else
+        kvpbus_bus_read_done(call->endpoint, call->kind, call->error, &call->scan, &call->failure);
+    kvpbus_scan_free(&call->scan);
+    free(call);
+}
+
+static void start_call(struct kvpbus_service *service, const struct kvpbus_action *action)
+{
+    struct store_call *call = calloc(1, sizeof *call);
+    if (call == NULL)
+        abort(); // a few KiB: nothing that was promised is lost, the journal has it
+    call->work.data = call;
+    call->service = service;
+    call->endpoint = action->endpoint;
+    call->store = service->ops->store(service->program, action->endpoint);
+    call->kind = action->kind;
+    call->changes = action->changes;
+    call->count = action->count;
+    service->calls++;
+    uv_queue_work(service->loop, &call->work, call_work, call_done);
+}
+
+struct both_call {
+    uv_work_t work;
+    struct kvpbus_service *service;
+    struct kvpbus_store *store;
+    struct kvpbus_scan own, peer;
+    struct kvpbus_failure failure;
+    kvpbus_both_fn *callback;
+    void *context;
+};
+
+static void both_work(uv_work_t *work)
+{
+    struct both_call *call = work->data;
+    if (call->store->ops->read_own(call->store, &call->own, &call->failure) == KVPBUS_OK)
+        call->store->ops->read_peer(call->store, &call->peer, &call->failure);
+}
+
+static void both_done(uv_work_t *work, int status)
+{
+    struct both_call *call = work->data;
+    (void)status;
+    call->service->calls--;
+    call->callback(call->context, &call->own, &call->peer, &call->failure);
+    kvpbus_scan_free(&call->own);
+    kvpbus_scan_free(&call->peer);
+    free(call);
+}
+
+void kvpbus_service_read_both(struct kvpbus_service *service, struct kvpbus_endpoint *endpoint,
+                              kvpbus_both_fn *callback, void *context)
+{
+    struct both_call *call = calloc(1, sizeof *call);
+    if (call == NULL)
+        abort();
+    call->work.data = call;
+    call->service = service;
+    call->store = service->ops->store(service->program, endpoint);
+    call->callback = callback;
+    call->context = context;
+    service->calls++;
+    uv_queue_work(service->loop, &call->work, both_work, both_done);
+}
+
+// --- turns
+// -----------------------------------------------------------------------------------------------
+
+static void take_actions(struct kvpbus_service *service)
+{
+    struct kvpbus_endpoint **readers = NULL;
+    size_t reader_count = 0;
+    if (service->endpoint_count > 0)
+        readers = calloc(service->endpoint_count, sizeof *readers);
+    for (size_t i = 0; readers != NULL && i < service->endpoint_count; i++) {
+        struct kvpbus_action action;
+        while (kvpbus_bus_action(service->endpoints[i], &action)) {
+            if (action.kind == KVPBUS_ACTION_READ_PEER && service->ops->read_peers != NULL)
+                readers[reader_count++] = action.endpoint;
+            else
+                start_call(service, &action);
+        }
+    }
+    if (reader_count > 0)
+        service->ops->read_peers(service->program, readers, reader_count);
+    free(readers);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    (void)timer; // wakes the loop; the turn comes before its next wait
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct kvpbus_service *service = prepare->data;
+    if (service->stopping)
+        return;
+    uv_update_time(service->loop);
+    kvpbus_bus_tick(service->bus, kvpbus_service_now(service), kvpbus_service_wall());
+    take_actions(service);
+    uint64_t deadline = kvpbus_bus_deadline(service->bus), now = kvpbus_service_now(service);
+    uint64_t wait = deadline > now ? deadline - now : 1;
+    if (deadline == UINT64_MAX)
+        uv_timer_stop(&service->timer);
+    else
+        uv_timer_start(&service->timer, on_timer, wait, 0);
+}
+
+// --- peers
+// -----------------------------------------------------------------------------------------------
+
+struct add_job {
+    struct kvpbus_job job; // first
+    struct kvpbus_service *service;
+    uint8_t vm[KVPBUS_VM_ID_BYTES];
+    char name[KVPBUS_PEER_NAME_MAX + 1];
+    struct kvpbus_peer peer;
+    kvpbus_added_fn *added;
+    void *context;
+};
+
+static enum kvpbus_error add_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+{
+    struct add_job *job = (struct add_job *)base;
+    return kvpbus_journal_peer(journal, job->vm, job->name, &job->peer);
+}
+
+static void keep_endpoint(struct kvpbus_service *service, struct kvpbus_endpoint *endpoint)
+{
+    for (size_t i = 0; i < service->endpoint_count; i++)
+        if (service->endpoints[i] == endpoint)
+            return;
+    struct kvpbus_endpoint **grown =
+        realloc(service->endpoints, (service->endpoint_count + 1) * sizeof *grown);
+    if (grown == NULL)
+        abort();
+    service->endpoints = grown;
+    service->endpoints[service->endpoint_count++] = endpoint;
+}
+
+static void add_done(struct kvpbus_job *base)
+{
+    struct add_job *job = (struct add_job *)base;
+    struct kvpbus_endpoint *endpoint = NULL;
+    enum kvpbus_error error = base->result;
+    if (error == KVPBUS_OK)
+        error = kvpbus_bus_attach(
+            job->service->bus, &job->peer,
+            job->service->options.role == KVPBUS_ROLE_HOST ? job->vm : job->peer.vm, &endpoint);
+    if (error == KVPBUS_OK)
+        keep_endpoint(job->service, endpoint);
+    else
+        kvpbus_log(KVPBUS_LOG_ERROR, "%s cannot be served: %s", job->name,
+                   base->failure.detail[0] != '\0' ? base->failure.detail
+                                                   : kvpbus_error_text(error));
+    if (job->added != NULL)
+        job->added(job->context, endpoint);
+    free(job);
+}
+
+void kvpbus_service_add_peer(struct kvpbus_service *service, const uint8_t vm[KVPBUS_VM_ID_BYTES],
+                             const char *name, kvpbus_added_fn *added, void *context)
+{
+    struct add_job *job = calloc(1, sizeof *job);
+    if (job == NULL)
+        abort();
+    job->job.run = add_run;
+    job->job.done = add_done;
+    job->service = service;
+    memcpy(job->vm, vm, sizeof job->vm);
+    snprintf(job->name, sizeof job->name, "%s", name);
+    job->added = added;
+    job->context = context;
+    struct kvpbus_executor *executor = kvpbus_journal_thread_executor(service->journal);
+    executor->submit(executor, &job->job);
+}
+
+struct kvpbus_endpoint *kvpbus_service_find(const struct kvpbus_service *service, const char *name,
+                                            struct kvpbus_failure *failure)
+{
+    uint8_t guid[KVPBUS_GUID_BYTES];
+    bool by_guid = kvpbus_guid_parse(name, guid);
+    struct kvpbus_endpoint *found = NULL;
+    size_t matches = 0;
+    char guids[2][KVPBUS_GUID_TEXT + 1];
+    for (size_t i = 0; i < service->endpoint_count; i++) {
+        const struct kvpbus_peer *peer = kvpbus_endpoint_peer(service->endpoints[i]);
+        if (by_guid ? memcmp(peer->vm, guid, sizeof guid) != 0 : strcmp(peer->name, name) != 0)
+            continue;
+        if (matches < 2)
+            kvpbus_guid_format(peer->vm, guids[matches]);
+        matches++;
+        found = service->endpoints[i];
+    }
+    if (matches == 1)
+        return found;
+    if (matches == 0)
+        kvpbus_fail(failure, KVPBUS_VM_UNKNOWN, "%s is not known here; 'kvpbus vms' lists what is",
+                    name);
+    else
+        kvpbus_fail(failure, KVPBUS_VM_AMBIGUOUS, "%zu VMs are named %s; use the GUID: %s or %s",
+                    matches, name, guids[0], guids[1]);
+    return NULL;
+}
+
+// --- what the bus says
+// -------------------------------------------------------------------------------------
+
+static void on_inbox(void *context, int64_t peer)
+{
+    struct kvpbus_service *service = context;
+    (void)peer;
+    if (service->control != NULL)
+        kvpbus_control_server_inbox(service->control);
+}
+
+static void on_outcome(void *context, int64_t peer)
+{
+    struct kvpbus_service *service = context;
+    if (service->control != NULL)
+        kvpbus_control_server_outcome(service->control, peer);
+}
+
+static void on_event(void *context, int64_t peer, enum kvpbus_link_event_kind kind,
+                     const char *text)
+{
+    struct kvpbus_service *service = context;
+    struct kvpbus_endpoint *endpoint = kvpbus_bus_find(service->bus, peer);
+    enum kvpbus_log_level level = kind == KVPBUS_LINK_SECOND_WRITER ? KVPBUS_LOG_ERROR
+                                  : kind == KVPBUS_LINK_ALARM || kind == KVPBUS_LINK_WENT_BACK
+                                      ? KVPBUS_LOG_WARNING
+                                      : KVPBUS_LOG_INFO;
+    kvpbus_log(level, "%s: %s", endpoint != NULL ? kvpbus_endpoint_peer(endpoint)->name : "bus",
+               text);
+}
+
+// --- life
+// --------------------------------------------------------------------------------------------------
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    (void)number;
+    kvpbus_service_stop(handle->data);
+}
+
+static enum kvpbus_error open_journal(struct kvpbus_service *service,
+                                      struct kvpbus_failure *failure)
+{
+    char path[KVPBUS_PATH_MAX + 16];
+    struct kvpbus_journal *journal;
+    struct kvpbus_journal_options options = {
+        .role = service->options.role,
+        .outbox_max = service->options.outbox_max,
+        .inbox_max = service->options.inbox_max,
+        .total_max = service->options.journal_max,
+        .body_max = (size_t)service->options.body_max,
+    };
+    snprintf(path, sizeof path, "%s/journal", service->state.path);
+    enum kvpbus_error error = kvpbus_journal_open(path, &options, &journal, failure);
+    if (error != KVPBUS_OK)
+        return error;
+    return kvpbus_journal_thread_start(service->loop, journal, &service->journal);
+}
+
+static enum kvpbus_error open_bus(struct kvpbus_service *service)
+{
+    struct kvpbus_bus_options options = {
+        .role = service->options.role,
+        .prefix = service->options.prefix,
+        .ring_slots = service->options.ring_slots,
+        .body_max = (size_t)service->options.body_max,
+        .poll_fast_ms = service->options.poll_fast_ms,
+        .poll_slow_ms = service->options.poll_slow_ms,
+        .listener = {service, on_inbox, on_outcome, on_event},
+    };
+    memcpy(options.identity, service->state.identity, sizeof options.identity);
+    memcpy(options.secret, service->state.secret, sizeof options.secret);
+    enum kvpbus_error error =
+        kvpbus_bus_open(&options, kvpbus_journal_thread_executor(service->journal), &service->bus);
+    sodium_memzero(options.secret, sizeof options.secret);
+    return error;
+}
+
+static void open_handles(struct kvpbus_service *service)
+{
+    uv_timer_init(service->loop, &service->timer);
+    uv_prepare_init(service->loop, &service->prepare);
+    service->prepare.data = service;
+    uv_prepare_start(&service->prepare, on_prepare);
+    uv_signal_init(service->loop, &service->interrupt);
+    uv_signal_init(service->loop, &service->terminate);
+    service->interrupt.data = service->terminate.data = service;
+    uv_signal_start(&service->interrupt, on_signal, SIGINT);
+    uv_signal_start(&service->terminate, on_signal, SIGTERM);
+}
+
+enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
+                                      const struct kvpbus_service_options *options,
+                                      const struct kvpbus_service_ops *ops, void *program,
+                                      struct kvpbus_failure *failure)
+{
+    memset(service, 0, sizeof *service);
+    service->loop = uv_default_loop();
+    service->ops = ops;
+    service->program = program;
+    service->options = *options;
+    service->state.lock = -1;
+    signal(SIGPIPE, SIG_IGN);
+    if (sodium_init() < 0)
+        return kvpbus_fail(failure, KVPBUS_INTERNAL, "libsodium cannot start");
+    enum kvpbus_error error = kvpbus_state_dir_open(options->state, &service->state, failure);
+    if (error != KVPBUS_OK)
+        return error;
+    error = open_journal(service, failure);
+    if (error == KVPBUS_OK)
+        error = open_bus(service);
+    if (error == KVPBUS_OK)
+        error = kvpbus_control_server_open(service, options->socket, &service->control, failure);
+    if (error == KVPBUS_OK) {
+        open_handles(service);
+        return KVPBUS_OK;
+    }
+    if (service->journal != NULL)
+        kvpbus_journal_thread_stop(service->journal);
+    kvpbus_bus_close(service->bus);
+    uv_run(service->loop, UV_RUN_DEFAULT);
+    kvpbus_state_dir_close(&service->state);
+    return error;
+}
+
+void kvpbus_service_stop(struct kvpbus_service *service)
+{
+    service->stopping = true;
+    uv_stop(service->loop);
+}
+
+void kvpbus_service_run(struct kvpbus_service *service)
+{
+    uv_run(service->loop, UV_RUN_DEFAULT);
+    kvpbus_control_server_close(service->control);
+    service->control = NULL;
+    // What is under way ends by its own deadlines; nothing new begins.
+    while (service->calls > 0 || kvpbus_bus_busy(service->bus))
+        uv_run(service->loop, UV_RUN_ONCE);
+    kvpbus_journal_thread_stop(service->journal);
+    kvpbus_bus_close(service->bus);
+    uv_close((uv_handle_t *)&service->timer, NULL);
+    uv_close((uv_handle_t *)&service->prepare, NULL);
+    uv_close((uv_handle_t *)&service->interrupt, NULL);
+    uv_close((uv_handle_t *)&service->terminate, NULL);
+    uv_run(service->loop, UV_RUN_DEFAULT);
+    free(service->endpoints);
+    kvpbus_state_dir_close(&service->state);
+}

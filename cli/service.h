@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What both services share: the loop, the bus on it, the journal's thread, the store calls on pool
+// threads and the control socket. A program gives the stores; everything here belongs to the loop's
+// thread.
+#ifndef KVPBUS_SERVICE_H
+#define KVPBUS_SERVICE_H
+
+#include <uv.h>
+
+#include "bus.h"
+#include "journal_thread.h"
+#include "log.h"
+#include "state_dir.h"
+
+struct kvpbus_control_server;
+struct kvpbus_service;
+
+struct kvpbus_service_options {
+    enum kvpbus_role role;
+    const char *program;                                   // for messages
+    const char *state;                                     // folder
+    const char *socket;                                    // path of the control socket
+    const char *prefix;                                    // NULL: default
+    uint32_t ring_slots;                                   // 0: default
+    uint32_t poll_fast_ms, poll_slow_ms;                   // 0: default
+    uint64_t body_max, outbox_max, inbox_max, journal_max; // bytes; 0: default
+};
+
+// A store that calls are made on, one of each kind at a time.
+struct kvpbus_service_ops {
+    // Carries out a WRITE or READ_OWN action: kvpbus_service_call does it on a pool thread.
+    struct kvpbus_store *(*store)(void *program, const struct kvpbus_endpoint *endpoint);
+    // Carries out the READ_PEER actions of a turn; NULL: each by its own store. Answers each
+    // endpoint with kvpbus_bus_read_done, then calls kvpbus_service_turn.
+    void (*read_peers)(void *program, struct kvpbus_endpoint **endpoints, size_t count);
+};
+
+struct kvpbus_service {
+    uv_loop_t *loop;
+    const struct kvpbus_service_ops *ops;
+    void *program;
+    struct kvpbus_service_options options;
+    struct kvpbus_state_dir state;
+    struct kvpbus_journal_thread *journal;
+    struct kvpbus_bus *bus;
+    struct kvpbus_control_server *control;
+    struct kvpbus_endpoint **endpoints; // in the order in which they were added
+    size_t endpoint_count;
+    uv_timer_t timer;
+    uv_prepare_t prepare; // a turn before each wait
+    uv_signal_t interrupt, terminate;
+    bool stopping;
+    size_t calls; // store calls under way
+};
+
+// Opens state folder, journal, bus and control socket. On an error everything is closed again.
+enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
+                                      const struct kvpbus_service_options *options,
+                                      const struct kvpbus_service_ops *ops, void *program,
+                                      struct kvpbus_failure *failure);
+// Runs until SIGINT or SIGTERM, or kvpbus_service_stop; then ends what is under way and closes all.
+void kvpbus_service_run(struct kvpbus_service *service);
+void kvpbus_service_stop(struct kvpbus_service *service);
+
+// Makes the peer's row and its endpoint; `added` is told of the endpoint, on the loop's thread.
+typedef void kvpbus_added_fn(void *context, struct kvpbus_endpoint *endpoint);
+void kvpbus_service_add_peer(struct kvpbus_service *service, const uint8_t vm[KVPBUS_VM_ID_BYTES],
+                             const char *name, kvpbus_added_fn *added, void *context);
+struct kvpbus_endpoint *kvpbus_service_find(const struct kvpbus_service *service, const char *peer,
+                                            struct kvpbus_failure *failure);
+
+// Both stores of an endpoint, read on a pool thread; for `kvpbus items`.
+typedef void kvpbus_both_fn(void *context, const struct kvpbus_scan *own,
+                            const struct kvpbus_scan *peer, const struct kvpbus_failure *failure);
+void kvpbus_service_read_both(struct kvpbus_service *service, struct kvpbus_endpoint *endpoint,
+                              kvpbus_both_fn *callback, void *context);
+
+uint64_t kvpbus_service_now(const struct kvpbus_service *service);
+int64_t kvpbus_service_wall(void);
+
+#endif

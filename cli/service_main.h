@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The command line of both services: options, configuration file, defaults.
+#ifndef KVPBUS_SERVICE_MAIN_H
+#define KVPBUS_SERVICE_MAIN_H
+
+#include "service.h"
+
+struct kvpbus_service_defaults {
+    enum kvpbus_role role;
+    const char *program, *summary, *store_help, *state, *socket, *examples;
+};
+
+struct kvpbus_service_arguments {
+    struct kvpbus_service_options options;
+    char store[KVPBUS_PATH_MAX]; // as given, "" when not
+    char state[KVPBUS_PATH_MAX], socket[KVPBUS_PATH_MAX], prefix[KVPBUS_PREFIX_MAX + 1];
+    char config[KVPBUS_PATH_MAX];
+    enum kvpbus_log_level log;
+};
+
+// Reads the arguments and the configuration file; prints help, version or what was wrong itself.
+// Returns -1 to go on, else the exit code.
+int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_defaults *defaults,
+                             struct kvpbus_service_arguments *arguments);
+
+// "kvpbus-host: detail" on stderr; returns the exit code.
+int kvpbus_service_failed(const char *program, const struct kvpbus_failure *failure);
+
+#endif

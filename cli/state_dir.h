@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The state folder of a service: its lock, its identity, its journal. Mode 0700, files 0600.
+#ifndef KVPBUS_STATE_DIR_H
+#define KVPBUS_STATE_DIR_H
+
+#include "bundle.h"
+
+enum { KVPBUS_PATH_MAX = 512 };
+
+struct kvpbus_state_dir {
+    char path[KVPBUS_PATH_MAX];
+    int lock; // descriptor; -1 none
+    uint8_t identity[KVPBUS_IDENTITY_BYTES];
+    uint8_t secret[KVPBUS_SECRET_BYTES];
+};
+
+// Makes the folder if need be, takes its lock for this process (KVPBUS_JOURNAL_LOCKED when another
+// has it) and reads the identity, or draws one at the first start.
+enum kvpbus_error kvpbus_state_dir_open(const char *path, struct kvpbus_state_dir *dir,
+                                        struct kvpbus_failure *failure);
+void kvpbus_state_dir_close(struct kvpbus_state_dir *dir);
+
+#endif

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// kvpbus-guest: the agent in a VM. One peer, the host; one store, the pool files.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "exit_code.h"
+#include "service_main.h"
+
+static const char installed_pool[] = "/var/lib/hyperv";
+static const char kvp_device[] = "/dev/vmbus/hv_kvp";
+
+struct guest {
+    struct kvpbus_service service;
+    struct kvpbus_store *store;
+    struct kvpbus_endpoint *host;
+    uv_poll_t notice;
+};
+
+static struct kvpbus_store *store_of(void *program, const struct kvpbus_endpoint *endpoint)
+{
+    (void)endpoint;
+    return ((struct guest *)program)->store;
+}
+
+static void on_notice(uv_poll_t *poll, int status, int events)
+{
+    struct guest *guest = poll->data;
+    (void)status;
+    (void)events;
+    guest->store->ops->acknowledge_notice(guest->store);
+    if (guest->host != NULL)
+        kvpbus_bus_notice(guest->host);
+}
+
+static void on_added(void *context, struct kvpbus_endpoint *endpoint)
+{
+    struct guest *guest = context;
+    guest->host = endpoint;
+}
+
+static void watch_notices(struct guest *guest)
+{
+    int descriptor = guest->store->ops->notice_fd(guest->store);
+    if (descriptor < 0 || uv_poll_init(guest->service.loop, &guest->notice, descriptor) != 0) {
+        kvpbus_log(KVPBUS_LOG_INFO, "the store gives no notice of changes; it is polled");
+        return;
+    }
+    guest->notice.data = guest;
+    uv_poll_start(&guest->notice, UV_READABLE, on_notice);
+}
+
+static enum kvpbus_error open_store(struct guest *guest,
+                                    const struct kvpbus_service_arguments *arguments,
+                                    struct kvpbus_failure *failure)
+{
+    static const char pool[] = "pool:";
+    const char *prefix = arguments->options.prefix != NULL ? arguments->options.prefix : "kvpbus";
+    const char *directory = installed_pool;
+    if (arguments->store[0] != '\0') {
+        if (strncmp(arguments->store, pool, strlen(pool)) != 0)
+            return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                               "'%s' is not a store of a guest; it is pool: and the folder of the "
+                               "pool files",
+                               arguments->store);
+        directory = arguments->store + strlen(pool);
+    } else if (access(kvp_device, F_OK) != 0) {
+        return kvpbus_fail(failure, KVPBUS_NOT_HYPERV,
+                           "this machine is not a Hyper-V guest with Data Exchange (there is no "
+                           "%s); nothing to do",
+                           kvp_device);
+    }
+    return kvpbus_pool_store_open(directory, prefix, &guest->store, failure);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct kvpbus_service_defaults defaults = {
+        .role = KVPBUS_ROLE_GUEST,
+        .program = "kvpbus-guest",
+        .summary = "The kvpbus agent in a VM: exchanges messages with the Hyper-V host, without a "
+                   "network.",
+        .store_help = "pool:DIR, the folder of the KVP pool files (default pool:/var/lib/hyperv)",
+        .state = "/var/lib/kvpbus-guest",
+        .socket = "/run/kvpbus-guest.sock",
+        .examples = "On an installed machine nothing need be given. In the lab:\n"
+                    "  kvpbus-guest --store pool:lab/vm/web/kvp --state guest-state --socket "
+                    "guest.sock\n",
+    };
+    static const struct kvpbus_service_ops ops = {.store = store_of};
+    static const uint8_t no_vm[KVPBUS_VM_ID_BYTES];
+    static struct guest guest;
+    struct kvpbus_service_arguments arguments;
+    struct kvpbus_failure failure = {0};
+    int code = kvpbus_service_arguments(argc, argv, &defaults, &arguments);
+    if (code >= 0)
+        return code;
+    if (open_store(&guest, &arguments, &failure) != KVPBUS_OK)
+        return kvpbus_service_failed(defaults.program, &failure);
+    if (kvpbus_service_open(&guest.service, &arguments.options, &ops, &guest, &failure) !=
+        KVPBUS_OK) {
+        kvpbus_store_close(guest.store);
+        return kvpbus_service_failed(defaults.program, &failure);
+    }
+    watch_notices(&guest);
+    kvpbus_service_add_peer(&guest.service, no_vm, "host", on_added, &guest);
+    kvpbus_log(KVPBUS_LOG_INFO, "started; the kvpbus command reaches this agent at %s",
+               arguments.socket);
+    kvpbus_service_run(&guest.service);
+    if (guest.notice.data != NULL) {
+        uv_close((uv_handle_t *)&guest.notice, NULL);
+        uv_run(guest.service.loop, UV_RUN_DEFAULT);
+    }
+    kvpbus_store_close(guest.store);
+    return KVPBUS_EXIT_OK;
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// kvpbus-host: one per Hyper-V host, serves all its VMs.
+#include <stdio.h>
+#include <string.h>
+
+#include "exit_code.h"
+#include "service_main.h"
+#include "vms.h"
+
+static enum kvpbus_error open_management(const char *store, struct kvpbus_management **management,
+                                         struct kvpbus_failure *failure)
+{
+    static const char lab[] = "lab:";
+    if (store[0] == '\0')
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                           "which host? Give --store lab:PATH, the socket of a kvpbus-lab; this "
+                           "system has no Hyper-V of its own");
+    if (strncmp(store, lab, strlen(lab)) != 0)
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                           "'%s' is not a store of a host; it is lab: and the path of the lab's "
+                           "host.sock",
+                           store);
+    return kvpbus_lab_management_open(store + strlen(lab), management, failure);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct kvpbus_service_defaults defaults = {
+        .role = KVPBUS_ROLE_HOST,
+        .program = "kvpbus-host",
+        .summary = "The kvpbus service of a Hyper-V host: exchanges messages with its VMs, without "
+                   "a network.",
+        .store_help = "lab:PATH, the host.sock of a running kvpbus-lab",
+        .state = "/var/lib/kvpbus-host",
+        .socket = "/run/kvpbus-host.sock",
+        .examples = "In the lab:\n"
+                    "  kvpbus-host --store lab:lab/host.sock --state host-state --socket "
+                    "host.sock\n",
+    };
+    static const struct kvpbus_service_ops ops = {
+        .store = kvpbus_vms_store,
+        .read_peers = kvpbus_vms_read,
+    };
+    static struct kvpbus_service service;
+    struct kvpbus_service_arguments arguments;
+    struct kvpbus_management *management;
+    struct kvpbus_failure failure = {0};
+    int code = kvpbus_service_arguments(argc, argv, &defaults, &arguments);
+    if (code >= 0)
+        return code;
+    // A write that waits for a stuck job keeps a thread; other VMs must find one.
+    uv_os_setenv("UV_THREADPOOL_SIZE", "32");
+    if (open_management(arguments.store, &management, &failure) != KVPBUS_OK)
+        return kvpbus_service_failed(defaults.program, &failure);
+    const char *prefix = arguments.options.prefix != NULL ? arguments.options.prefix : "kvpbus";
+    struct kvpbus_vms *vms = kvpbus_vms_new(management, prefix);
+    if (kvpbus_service_open(&service, &arguments.options, &ops, vms, &failure) != KVPBUS_OK) {
+        management->ops->close(management);
+        return kvpbus_service_failed(defaults.program, &failure);
+    }
+    kvpbus_vms_start(vms, &service);
+    kvpbus_log(KVPBUS_LOG_INFO, "started; the kvpbus command reaches this service at %s",
+               arguments.socket);
+    kvpbus_service_run(&service);
+    kvpbus_vms_free(vms);
+    management->ops->close(management);
+    return KVPBUS_EXIT_OK;
+}

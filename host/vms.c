@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vms.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LIST_EVERY = 2000 }; // ms between two looks at which VMs there are
+
+struct vm {
+    struct kvpbus_vms *vms;
+    struct kvpbus_vm known;
+    struct kvpbus_store *store;
+    struct kvpbus_endpoint *endpoint; // NULL until its row is there
+    bool seen;                        // in the present listing
+};
+
+struct kvpbus_vms {
+    struct kvpbus_management *management;
+    const char *prefix;
+    struct kvpbus_service *service;
+    uv_timer_t timer;
+    uv_work_t work;
+    bool listing;
+    struct kvpbus_vm *listed;
+    size_t listed_count;
+    enum kvpbus_error error, said;
+    struct kvpbus_failure failure;
+    struct vm **all;
+    size_t count;
+};
+
+struct kvpbus_vms *kvpbus_vms_new(struct kvpbus_management *management, const char *prefix)
+{
+    struct kvpbus_vms *vms = calloc(1, sizeof *vms);
+    if (vms == NULL)
+        abort();
+    vms->management = management;
+    vms->prefix = prefix;
+    return vms;
+}
+
+// --- which VMs there are
+// -----------------------------------------------------------------------------------
+
+// Why nothing can be exchanged with the VM now; NULL: it can.
+static const char *obstacle(const struct vm *vm)
+{
+    if (!vm->seen)
+        return "the VM is gone from this host; what is queued waits for it";
+    if (!vm->known.exchange_enabled)
+        return "Data Exchange is switched off for the VM";
+    switch (vm->known.state) {
+    case KVPBUS_VM_STATE_RUNNING:
+    case KVPBUS_VM_STATE_FAILED:
+        return NULL;
+    case KVPBUS_VM_STATE_PAUSED:
+        return "the VM is paused";
+    case KVPBUS_VM_STATE_SAVED:
+        return "the VM is saved";
+    case KVPBUS_VM_STATE_STARTING:
+        return "the VM is starting";
+    default:
+        return "the VM is off";
+    }
+}
+
+static void show_obstacle(struct vm *vm)
+{
+    const char *why = obstacle(vm);
+    if (vm->endpoint != NULL)
+        kvpbus_endpoint_suspend(vm->endpoint, why != NULL, why);
+}
+
+static void on_added(void *context, struct kvpbus_endpoint *endpoint)
+{
+    struct vm *vm = context;
+    vm->endpoint = endpoint;
+    show_obstacle(vm);
+}
+
+static struct vm *find(struct kvpbus_vms *vms, const uint8_t guid[KVPBUS_GUID_BYTES])
+{
+    for (size_t i = 0; i < vms->count; i++)
+        if (memcmp(vms->all[i]->known.guid, guid, KVPBUS_GUID_BYTES) == 0)
+            return vms->all[i];
+    return NULL;
+}
+
+static struct vm *add(struct kvpbus_vms *vms, const struct kvpbus_vm *listed)
+{
+    struct vm *vm = calloc(1, sizeof *vm);
+    struct vm **grown = realloc(vms->all, (vms->count + 1) * sizeof *grown);
+    if (vm == NULL || grown == NULL)
+        abort();
+    vms->all = grown;
+    vm->vms = vms;
+    vm->known = *listed;
+    if (kvpbus_management_store_open(vms->management, listed->guid, vms->prefix, &vm->store) !=
+        KVPBUS_OK)
+        abort(); // out of memory
+    vms->all[vms->count++] = vm;
+    kvpbus_service_add_peer(vms->service, listed->guid, listed->name, on_added, vm);
+    return vm;
+}
+
+static void take_list(struct kvpbus_vms *vms)
+{
+    for (size_t i = 0; i < vms->count; i++)
+        vms->all[i]->seen = false;
+    for (size_t i = 0; i < vms->listed_count; i++) {
+        struct vm *vm = find(vms, vms->listed[i].guid);
+        if (vm == NULL)
+            vm = add(vms, &vms->listed[i]);
+        vm->known = vms->listed[i];
+        vm->seen = true;
+    }
+    for (size_t i = 0; i < vms->count; i++)
+        show_obstacle(vms->all[i]);
+}
+
+static void list_work(uv_work_t *work)
+{
+    struct kvpbus_vms *vms = work->data;
+    vms->error = vms->management->ops->list(vms->management, &vms->listed, &vms->listed_count,
+                                            &vms->failure);
+}
+
+static void list_done(uv_work_t *work, int status)
+{
+    struct kvpbus_vms *vms = work->data;
+    (void)status;
+    vms->listing = false;
+    vms->service->calls--;
+    if (vms->error == KVPBUS_OK) {
+        if (!vms->service->stopping)
+            take_list(vms);
+        free(vms->listed);
+        vms->listed = NULL;
+        if (vms->said != KVPBUS_OK)
+            kvpbus_log(KVPBUS_LOG_INFO, "the management service answers again");
+    } else if (vms->error != vms->said) {
+        kvpbus_log(KVPBUS_LOG_WARNING, "%s", vms->failure.detail);
+    }
+    vms->said = vms->error;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct kvpbus_vms *vms = timer->data;
+    if (vms->listing || vms->service->stopping)
+        return;
+    vms->listing = true;
+    vms->work.data = vms;
+    vms->service->calls++;
+    uv_queue_work(vms->service->loop, &vms->work, list_work, list_done);
+}
+
+void kvpbus_vms_start(struct kvpbus_vms *vms, struct kvpbus_service *service)
+{
+    vms->service = service;
+    uv_timer_init(service->loop, &vms->timer);
+    vms->timer.data = vms;
+    uv_timer_start(&vms->timer, on_timer, 0, LIST_EVERY);
+    uv_unref((uv_handle_t *)&vms->timer);
+}
+
+void kvpbus_vms_free(struct kvpbus_vms *vms)
+{
+    uv_close((uv_handle_t *)&vms->timer, NULL);
+    uv_run(vms->service->loop, UV_RUN_DEFAULT);
+    for (size_t i = 0; i < vms->count; i++) {
+        kvpbus_store_close(vms->all[i]->store);
+        free(vms->all[i]);
+    }
+    free(vms->all);
+    free(vms);
+}
+
+// --- their stores
+// ------------------------------------------------------------------------------------------
+
+struct kvpbus_store *kvpbus_vms_store(void *program, const struct kvpbus_endpoint *endpoint)
+{
+    struct kvpbus_vms *vms = program;
+    for (size_t i = 0; i < vms->count; i++)
+        if (vms->all[i]->endpoint == endpoint)
+            return vms->all[i]->store;
+    abort(); // an endpoint is made only for a VM of ours
+}
+
+struct query {
+    uv_work_t work;
+    struct kvpbus_vms *vms;
+    size_t count;
+    struct kvpbus_endpoint **endpoints;
+    uint8_t (*guids)[KVPBUS_GUID_BYTES];
+    struct kvpbus_scan *scans;
+    enum kvpbus_error *results;
+    enum kvpbus_error error;
+    struct kvpbus_failure failure;
+};
+
+static void query_work(uv_work_t *work)
+{
+    struct query *query = work->data;
+    struct kvpbus_management *management = query->vms->management;
+    query->error = management->ops->read_guest(
+        management, query->vms->prefix, (const uint8_t(*)[KVPBUS_GUID_BYTES])query->guids,
+        query->count, query->scans, query->results, &query->failure);
+}
+
+static void query_done(uv_work_t *work, int status)
+{
+    struct query *query = work->data;
+    (void)status;
+    query->vms->service->calls--;
+    for (size_t i = 0; i < query->count; i++) {
+        enum kvpbus_error error = query->error != KVPBUS_OK ? query->error : query->results[i];
+        struct kvpbus_failure failure = query->failure;
+        if (query->error == KVPBUS_OK && error != KVPBUS_OK)
+            kvpbus_fail(&failure, error, "%s", kvpbus_error_text(error));
+        kvpbus_bus_read_done(query->endpoints[i], KVPBUS_ACTION_READ_PEER, error, &query->scans[i],
+                             &failure);
+        kvpbus_scan_free(&query->scans[i]);
+    }
+    free(query->endpoints);
+    free(query->guids);
+    free(query->scans);
+    free(query->results);
+    free(query);
+}
+
+void kvpbus_vms_read(void *program, struct kvpbus_endpoint **endpoints, size_t count)
+{
+    struct kvpbus_vms *vms = program;
+    struct query *query = calloc(1, sizeof *query);
+    assert(count > 0);
+    if (query != NULL) {
+        query->endpoints = calloc(count, sizeof(struct kvpbus_endpoint *));
+        query->guids = calloc(count, sizeof *query->guids);
+        query->scans = calloc(count, sizeof *query->scans);
+        query->results = calloc(count, sizeof *query->results);
+    }
+    if (query == NULL || query->endpoints == NULL || query->guids == NULL || query->scans == NULL ||
+        query->results == NULL)
+        abort(); // a few hundred bytes a VM
+    query->work.data = query;
+    query->vms = vms;
+    query->count = count;
+    for (size_t i = 0; i < count; i++) {
+        query->endpoints[i] = endpoints[i];
+        memcpy(query->guids[i], kvpbus_endpoint_peer(endpoints[i])->vm, KVPBUS_GUID_BYTES);
+    }
+    vms->service->calls++;
+    uv_queue_work(vms->service->loop, &query->work, query_work, query_done);
+}
