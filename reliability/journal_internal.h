@@ -3,11 +3,14 @@
 // What the parts of the journal share:
 //   journal_open.c     life, transactions         journal_seal.c     bundles out
 //   journal_schema.c   tables                     journal_outcome.c  what became of messages, gaps
-//   journal_sql.c      statements, SQLite errors  journal_sync.c     positions and the verdict on them
-//   journal_content.c  a message as stored bytes  journal_renew.c    a new timeline
-//   journal_peers.c    peers and epochs           journal_receive.c  fragments, gaps, room
-//   journal_queue.c    the outbox                 journal_accept.c   a whole bundle into the inbox
-//   journal_consume.c  leases                     journal_status.c   asking    journal_prune.c  forgetting
+//   journal_sql.c      statements, SQLite errors  journal_sync.c     positions and the verdict on
+//   them journal_content.c  a message as stored bytes  journal_renew.c    a new timeline
+//   journal_peers.c    peers and epochs           journal_arrival.c  where the peer stands, room
+//   journal_queue.c    the outbox                 journal_receive.c  fragments
+//   journal_consume.c  leases                     journal_held.c     bytes of unfinished bundles
+//   journal_status.c   asking                     journal_gap.c      the peer's gaps
+//   journal_prune.c    forgetting                 journal_accept.c   a whole bundle
+//                                                 journal_inbox.c    its messages
 //
 // Everything here sets journal->failure when it returns an error other than KVPBUS_NOT_FOUND of a
 // query that found no row.
@@ -54,6 +57,8 @@ struct kvpbus_journal {
     struct statement statements[STATEMENTS_MAX];
     size_t statement_count;
     struct kvpbus_failure failure;
+    int64_t suspect; // unfinished bundle of several sessions that did not verify; a row, 0 none
+    struct kvpbus_failure undone; // why SQLite undid the open transaction
 };
 
 // --- journal_sql.c ---
@@ -69,9 +74,9 @@ struct value {
 #define BLOB(x, size) ((struct value){.kind = VALUE_BLOB, .bytes = (x), .length = (size)})
 #define TEXT(x) ((struct value){.kind = VALUE_TEXT, .bytes = (x)})
 #define NOTHING ((struct value){.kind = VALUE_NULL})
-#define VALUES(...)                                                                                \
-    (const struct value[]){__VA_ARGS__}, sizeof((const struct value[]){__VA_ARGS__}) /             \
-                                             sizeof(struct value)
+#define VALUES(...)                      \
+    (const struct value[]){__VA_ARGS__}, \
+        sizeof((const struct value[]){__VA_ARGS__}) / sizeof(struct value)
 
 // Runs a statement that gives no rows.
 #define RUN(journal, sql, ...) journal_run(journal, sql, VALUES(__VA_ARGS__))
@@ -95,6 +100,9 @@ enum kvpbus_error journal_bytes(struct kvpbus_journal *journal, sqlite3_stmt *ro
 enum kvpbus_error journal_damaged(struct kvpbus_journal *journal, const char *what);
 // The failure for an SQLite result code.
 enum kvpbus_error journal_sqlite_error(struct kvpbus_journal *journal, int code, const char *doing);
+// An error when SQLite has undone the open transaction, as after a full disk: what would run now
+// would be committed alone.
+enum kvpbus_error journal_still_open(struct kvpbus_journal *journal);
 void journal_finalize(struct kvpbus_journal *journal);
 // Adds to a count and its bytes.
 enum kvpbus_error journal_tally(struct kvpbus_journal *journal, int64_t peer, int what,
@@ -135,11 +143,14 @@ struct position {
 };
 enum kvpbus_error journal_position(struct kvpbus_journal *journal, int64_t peer,
                                    enum kvpbus_class class_, struct position *position);
-// Gives an outcome to messages: `which` is a condition over the table message that takes ?1 and ?2
-// and must select pending ones.
-#define SETTLE(condition)                                                                          \
-    "UPDATE message SET outcome = ?3, gap = 0, settled_ms = ?4, reason = coalesce(?5, reason), "   \
-    "content = NULL WHERE outcome = 0 AND " condition " RETURNING size"
+// Gives an outcome to messages: `condition` is one over the table message that takes ?1 and ?2 and
+// is joined with "pending". A message that a revert has touched may have been delivered in what was
+// undone: where it would expire, nobody knows.
+#define SETTLE(condition)                                                                      \
+    "UPDATE message SET outcome = iif(?3 = 2 AND doubt, 4, ?3), gap = 0, settled_ms = ?4, "    \
+    "reason = iif(?3 = 2 AND doubt, 'a revert hid whether it was delivered before it ended', " \
+    "coalesce(?5, reason)), content = NULL WHERE outcome = 0 AND " condition                   \
+    " RETURNING size, outcome"
 enum kvpbus_error journal_settle(struct kvpbus_journal *journal, int64_t peer, const char *sql,
                                  int64_t first, int64_t second, enum kvpbus_outcome outcome,
                                  const char *reason);
@@ -156,13 +167,17 @@ void journal_print(const uint8_t header[KVPBUS_BUNDLE_HEADER], uint8_t print[PRI
 size_t journal_plain_max(const struct kvpbus_journal *journal);
 
 // --- journal_renew.c ---
-// Puts everything that is not done back in the queue and begins a new timeline. Bundles that were
-// done in `line` beyond floors[class] and not listed as complete, and in later timelines, are forgotten by the
-// peer; line 0 is before the first, negative: the peer forgot nothing.
+// A done bundle (its row) that the peer has forgotten: of my timeline `line`, beyond the floors of
+// `sync` and not among its complete ones, or of a later timeline. KVPBUS_NOT_FOUND: none. Line 0 is
+// before the first.
+enum kvpbus_error journal_forgotten(struct kvpbus_journal *journal, int64_t peer, int64_t line,
+                                    const struct kvpbus_sync *sync, int64_t *sealed);
+// Puts everything that is not done back in the queue, settles what the peer has forgotten (`sync`
+// NULL: nothing), and begins a new timeline.
 enum kvpbus_error journal_renew(struct kvpbus_journal *journal, int64_t peer, int64_t line,
                                 const struct kvpbus_sync *sync);
 
-// --- journal_receive.c ---
+// --- journal_arrival.c ---
 // Where the peer's numbers stand here, in the timeline that it sends in.
 struct arrival {
     int64_t peer, source; // source 0: nothing came yet
@@ -179,23 +194,63 @@ struct arrived {
     bool known;           // `print` is set
     uint8_t print[PRINT_BYTES];
 };
-// The first bytes held of an unfinished bundle, a whole header of them, else KVPBUS_NOT_FOUND.
+// For a frame of the peer: its first one in a new timeline begins that here.
+enum kvpbus_error journal_arrive(struct kvpbus_journal *journal, int64_t peer,
+                                 enum kvpbus_class class_, struct arrival *arrival);
+enum kvpbus_error journal_find_arrived(struct kvpbus_journal *journal,
+                                       const struct arrival *arrival, uint64_t number,
+                                       struct arrived *arrived);
+enum kvpbus_error journal_make_arrived(struct kvpbus_journal *journal,
+                                       const struct arrival *arrival, struct arrived *arrived);
+// Bytes in the inbox, and those promised to unfinished bundles.
+enum kvpbus_error journal_inbox_used(struct kvpbus_journal *journal, int64_t peer, uint64_t *used);
+
+// --- journal_held.c ---
+// The first bytes held of an unfinished bundle without a hole, else KVPBUS_NOT_FOUND.
+enum kvpbus_error journal_read_held(struct kvpbus_journal *journal, int64_t arrived, uint8_t *bytes,
+                                    size_t length);
 enum kvpbus_error journal_held_header(struct kvpbus_journal *journal, int64_t arrived,
                                       uint8_t header[KVPBUS_BUNDLE_HEADER]);
 // Bytes held from the start without a hole.
 enum kvpbus_error journal_held_prefix(struct kvpbus_journal *journal, int64_t arrived,
                                       uint32_t *prefix);
-enum kvpbus_error journal_drop_held(struct kvpbus_journal *journal, int64_t arrived,
-                                    uint32_t from);
+enum kvpbus_error journal_drop_held(struct kvpbus_journal *journal, int64_t arrived, uint32_t from);
+// Stores what of the fragment is not held yet: after a restart the peer may cut its bundle
+// elsewhere. *stored: that many bytes.
+enum kvpbus_error journal_store_held(struct kvpbus_journal *journal, struct arrived *arrived,
+                                     const struct kvpbus_fragment *fragment, uint32_t *stored);
+
+// --- journal_gap.c ---
+// The indices of a bundle that are void, 2 bytes each, big-endian.
+struct void_list {
+    size_t length; // bytes
+    uint8_t bytes[2 * KVPBUS_BUNDLE_MESSAGES_MAX];
+};
+enum kvpbus_error journal_read_voids(struct kvpbus_journal *journal, int64_t arrived,
+                                     struct void_list *list);
+bool journal_has_void(const struct void_list *voids, uint16_t index);
 
 // --- journal_accept.c ---
 // All bytes of a bundle are here: its messages enter the inbox, or it is refused.
 enum kvpbus_error journal_accept(struct kvpbus_journal *journal, const struct arrival *arrival,
-                                 struct arrived *arrived, const uint8_t *bytes, int64_t now_ms,
-                                 struct kvpbus_fragment_result *result);
+                                 const struct arrived *arrived, const uint8_t *bytes,
+                                 int64_t now_ms, struct kvpbus_fragment_result *result);
 // The bundle is done as `state` says, with its print when the header is known.
 enum kvpbus_error journal_arrived(struct kvpbus_journal *journal, const struct arrival *arrival,
                                   const struct arrived *arrived, enum arrived_state state,
                                   const uint8_t *print);
+
+// --- journal_inbox.c ---
+// A message of the peer, as it stands in its bundle.
+struct incoming {
+    const struct arrival *arrival;
+    uint64_t number; // of the bundle
+    int64_t now_ms;
+    const struct kvpbus_message *message;
+    const uint8_t *content; // NULL: void or a duplicate, only its place in the stream is filled
+    size_t length;
+};
+enum kvpbus_error journal_inbox_add(struct kvpbus_journal *journal,
+                                    const struct incoming *incoming);
 
 #endif

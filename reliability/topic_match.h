@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Patterns over topics: names joined by dots, where `*` stands for exactly one name and `>`, only as
-// the last name, for one or more. Pure; any thread.
+// Patterns over topics: names joined by dots, where `*` stands for exactly one name and `>`, only
+// as the last name, for one or more. Pure; any thread.
 #ifndef KVPBUS_TOPIC_MATCH_H
 #define KVPBUS_TOPIC_MATCH_H
 

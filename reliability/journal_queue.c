@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The outbox before sealing: what is queued, and what ends there.
+#include <sodium.h>
+
+#include "journal_internal.h"
+
+enum { ROW_BYTES = 512 }; // what a message needs in the file beside its content, at most
+
+// Room is refused here, before SQLite runs into its limit, so that a full journal can still be
+// read, answered and emptied.
+static enum kvpbus_error check_room(struct kvpbus_journal *journal, int64_t peer,
+                                    enum kvpbus_class class_, size_t size)
+{
+    const struct kvpbus_journal_options *options = &journal->options;
+    uint64_t reserve = class_ == KVPBUS_CLASS_CONTROL ? 0 : options->control_reserve;
+    int64_t count = 0, bytes = 0;
+    uint64_t left = 0;
+    enum kvpbus_error error =
+        journal_tally_get(journal, peer, KVPBUS_OUTCOME_PENDING, &count, &bytes);
+    if (error != KVPBUS_OK)
+        return error;
+    if ((uint64_t)bytes + size + reserve > options->outbox_max)
+        return kvpbus_fail(&journal->failure, KVPBUS_QUOTA,
+                           "%lld messages with %lld bytes wait for this peer already, the limit is "
+                           "%llu bytes; wait until some are delivered",
+                           (long long)count, (long long)bytes,
+                           (unsigned long long)options->outbox_max);
+    error = journal_free(journal, &left);
+    if (error != KVPBUS_OK)
+        return error;
+    if (size + ROW_BYTES + reserve > left)
+        return kvpbus_fail(&journal->failure, KVPBUS_JOURNAL_FULL,
+                           "journal %s has reached its limit of %llu bytes; consume messages or "
+                           "raise the limit",
+                           journal->path, (unsigned long long)options->total_max);
+    return KVPBUS_OK;
+}
+
+// The open bundle of the class, or a new one, gives the message its id.
+static enum kvpbus_error take_id(struct kvpbus_journal *journal, int64_t peer,
+                                 enum kvpbus_class class_, struct kvpbus_message_id *id)
+{
+    sqlite3_stmt *row;
+    enum kvpbus_error error =
+        GET(journal, &row, "SELECT bundle, count FROM lane WHERE peer = ?1 AND class = ?2",
+            INT(peer), INT(class_));
+    if (error != KVPBUS_OK)
+        return error == KVPBUS_NOT_FOUND ? journal_damaged(journal, "a lane is missing") : error;
+    int64_t count = sqlite3_column_int64(row, 1);
+    bool open = sqlite3_column_type(row, 0) != SQLITE_NULL && count < KVPBUS_BUNDLE_MESSAGES_MAX;
+    if (open)
+        error = journal_bytes(journal, row, 0, id->bundle, sizeof id->bundle);
+    journal_end(row);
+    if (error != KVPBUS_OK)
+        return error;
+    if (!open) {
+        randombytes_buf(id->bundle, sizeof id->bundle);
+        count = 0;
+    }
+    id->index = (uint16_t)count;
+    return RUN(journal, "UPDATE lane SET bundle = ?3, count = ?4 WHERE peer = ?1 AND class = ?2",
+               INT(peer), INT(class_), BLOB(id->bundle, sizeof id->bundle), INT(count + 1));
+}
+
+static struct value end_of(const struct kvpbus_message *message)
+{
+    if (message->ttl_ms == 0)
+        return NOTHING;
+    if (message->ttl_ms > (uint64_t)(INT64_MAX - message->created_ms))
+        return INT(INT64_MAX);
+    return INT(message->created_ms + (int64_t)message->ttl_ms);
+}
+
+static enum kvpbus_error insert(struct kvpbus_journal *journal, int64_t peer,
+                                const struct kvpbus_message *message, bool resend,
+                                const uint8_t *content, size_t length)
+{
+    enum kvpbus_error error =
+        RUN(journal,
+            "INSERT INTO message(peer, class, bundle, place, resend, ends_ms, queued_ms, size, "
+            "content) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            INT(peer), INT(message->class_), BLOB(message->id.bundle, KVPBUS_BUNDLE_ID_BYTES),
+            INT(message->id.index), INT(resend), end_of(message), INT(message->created_ms),
+            INT(length), BLOB(content, length));
+    if (error == KVPBUS_OK)
+        error = journal_tally(journal, peer, KVPBUS_OUTCOME_PENDING, 1, (int64_t)length);
+    return error;
+}
+
+enum kvpbus_error kvpbus_journal_queue(struct kvpbus_journal *journal, int64_t peer,
+                                       struct kvpbus_message *message, bool resend_on_revert,
+                                       int64_t now_ms)
+{
+    assert(now_ms >= 0);
+    journal->now_ms = now_ms;
+    enum kvpbus_error error =
+        kvpbus_message_check(message, journal->options.body_max, &journal->failure);
+    if (error != KVPBUS_OK)
+        return error;
+    message->created_ms = now_ms;
+    uint8_t *content;
+    size_t length;
+    error = journal_encode(journal, message, &content, &length);
+    if (error != KVPBUS_OK)
+        return error;
+    error = check_room(journal, peer, message->class_, length);
+    if (error == KVPBUS_OK)
+        error = take_id(journal, peer, message->class_, &message->id);
+    if (error == KVPBUS_OK)
+        error = insert(journal, peer, message, resend_on_revert, content, length);
+    free(content);
+    return error;
+}
+
+enum kvpbus_error kvpbus_journal_waiting(struct kvpbus_journal *journal, int64_t peer,
+                                         enum kvpbus_class class_, bool *waiting)
+{
+    sqlite3_stmt *row;
+    enum kvpbus_error error = GET(journal, &row,
+                                  "SELECT EXISTS(SELECT 1 FROM message WHERE peer = ?1 AND "
+                                  "class = ?2 AND sent IS NULL AND outcome = 0)",
+                                  INT(peer), INT(class_));
+    if (error != KVPBUS_OK)
+        return error;
+    *waiting = sqlite3_column_int(row, 0) != 0;
+    journal_end(row);
+    return KVPBUS_OK;
+}
+
+// --- the end of lifetimes ----------------------------------------------------------------------
+
+enum kvpbus_error kvpbus_journal_expire(struct kvpbus_journal *journal, int64_t peer,
+                                        int64_t now_ms, int64_t *next_ms)
+{
+    journal->now_ms = now_ms;
+    *next_ms = 0;
+    enum kvpbus_error error = journal_settle(
+        journal, peer, SETTLE("peer = ?1 AND gap = 0 AND ends_ms <= ?2 AND sent IS NULL"), peer,
+        now_ms, KVPBUS_OUTCOME_EXPIRED, "its lifetime ended before it was sent");
+    if (error == KVPBUS_OK)
+        error = RUN(journal,
+                    "UPDATE message SET gap = 1, reason = 'its lifetime ended before it was "
+                    "delivered' WHERE peer = ?1 AND outcome = 0 AND gap = 0 AND ends_ms <= ?2",
+                    INT(peer), INT(now_ms));
+    if (error != KVPBUS_OK)
+        return error;
+    sqlite3_stmt *row;
+    error = GET(journal, &row,
+                "SELECT ends_ms FROM message WHERE peer = ?1 AND outcome = 0 AND gap = 0 AND "
+                "ends_ms IS NOT NULL ORDER BY ends_ms LIMIT 1",
+                INT(peer));
+    if (error != KVPBUS_OK)
+        return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
+    *next_ms = sqlite3_column_int64(row, 0);
+    journal_end(row);
+    return KVPBUS_OK;
+}
+
+enum kvpbus_error kvpbus_journal_withdraw(struct kvpbus_journal *journal, int64_t peer,
+                                          const struct kvpbus_message_id *id)
+{
+    sqlite3_stmt *row;
+    enum kvpbus_error error =
+        GET(journal, &row,
+            "SELECT id, sent IS NOT NULL FROM message WHERE bundle = ?1 AND place = ?2 AND "
+            "peer = ?3 AND outcome = 0",
+            BLOB(id->bundle, sizeof id->bundle), INT(id->index), INT(peer));
+    if (error == KVPBUS_NOT_FOUND)
+        return kvpbus_fail(&journal->failure, KVPBUS_NOT_FOUND,
+                           "no message with this id waits for delivery");
+    if (error != KVPBUS_OK)
+        return error;
+    int64_t message = sqlite3_column_int64(row, 0);
+    bool sent = sqlite3_column_int(row, 1) != 0;
+    journal_end(row);
+    if (sent)
+        return RUN(journal,
+                   "UPDATE message SET gap = 1, reason = 'it was withdrawn' WHERE id = ?1 AND "
+                   "gap = 0",
+                   INT(message));
+    return journal_settle(journal, peer, SETTLE("id = ?1 AND peer = ?2"), message, peer,
+                          KVPBUS_OUTCOME_EXPIRED, "it was withdrawn");
+}

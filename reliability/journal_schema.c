@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The tables of version 1.
+#include <stdio.h>
+
+#include "journal_internal.h"
+
+enum {
+    APPLICATION_ID = 0x6b767062, // "kvpb"
+    SCHEMA_VERSION = 1,
+    CHECK_BYTES = 256 * 1024 * 1024, // larger files are checked only as they are read
+};
+
+static const char peers[] =
+    // identity: the one pinned last; paired: it still is. line: my present timeline.
+    // offered: the timeline in the peer's latest SYNC. source: the one that I take from it now.
+    "CREATE TABLE peer(id INTEGER PRIMARY KEY, vm BLOB NOT NULL UNIQUE, name TEXT NOT NULL,"
+    " identity BLOB, paired INTEGER NOT NULL DEFAULT 0, pending BLOB,"
+    " line INTEGER NOT NULL DEFAULT 0, offered BLOB, source INTEGER NOT NULL DEFAULT 0,"
+    " received INTEGER NOT NULL DEFAULT 0);"
+    "CREATE TABLE tally(peer INTEGER, what INTEGER, count INTEGER NOT NULL DEFAULT 0,"
+    " bytes INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(peer, what)) WITHOUT ROWID;"
+    "CREATE TABLE epoch(id INTEGER PRIMARY KEY AUTOINCREMENT, peer INTEGER NOT NULL,"
+    " mine INTEGER NOT NULL, epoch BLOB NOT NULL, UNIQUE(peer, mine, epoch));";
+
+static const char outgoing[] =
+    // My timelines, in the order in which they were begun.
+    "CREATE TABLE line(id INTEGER PRIMARY KEY AUTOINCREMENT, peer INTEGER NOT NULL,"
+    " timeline BLOB NOT NULL, UNIQUE(peer, timeline));"
+    "CREATE TABLE position(line INTEGER, class INTEGER, next INTEGER NOT NULL DEFAULT 1,"
+    " done INTEGER NOT NULL DEFAULT 0, print BLOB NOT NULL DEFAULT (zeroblob(16)),"
+    " fresh INTEGER NOT NULL DEFAULT 1, PRIMARY KEY(line, class)) WITHOUT ROWID;"
+    "CREATE TABLE lane(peer INTEGER, class INTEGER, bundle BLOB, count INTEGER NOT NULL DEFAULT 0,"
+    " PRIMARY KEY(peer, class)) WITHOUT ROWID;"
+    "CREATE TABLE out_stream(line INTEGER, class INTEGER, stream TEXT, next INTEGER NOT NULL,"
+    " used_ms INTEGER NOT NULL, PRIMARY KEY(line, class, stream)) WITHOUT ROWID;"
+    // sent: the sealed bundle that it travels in, NULL while it waits. gap: its lifetime has ended,
+    // the peer is to say whether it had it. asked: by its index, not with the whole bundle.
+    // doubt: a revert may have hidden its delivery.
+    "CREATE TABLE message(id INTEGER PRIMARY KEY AUTOINCREMENT, peer INTEGER NOT NULL,"
+    " class INTEGER NOT NULL, bundle BLOB NOT NULL, place INTEGER NOT NULL, sent INTEGER,"
+    " outcome INTEGER NOT NULL DEFAULT 0, gap INTEGER NOT NULL DEFAULT 0,"
+    " asked INTEGER NOT NULL DEFAULT 0, doubt INTEGER NOT NULL DEFAULT 0, resend INTEGER NOT NULL, "
+    "ends_ms INTEGER,"
+    " queued_ms INTEGER NOT NULL, settled_ms INTEGER, size INTEGER NOT NULL, reason TEXT,"
+    " content BLOB);"
+    "CREATE UNIQUE INDEX message_id ON message(bundle, place);"
+    "CREATE INDEX message_waits ON message(peer, class, id) WHERE sent IS NULL AND outcome = 0;"
+    "CREATE INDEX message_sent ON message(sent) WHERE sent IS NOT NULL;"
+    "CREATE INDEX message_ends ON message(peer, ends_ms)"
+    " WHERE outcome = 0 AND gap = 0 AND ends_ms IS NOT NULL;"
+    "CREATE INDEX message_gap ON message(peer, sent) WHERE outcome = 0 AND gap = 1;"
+    "CREATE INDEX message_settled ON message(settled_ms) WHERE outcome != 0;"
+    // kept: done, its bytes stay for a peer that may go back.
+    "CREATE TABLE sealed(id INTEGER PRIMARY KEY AUTOINCREMENT, peer INTEGER NOT NULL,"
+    " class INTEGER NOT NULL, line INTEGER NOT NULL, number INTEGER NOT NULL,"
+    " bundle BLOB NOT NULL, print BLOB NOT NULL, sender BLOB NOT NULL, length INTEGER NOT NULL,"
+    " done INTEGER NOT NULL DEFAULT 0, done_ms INTEGER, kept INTEGER NOT NULL DEFAULT 0);"
+    "CREATE UNIQUE INDEX sealed_number ON sealed(peer, line, class, number);"
+    "CREATE INDEX sealed_kept ON sealed(peer, id) WHERE kept = 1;"
+    "CREATE INDEX sealed_done ON sealed(done_ms) WHERE done = 1;"
+    // Sealed bytes: id is the bundle's row << 16 | part.
+    "CREATE TABLE part(id INTEGER PRIMARY KEY, bytes BLOB NOT NULL);";
+
+static const char incoming[] =
+    // The peer's timelines as I took them up.
+    "CREATE TABLE source(id INTEGER PRIMARY KEY AUTOINCREMENT, peer INTEGER NOT NULL,"
+    " timeline BLOB NOT NULL);"
+    "CREATE TABLE floor(source INTEGER, class INTEGER, floor INTEGER NOT NULL DEFAULT 0,"
+    " print BLOB NOT NULL DEFAULT (zeroblob(16)), PRIMARY KEY(source, class)) WITHOUT ROWID;"
+    // voids: indices (2 bytes) that are void. digests: index (2) and digest (8) of each message.
+    "CREATE TABLE arrived(id INTEGER PRIMARY KEY AUTOINCREMENT, peer INTEGER NOT NULL,"
+    " source INTEGER NOT NULL, class INTEGER NOT NULL, number INTEGER NOT NULL,"
+    " state INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0,"
+    " held INTEGER NOT NULL DEFAULT 0, resumed INTEGER NOT NULL DEFAULT 0, bundle BLOB,"
+    " print BLOB, voids BLOB, digests BLOB, done_ms INTEGER,"
+    " UNIQUE(source, class, number));"
+    "CREATE INDEX arrived_part ON arrived(peer) WHERE state = 0;"
+    "CREATE INDEX arrived_bundle ON arrived(bundle) WHERE bundle IS NOT NULL;"
+    "CREATE INDEX arrived_done ON arrived(done_ms) WHERE state != 0;"
+    "CREATE TABLE held(arrived INTEGER, start INTEGER, bytes BLOB NOT NULL,"
+    " PRIMARY KEY(arrived, start)) WITHOUT ROWID;"
+    // next: all lower sequences of the stream are here. head: its oldest message in the inbox.
+    "CREATE TABLE in_stream(id INTEGER PRIMARY KEY AUTOINCREMENT, peer INTEGER NOT NULL,"
+    " class INTEGER NOT NULL, stream TEXT NOT NULL, source INTEGER NOT NULL,"
+    " next INTEGER NOT NULL DEFAULT 1, queued INTEGER NOT NULL DEFAULT 0,"
+    " leased INTEGER NOT NULL DEFAULT 0, head INTEGER NOT NULL DEFAULT 0,"
+    " used_ms INTEGER NOT NULL, UNIQUE(peer, class, stream));"
+    "CREATE INDEX in_stream_queued ON in_stream((class != 0), head)"
+    " WHERE queued > 0 AND leased = 0;"
+    // due_ms: the end of its lease or of its delay, 0 none.
+    "CREATE TABLE inbox(id INTEGER PRIMARY KEY AUTOINCREMENT, peer INTEGER NOT NULL,"
+    " stream INTEGER NOT NULL, source INTEGER NOT NULL, number INTEGER NOT NULL,"
+    " sequence INTEGER NOT NULL, topic TEXT NOT NULL, bundle BLOB NOT NULL,"
+    " place INTEGER NOT NULL, leased INTEGER NOT NULL DEFAULT 0,"
+    " tries INTEGER NOT NULL DEFAULT 0, due_ms INTEGER NOT NULL DEFAULT 0,"
+    " size INTEGER NOT NULL, content BLOB NOT NULL);"
+    "CREATE INDEX inbox_order ON inbox(stream, source, sequence, id);"
+    "CREATE INDEX inbox_due ON inbox(due_ms) WHERE due_ms > 0;"
+    "CREATE TABLE dead_letter(id INTEGER PRIMARY KEY AUTOINCREMENT, peer INTEGER NOT NULL,"
+    " class INTEGER NOT NULL, stream TEXT NOT NULL, bundle BLOB NOT NULL, place INTEGER NOT NULL,"
+    " sequence INTEGER NOT NULL, tries INTEGER NOT NULL, reason TEXT NOT NULL,"
+    " died_ms INTEGER NOT NULL, size INTEGER NOT NULL, content BLOB NOT NULL);"
+    "CREATE INDEX dead_letter_died ON dead_letter(died_ms);";
+
+static enum kvpbus_error number(struct kvpbus_journal *journal, const char *sql, int64_t *value)
+{
+    sqlite3_stmt *row = NULL;
+    int code = sqlite3_prepare_v2(journal->db, sql, -1, &row, NULL);
+    if (code == SQLITE_OK) {
+        code = sqlite3_step(row);
+        *value = code == SQLITE_ROW ? sqlite3_column_int64(row, 0) : 0;
+    }
+    enum kvpbus_error error = KVPBUS_OK;
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        error = journal_sqlite_error(journal, code, "be opened");
+    sqlite3_finalize(row);
+    return error;
+}
+
+static enum kvpbus_error create(struct kvpbus_journal *journal)
+{
+    char mark[96];
+    snprintf(mark, sizeof mark, "PRAGMA application_id = %d; PRAGMA user_version = %d",
+             APPLICATION_ID, SCHEMA_VERSION);
+    enum kvpbus_error error = journal_exec(journal, "BEGIN IMMEDIATE");
+    const char *const steps[] = {peers, outgoing, incoming, mark, "COMMIT"};
+    for (size_t i = 0; error == KVPBUS_OK && i < sizeof steps / sizeof *steps; i++)
+        error = journal_exec(journal, steps[i]);
+    if (error != KVPBUS_OK && !sqlite3_get_autocommit(journal->db))
+        sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
+    return error;
+}
+
+static enum kvpbus_error quick_check(struct kvpbus_journal *journal)
+{
+    int64_t pages = 0;
+    enum kvpbus_error error = number(journal, "PRAGMA page_count", &pages);
+    if (error != KVPBUS_OK || pages * journal->page_size > CHECK_BYTES)
+        return error;
+    sqlite3_stmt *row = NULL;
+    int code = sqlite3_prepare_v2(journal->db, "PRAGMA quick_check(1)", -1, &row, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_step(row);
+    if (code == SQLITE_ROW) {
+        const char *text = (const char *)sqlite3_column_text(row, 0);
+        if (text == NULL)
+            error = journal_sqlite_error(journal, SQLITE_NOMEM, "be checked");
+        else if (strcmp(text, "ok") != 0)
+            error = journal_damaged(journal, text);
+    } else {
+        error = journal_sqlite_error(journal, code, "be checked");
+    }
+    sqlite3_finalize(row);
+    return error;
+}
+
+enum kvpbus_error journal_schema(struct kvpbus_journal *journal)
+{
+    int64_t application = 0, version = 0, tables = 0;
+    enum kvpbus_error error = number(journal, "PRAGMA application_id", &application);
+    if (error == KVPBUS_OK)
+        error = number(journal, "PRAGMA user_version", &version);
+    if (error == KVPBUS_OK)
+        error = number(journal, "SELECT count(*) FROM sqlite_schema", &tables);
+    if (error == KVPBUS_OK)
+        error = number(journal, "PRAGMA page_size", &journal->page_size);
+    if (error != KVPBUS_OK)
+        return error;
+    if (application == 0 && version == 0 && tables == 0)
+        return create(journal);
+    if (application != APPLICATION_ID || version < 1)
+        return journal_damaged(journal, "it is not a journal of kvpbus");
+    if (version > SCHEMA_VERSION)
+        return kvpbus_fail(&journal->failure, KVPBUS_JOURNAL_NEWER,
+                           "journal %s is of version %lld, this program knows up to %d; install "
+                           "the newer program",
+                           journal->path, (long long)version, SCHEMA_VERSION);
+    return quick_check(journal);
+}

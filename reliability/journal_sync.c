@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Positions: what each side says it has, and who went back when they do not fit. Content decides
+// (the print of a bundle's header), never numbers alone: after a revert a number may stand for two
+// bundles.
+#include <sodium.h>
+
+#include "journal_internal.h"
+
+// --- mine --------------------------------------------------------------------------------------
+
+static enum kvpbus_error list_complete(struct kvpbus_journal *journal, int64_t source, int class_,
+                                       struct kvpbus_sync_class *view)
+{
+    sqlite3_stmt *row;
+    enum kvpbus_error error =
+        GET(journal, &row,
+            "SELECT number, coalesce(print, zeroblob(16)) FROM arrived WHERE source = ?1 AND "
+            "class = ?2 AND number > ?3 AND state != 0 ORDER BY number LIMIT ?4",
+            INT(source), INT(class_), INT(view->floor), INT(KVPBUS_BUNDLE_WINDOW));
+    while (error == KVPBUS_OK) {
+        uint8_t print[PRINT_BYTES];
+        size_t i = view->complete_count++;
+        view->complete[i] = (uint64_t)sqlite3_column_int64(row, 0);
+        error = journal_bytes(journal, row, 1, print, sizeof print);
+        memcpy(view->complete_id[i], print, PRINT_SHORT);
+        if (error != KVPBUS_OK) {
+            journal_end(row);
+            return error;
+        }
+        error = journal_next(journal, row);
+    }
+    return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
+}
+
+// The sender goes on from the prefix, so what lies behind a hole comes again: it is dropped.
+static enum kvpbus_error list_part(struct kvpbus_journal *journal, int64_t arrived, uint64_t number,
+                                   struct kvpbus_sync_class *view)
+{
+    uint8_t header[KVPBUS_BUNDLE_HEADER], print[PRINT_BYTES];
+    uint32_t prefix = 0;
+    enum kvpbus_error error = journal_held_header(journal, arrived, header);
+    bool headed = error == KVPBUS_OK && journal->suspect != arrived;
+    if (headed)
+        error = journal_held_prefix(journal, arrived, &prefix);
+    if (error == KVPBUS_OK || error == KVPBUS_NOT_FOUND)
+        error = journal_drop_held(journal, arrived, prefix);
+    if (error != KVPBUS_OK || !headed)
+        return error;
+    size_t i = view->partial_count++;
+    view->partial[i] = number;
+    view->partial_prefix[i] = prefix;
+    journal_print(header, print);
+    memcpy(view->partial_id[i], print, PRINT_SHORT);
+    return RUN(journal, "UPDATE arrived SET resumed = 1 WHERE id = ?1", INT(arrived));
+}
+
+static enum kvpbus_error list_parts(struct kvpbus_journal *journal, int64_t source, int class_,
+                                    struct kvpbus_sync_class *view)
+{
+    int64_t ids[KVPBUS_BUNDLE_WINDOW];
+    uint64_t numbers[KVPBUS_BUNDLE_WINDOW];
+    size_t count = 0;
+    sqlite3_stmt *row;
+    enum kvpbus_error error =
+        GET(journal, &row,
+            "SELECT id, number FROM arrived WHERE source = ?1 AND class = ?2 "
+            "AND number > ?3 AND state = 0 ORDER BY number LIMIT ?4",
+            INT(source), INT(class_), INT(view->floor), INT(KVPBUS_BUNDLE_WINDOW));
+    for (; error == KVPBUS_OK; error = journal_next(journal, row)) {
+        ids[count] = sqlite3_column_int64(row, 0);
+        numbers[count++] = (uint64_t)sqlite3_column_int64(row, 1);
+    }
+    if (error == KVPBUS_NOT_FOUND)
+        error = KVPBUS_OK;
+    for (size_t i = 0; error == KVPBUS_OK && i < count; i++)
+        error = list_part(journal, ids[i], numbers[i], view);
+    return error;
+}
+
+static enum kvpbus_error make_view(struct kvpbus_journal *journal, int64_t peer, int64_t source,
+                                   int class_, struct kvpbus_sync_class *view)
+{
+    struct position at;
+    enum kvpbus_error error = journal_position(journal, peer, (enum kvpbus_class)class_, &at);
+    if (error != KVPBUS_OK)
+        return error;
+    view->next = at.next;
+    if (source == 0)
+        return KVPBUS_OK;
+    sqlite3_stmt *row;
+    error = GET(journal, &row, "SELECT floor, print FROM floor WHERE source = ?1 AND class = ?2",
+                INT(source), INT(class_));
+    if (error != KVPBUS_OK)
+        return error == KVPBUS_NOT_FOUND ? journal_damaged(journal, "a floor is missing") : error;
+    view->floor = (uint64_t)sqlite3_column_int64(row, 0);
+    error = journal_bytes(journal, row, 1, view->floor_id, sizeof view->floor_id);
+    journal_end(row);
+    if (error == KVPBUS_OK)
+        error = list_complete(journal, source, class_, view);
+    if (error == KVPBUS_OK)
+        error = list_parts(journal, source, class_, view);
+    return error;
+}
+
+enum kvpbus_error kvpbus_journal_sync_make(struct kvpbus_journal *journal, int64_t peer,
+                                           struct kvpbus_sync *sync)
+{
+    memset(sync, 0, sizeof *sync);
+    sqlite3_stmt *row;
+    enum kvpbus_error error =
+        GET(journal, &row,
+            "SELECT line.timeline, peer.source, source.timeline FROM peer JOIN line ON line.id = "
+            "peer.line LEFT JOIN source ON source.id = peer.source WHERE peer.id = ?1",
+            INT(peer));
+    if (error == KVPBUS_NOT_FOUND)
+        return kvpbus_fail(&journal->failure, KVPBUS_NOT_FOUND, "the journal knows no such peer");
+    if (error != KVPBUS_OK)
+        return error;
+    error = journal_bytes(journal, row, 0, sync->timeline, sizeof sync->timeline);
+    int64_t source = sqlite3_column_int64(row, 1);
+    if (error == KVPBUS_OK && source != 0)
+        error = journal_bytes(journal, row, 2, sync->peer_timeline, sizeof sync->peer_timeline);
+    journal_end(row);
+    for (int i = 0; error == KVPBUS_OK && i < KVPBUS_CLASS_COUNT; i++)
+        error = make_view(journal, peer, source, i, &sync->classes[i]);
+    return error;
+}
+
+// --- the peer's --------------------------------------------------------------------------------
+
+struct comparison {
+    int64_t peer, line; // `line`: what the peer takes from me; 0 nothing
+    bool present;       // that is my present timeline
+    bool unknown;       // I never had such a timeline
+    bool other;         // the peer holds what I do not have, or other content
+    bool forgotten;     // the peer does not have what it had acknowledged
+};
+
+static bool zeros(const uint8_t *bytes, size_t length)
+{
+    return sodium_is_zero(bytes, length) != 0;
+}
+
+static enum kvpbus_error find_line(struct kvpbus_journal *journal, const struct kvpbus_sync *sync,
+                                   struct comparison *of)
+{
+    if (zeros(sync->peer_timeline, sizeof sync->peer_timeline))
+        return KVPBUS_OK;
+    sqlite3_stmt *row;
+    enum kvpbus_error error =
+        GET(journal, &row,
+            "SELECT line.id, line.id = peer.line FROM line JOIN peer ON "
+            "peer.id = line.peer WHERE line.peer = ?1 AND timeline = ?2",
+            INT(of->peer), BLOB(sync->peer_timeline, sizeof sync->peer_timeline));
+    if (error == KVPBUS_NOT_FOUND) {
+        // From now on it is a former one, which the peer may still name.
+        of->unknown = true;
+        return journal_add_line(journal, of->peer, sync->peer_timeline, &of->line);
+    }
+    if (error != KVPBUS_OK)
+        return error;
+    of->line = sqlite3_column_int64(row, 0);
+    of->present = sqlite3_column_int(row, 1) != 0;
+    journal_end(row);
+    return KVPBUS_OK;
+}
+
+// Whether my bundle `number` of the present timeline has this print, of which `length` bytes are
+// known. KVPBUS_NOT_FOUND: I no longer know.
+static enum kvpbus_error same_print(struct kvpbus_journal *journal, int64_t peer,
+                                    const struct position *at, int class_, uint64_t number,
+                                    const uint8_t *print, size_t length, bool *same)
+{
+    uint8_t mine[PRINT_BYTES];
+    if (number == at->done) {
+        *same = memcmp(at->print, print, length) == 0;
+        return KVPBUS_OK;
+    }
+    sqlite3_stmt *row;
+    enum kvpbus_error error =
+        GET(journal, &row,
+            "SELECT print, NOT EXISTS(SELECT 1 FROM message WHERE sent = sealed.id AND "
+            "outcome = 0 AND gap = 0) FROM sealed WHERE peer = ?1 AND line = ?2 AND class = ?3 AND "
+            "number = ?4",
+            INT(peer), INT(at->line), INT(class_), INT(number));
+    if (error != KVPBUS_OK)
+        return error;
+    bool in_question = sqlite3_column_int(row, 1) != 0;
+    error = journal_bytes(journal, row, 0, mine, sizeof mine);
+    journal_end(row);
+    // Zeros: the peer had my gap before it had the bundle, and its answer is still to come.
+    *same = memcmp(mine, print, length) == 0 || (zeros(print, length) && in_question);
+    return error;
+}
+
+// What one entry of SYNC says about my bundle `number`: is it that bundle?
+static enum kvpbus_error check_entry(struct kvpbus_journal *journal, const struct position *at,
+                                     int class_, uint64_t number, const uint8_t *print,
+                                     size_t length, struct comparison *of, bool *same)
+{
+    *same = false;
+    if (number >= at->next) {
+        of->other = true;
+        return KVPBUS_OK;
+    }
+    enum kvpbus_error error =
+        same_print(journal, of->peer, at, class_, number, print, length, same);
+    if (error == KVPBUS_NOT_FOUND) // older than what the history keeps
+        return KVPBUS_OK;
+    of->other |= error == KVPBUS_OK && !*same;
+    return error;
+}
+
+static enum kvpbus_error mark_delivered(struct kvpbus_journal *journal, int64_t peer, int class_,
+                                        int64_t line, uint64_t from, uint64_t to)
+{
+    for (;;) {
+        sqlite3_stmt *row;
+        enum kvpbus_error error =
+            GET(journal, &row,
+                "SELECT id FROM sealed WHERE peer = ?1 AND line = ?2 AND class = ?3 AND "
+                "number BETWEEN ?4 AND ?5 AND done = 0 ORDER BY number LIMIT 1",
+                INT(peer), INT(line), INT(class_), INT(from), INT(to));
+        if (error != KVPBUS_OK)
+            return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
+        int64_t sealed = sqlite3_column_int64(row, 0);
+        journal_end(row);
+        error = journal_bundle_done(journal, peer, (enum kvpbus_class)class_, sealed);
+        if (error != KVPBUS_OK)
+            return error;
+    }
+}
+
+// Compares a class in my present timeline; what the peer has, and is the same, is delivered.
+static enum kvpbus_error compare_class(struct kvpbus_journal *journal,
+                                       const struct kvpbus_sync_class *view, int class_,
+                                       struct comparison *of)
+{
+    struct position at;
+    bool same = true;
+    enum kvpbus_error error = journal_position(journal, of->peer, (enum kvpbus_class)class_, &at);
+    if (error == KVPBUS_OK && view->floor > 0)
+        error =
+            check_entry(journal, &at, class_, view->floor, view->floor_id, PRINT_BYTES, of, &same);
+    if (error == KVPBUS_OK && same && view->floor > at.done)
+        error = mark_delivered(journal, of->peer, class_, at.line, at.done + 1, view->floor);
+    for (size_t i = 0; error == KVPBUS_OK && i < view->partial_count; i++)
+        error = check_entry(journal, &at, class_, view->partial[i], view->partial_id[i],
+                            PRINT_SHORT, of, &same);
+    for (size_t i = 0; error == KVPBUS_OK && i < view->complete_count; i++) {
+        uint64_t number = view->complete[i];
+        error =
+            check_entry(journal, &at, class_, number, view->complete_id[i], PRINT_SHORT, of, &same);
+        if (error == KVPBUS_OK && same)
+            error = mark_delivered(journal, of->peer, class_, at.line, number, number);
+    }
+    return error;
+}
+
+// Rows may have been pruned; how far a timeline was done is kept as long as the timeline.
+static enum kvpbus_error compare_floors(struct kvpbus_journal *journal,
+                                        const struct kvpbus_sync *sync, struct comparison *of)
+{
+    sqlite3_stmt *row;
+    enum kvpbus_error error =
+        GET(journal, &row,
+            "SELECT 1 FROM line JOIN position ON position.line = line.id WHERE line.peer = ?1 AND "
+            "done > 0 AND (line.id > ?2 OR (line.id = ?2 AND "
+            "((class = 0 AND done > ?3) OR (class = 1 AND done > ?4) OR (class = 2 AND done > ?5)"
+            "))) LIMIT 1",
+            INT(of->peer), INT(of->line), INT(sync->classes[0].floor), INT(sync->classes[1].floor),
+            INT(sync->classes[2].floor));
+    static_assert(KVPBUS_CLASS_COUNT == 3, "the query lists them");
+    if (error == KVPBUS_OK) {
+        journal_end(row);
+        of->forgotten = true;
+        return KVPBUS_OK;
+    }
+    return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
+}
+
+static enum kvpbus_error compare(struct kvpbus_journal *journal, const struct kvpbus_sync *sync,
+                                 struct comparison *of)
+{
+    enum kvpbus_error error = find_line(journal, sync, of);
+    for (int i = 0; error == KVPBUS_OK && of->present && i < KVPBUS_CLASS_COUNT; i++)
+        error = compare_class(journal, &sync->classes[i], i, of);
+    if (error == KVPBUS_OK)
+        error = compare_floors(journal, sync, of);
+    if (error != KVPBUS_OK || of->forgotten)
+        return error;
+    int64_t sealed;
+    error = journal_forgotten(journal, of->peer, of->line, sync, &sealed);
+    of->forgotten = error == KVPBUS_OK;
+    return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
+}
+
+static bool sync_valid(const struct kvpbus_sync *sync)
+{
+    for (int i = 0; i < KVPBUS_CLASS_COUNT; i++) {
+        const struct kvpbus_sync_class *view = &sync->classes[i];
+        if (view->complete_count > KVPBUS_BUNDLE_WINDOW ||
+            view->partial_count > KVPBUS_BUNDLE_WINDOW ||
+            view->floor > INT64_MAX - KVPBUS_BUNDLE_WINDOW)
+            return false;
+    }
+    return !zeros(sync->timeline, sizeof sync->timeline);
+}
+
+enum kvpbus_error kvpbus_journal_sync_apply(struct kvpbus_journal *journal, int64_t peer,
+                                            const struct kvpbus_sync *sync, bool forced,
+                                            const uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                                            const uint8_t secret[KVPBUS_SECRET_BYTES],
+                                            int64_t now_ms, enum kvpbus_sync_verdict *verdict)
+{
+    (void)identity;
+    (void)secret;
+    journal->now_ms = now_ms;
+    *verdict = KVPBUS_SYNC_CONSISTENT;
+    if (!sync_valid(sync))
+        return kvpbus_fail(&journal->failure, KVPBUS_BAD_PACKET, "the peer's SYNC makes no sense");
+    // A timeline that is new here is taken up with its first fragment or gap: the peer sends that
+    // only once it has found its own memory in order.
+    enum kvpbus_error error = RUN(journal, "UPDATE peer SET offered = ?2 WHERE id = ?1", INT(peer),
+                                  BLOB(sync->timeline, sizeof sync->timeline));
+    struct comparison of = {.peer = peer};
+    if (error == KVPBUS_OK)
+        error = compare(journal, sync, &of);
+    if (error != KVPBUS_OK)
+        return error;
+    if (of.unknown || of.other || (forced && !of.forgotten))
+        *verdict = KVPBUS_SYNC_I_WENT_BACK;
+    else if (of.forgotten)
+        *verdict = KVPBUS_SYNC_PEER_WENT_BACK;
+    if (*verdict == KVPBUS_SYNC_CONSISTENT)
+        return KVPBUS_OK;
+    return journal_renew(journal, peer, of.line, sync);
+}
