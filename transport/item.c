@@ -39,11 +39,14 @@ enum kvpbus_error kvpbus_item_decode(const char *value, uint8_t *bytes, size_t *
     size_t characters = strnlen(value, KVPBUS_VALUE_MAX + 1);
     if (characters == 0 || characters > KVPBUS_VALUE_MAX)
         return KVPBUS_BAD_ITEM;
-    // Without a place to put the end, anything that is left over is an error, spare bits too.
     if (sodium_base642bin(bytes, KVPBUS_ITEM_MAX, value, characters, NULL, length, NULL,
-                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0)
+                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
+        *length == 0)
         return KVPBUS_BAD_ITEM;
-    return *length > 0 ? KVPBUS_OK : KVPBUS_BAD_ITEM;
+    // libsodium 1.0.18 takes some bytes beyond ASCII for characters of the alphabet.
+    char canonical[KVPBUS_VALUE_MAX + 1];
+    kvpbus_item_encode(bytes, *length, canonical);
+    return strcmp(canonical, value) == 0 ? KVPBUS_OK : KVPBUS_BAD_ITEM;
 }
 
 enum kvpbus_error kvpbus_item_type(const uint8_t *bytes, size_t length, enum kvpbus_item_type *type)

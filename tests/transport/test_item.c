@@ -165,6 +165,23 @@ Test(item, only_canonical_text_is_decoded)
     cr_assert_eq(kvpbus_item_decode(text, bytes, &length), KVPBUS_BAD_ITEM);
 }
 
+Test(item, no_byte_outside_the_alphabet_is_decoded)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    uint8_t bytes[KVPBUS_ITEM_MAX];
+    size_t length;
+    for (int byte = 1; byte < 256; byte++) {
+        for (int at = 0; at < 4; at++) {
+            char text[] = "AAAA";
+            text[at] = (char)byte;
+            cr_assert_eq(kvpbus_item_decode(text, bytes, &length),
+                         strchr(alphabet, byte) != NULL ? KVPBUS_OK : KVPBUS_BAD_ITEM, "%02x at %d",
+                         (unsigned)byte, at);
+        }
+    }
+}
+
 Test(item, encode_and_decode_are_inverse)
 {
     uint8_t bytes[KVPBUS_ITEM_MAX], back[KVPBUS_ITEM_MAX];
