@@ -51,6 +51,13 @@ static void budget_release(void *data, void *block)
     free(block);
 }
 
+// What was unpacked goes back the way that it came.
+static void unpacked_free(Kvpbus__Wire__Bundle *unpacked)
+{
+    ProtobufCAllocator allocator = {budget_allocate, budget_release, NULL};
+    kvpbus__wire__bundle__free_unpacked(unpacked, &allocator);
+}
+
 static enum kvpbus_error refuse(struct kvpbus_failure *failure, const char *what)
 {
     return kvpbus_fail(failure, KVPBUS_BAD_BUNDLE, "the peer signed a bundle %s", what);
@@ -154,13 +161,13 @@ static enum kvpbus_error build(Kvpbus__Wire__Bundle *unpacked, size_t plain_leng
     size_t headers = 0;
     enum kvpbus_error error = check_unpacked(unpacked, plain_length, &headers, failure);
     if (error != KVPBUS_OK) {
-        kvpbus__wire__bundle__free_unpacked(unpacked, NULL);
+        unpacked_free(unpacked);
         return error;
     }
     struct kvpbus_bundle_content *built =
         calloc(1, sizeof *built + unpacked->n_messages * sizeof built->messages[0]);
     if (built == NULL) {
-        kvpbus__wire__bundle__free_unpacked(unpacked, NULL);
+        unpacked_free(unpacked);
         return no_memory(failure);
     }
     built->unpacked = unpacked;
@@ -248,7 +255,7 @@ void kvpbus_bundle_content_free(struct kvpbus_bundle_content *content)
 {
     if (content == NULL)
         return;
-    kvpbus__wire__bundle__free_unpacked(content->unpacked, NULL);
+    unpacked_free(content->unpacked);
     free(content->headers);
     free(content);
 }

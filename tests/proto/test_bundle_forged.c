@@ -110,6 +110,7 @@ Test(bundle_forged, an_unknown_field_is_ignored)
 
 Test(bundle_forged, fields_of_a_message_that_are_not_valid)
 {
+    static const uint8_t zeros[KVPBUS_CORRELATION_MAX + 1];
     start_message();
     message.length -= 2; // no sequence
     cr_assert_eq(open_messages(1), KVPBUS_BAD_BUNDLE);
@@ -124,10 +125,10 @@ Test(bundle_forged, fields_of_a_message_that_are_not_valid)
     put_number(&message, TAG_KIND, 4);
     cr_assert_eq(open_messages(1), KVPBUS_BAD_BUNDLE);
     start_message();
-    put_bytes(&message, TAG_CORRELATION, message.at, KVPBUS_CORRELATION_MAX + 1);
+    put_bytes(&message, TAG_CORRELATION, zeros, sizeof zeros);
     cr_assert_eq(open_messages(1), KVPBUS_BAD_BUNDLE);
     start_message();
-    put_bytes(&message, TAG_OPERATOR, message.at, 63);
+    put_bytes(&message, TAG_OPERATOR, zeros, 63);
     cr_assert_eq(open_messages(1), KVPBUS_BAD_BUNDLE);
     start_message();
     put_bytes(&message, TAG_HEADER, "", 0); // a header without a name

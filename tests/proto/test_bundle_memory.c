@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Every allocation of sealing and opening fails once, and hostile bundles take only the memory that
-// they may. The program is linked with --wrap for malloc, calloc and realloc.
+// they may. The program is linked with --wrap for malloc, calloc,
+// realloc and free.
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,14 +13,17 @@
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *block, size_t size);
+void __real_free(void *block);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *block, size_t size);
+void __wrap_free(void *block);
 
 static struct {
     size_t made;
     size_t fails; // the allocation that fails, from 1; 0: none
     size_t total; // bytes
+    size_t live;  // blocks that were not freed
 } heap;
 
 static bool take(size_t size)
@@ -28,19 +32,33 @@ static bool take(size_t size)
     return ++heap.made != heap.fails;
 }
 
+static void *count_block(void *block)
+{
+    heap.live += block != NULL;
+    return block;
+}
+
 void *__wrap_malloc(size_t size)
 {
-    return take(size) ? __real_malloc(size) : NULL;
+    return take(size) ? count_block(__real_malloc(size)) : NULL;
 }
 
 void *__wrap_calloc(size_t count, size_t size)
 {
-    return take(count * size) ? __real_calloc(count, size) : NULL;
+    return take(count * size) ? count_block(__real_calloc(count, size)) : NULL;
 }
 
 void *__wrap_realloc(void *block, size_t size)
 {
-    return take(size) ? __real_realloc(block, size) : NULL;
+    if (!take(size))
+        return NULL;
+    return block == NULL ? count_block(__real_malloc(size)) : __real_realloc(block, size);
+}
+
+void __wrap_free(void *block)
+{
+    heap.live -= block != NULL;
+    __real_free(block);
 }
 
 static void reset(size_t fails)
@@ -84,6 +102,7 @@ static void seal_without_one_allocation(const struct bundle_fixture *fixture,
             cr_assert_null(sealed);
             failures++;
         }
+        cr_assert_eq(heap.live, 0, "allocation %zu", i);
         if (all_done)
             break;
     }
@@ -105,6 +124,7 @@ static void open_without_one_allocation(const struct bundle_fixture *fixture,
         bool all_done = heap.made < i;
         reset(0);
         kvpbus_bundle_content_free(content);
+        cr_assert_eq(heap.live, 1, "allocation %zu", i); // the sealed bundle
         if (all_done) {
             cr_assert_eq(error, KVPBUS_OK);
             break;
@@ -141,6 +161,7 @@ Test(bundle_memory, every_allocation_of_opening_fails_once)
 static size_t memory_for(bool compressed, uint32_t plain_length, const void *packed, size_t length,
                          size_t plain_max, enum kvpbus_error expected)
 {
+    size_t blocks = heap.live;
     struct bundle_fixture fixture;
     bundle_fixture_init(&fixture);
     size_t sealed_length;
@@ -154,6 +175,7 @@ static size_t memory_for(bool compressed, uint32_t plain_length, const void *pac
     cr_assert_eq(error, expected, "%d", (int)error);
     kvpbus_bundle_content_free(content);
     free(sealed);
+    cr_assert_eq(heap.live, blocks);
     return total;
 }
 
