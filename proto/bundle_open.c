@@ -93,8 +93,6 @@ static enum kvpbus_error check_unpacked(const Kvpbus__Wire__Bundle *bundle, size
         return refuse(failure, "of no messages or of too many");
     for (size_t i = 0; i < bundle->n_messages; i++) {
         const Kvpbus__Wire__Message *message = bundle->messages[i];
-        if (message->n_headers > KVPBUS_HEADERS_MAX)
-            return refuse(failure, "with a message of too many headers");
         if (message->operator_signature.len != 0 &&
             message->operator_signature.len != KVPBUS_OPERATOR_SIGNATURE)
             return refuse(failure, "with an operator's signature of a wrong length");

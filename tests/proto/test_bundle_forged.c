@@ -9,6 +9,7 @@
 
 #include "big_endian.h"
 #include "bundle_fixture.h"
+#include "packing.h"
 
 enum { PLAIN_MAX = 1 << 20, ROOM = 1 << 18 };
 
@@ -197,6 +198,18 @@ Test(bundle_forged, counts)
     message.length = 0;
     cr_assert_eq(open_messages(KVPBUS_BUNDLE_MESSAGES_MAX + 1), KVPBUS_BAD_BUNDLE);
     cr_assert_eq(open_messages(100000), KVPBUS_BAD_BUNDLE);
+    struct bytes *bundle = calloc(1, sizeof *bundle);
+    for (unsigned i = 1; i <= KVPBUS_BUNDLE_MESSAGES_MAX + 1; i++) {
+        message.length = 0;
+        put_number(&message, TAG_INDEX, i);
+        put_bytes(&message, TAG_TOPIC, "a", 1);
+        put_number(&message, TAG_SEQUENCE, 1);
+        if (i > KVPBUS_BUNDLE_MESSAGES_MAX)
+            cr_assert_eq(open_plain(bundle->at, bundle->length), KVPBUS_OK);
+        put_bytes(bundle, TAG_MESSAGE, message.at, message.length);
+    }
+    cr_assert_eq(open_plain(bundle->at, bundle->length), KVPBUS_BAD_BUNDLE);
+    free(bundle);
     start_message();
     for (size_t i = 0; i < KVPBUS_HEADERS_MAX + 1; i++)
         put_bytes(&message, TAG_HEADER, "\x0a\x01n", 3);
@@ -242,6 +255,18 @@ Test(bundle_forged, streams_that_do_not_give_the_declared_length)
     packed[length - 1] ^= 1;
     cr_assert_eq(open_compressed(plain, packed + 2, length - 2), KVPBUS_BAD_BUNDLE, "no header");
     cr_assert_eq(open_compressed(PLAIN_MAX + 1, packed, length), KVPBUS_TOO_LARGE);
+}
+
+// Of a stream that gives less, the rest of the block would hold what was there before.
+Test(bundle_forged, a_stream_fills_its_block)
+{
+    uint8_t packed[100], plain[51];
+    uLongf length = sizeof packed;
+    memset(plain, 'p', sizeof plain);
+    cr_assert_eq(compress(packed, &length, plain, 50), Z_OK);
+    cr_assert_eq(kvpbus_inflate(packed, length, plain, 49), KVPBUS_BAD_BUNDLE);
+    cr_assert_eq(kvpbus_inflate(packed, length, plain, 50), KVPBUS_OK);
+    cr_assert_eq(kvpbus_inflate(packed, length, plain, 51), KVPBUS_BAD_BUNDLE);
 }
 
 Test(bundle_forged, a_stream_with_a_dictionary)

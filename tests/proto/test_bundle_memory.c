@@ -109,13 +109,13 @@ static void seal_without_one_allocation(const struct bundle_fixture *fixture,
     cr_assert_geq(failures, 6 + 1, "%zu: zlib's state was not counted", failures);
 }
 
-static void open_without_one_allocation(const struct bundle_fixture *fixture,
-                                        const struct kvpbus_message *messages, size_t count)
+// Opens it with each allocation failing, until all were made and the result is `expected`.
+static size_t open_without_one_allocation(const struct bundle_fixture *fixture,
+                                          const uint8_t *sealed, size_t length,
+                                          enum kvpbus_error expected)
 {
-    size_t length;
-    uint8_t *sealed = bundle_fixture_seal(fixture, messages, count, &length);
-    size_t i = 1;
-    for (;; i++) {
+    size_t blocks = heap.live;
+    for (size_t i = 1;; i++) {
         struct kvpbus_bundle_content *content = NULL;
         struct kvpbus_failure failure = {0};
         reset(i);
@@ -123,18 +123,14 @@ static void open_without_one_allocation(const struct bundle_fixture *fixture,
             kvpbus_bundle_open(&fixture->route, sealed, length, SIZE_MAX, &content, &failure);
         bool all_done = heap.made < i;
         reset(0);
+        cr_assert_eq(content == NULL, error != KVPBUS_OK);
         kvpbus_bundle_content_free(content);
-        cr_assert_eq(heap.live, 1, "allocation %zu", i); // the sealed bundle
-        if (all_done) {
-            cr_assert_eq(error, KVPBUS_OK);
-            break;
-        }
-        cr_assert_eq(error, KVPBUS_NOMEM, "allocation %zu", i);
-        cr_assert_eq(failure.code, KVPBUS_NOMEM);
-        cr_assert_null(content);
+        cr_assert_eq(heap.live, blocks, "allocation %zu", i);
+        cr_assert_eq(failure.code, error);
+        cr_assert_eq(error, all_done ? expected : KVPBUS_NOMEM, "allocation %zu", i);
+        if (all_done)
+            return i - 1;
     }
-    cr_assert_gt(i, 12, "%zu: the unpacking was not counted", i);
-    free(sealed);
 }
 
 Test(bundle_memory, every_allocation_of_sealing_fails_once)
@@ -153,8 +149,28 @@ Test(bundle_memory, every_allocation_of_opening_fails_once)
     struct kvpbus_message messages[2];
     bundle_fixture_init(&fixture);
     samples(&fixture, messages);
-    open_without_one_allocation(&fixture, messages, 2);
-    open_without_one_allocation(&fixture, messages + 1, 1);
+    for (size_t first = 0; first < 2; first++) {
+        size_t length;
+        uint8_t *sealed = bundle_fixture_seal(&fixture, messages + first, 2 - first, &length);
+        // Those of protobuf-c are among them.
+        cr_assert_gt(open_without_one_allocation(&fixture, sealed, length, KVPBUS_OK), 11);
+        free(sealed);
+    }
+}
+
+Test(bundle_memory, every_allocation_of_a_stream_that_is_cut_fails_once)
+{
+    static const uint8_t zeros[5000];
+    struct bundle_fixture fixture;
+    bundle_fixture_init(&fixture);
+    uint8_t packed[500];
+    uLongf packed_length = sizeof packed;
+    cr_assert_eq(compress(packed, &packed_length, zeros, sizeof zeros), Z_OK);
+    size_t length;
+    uint8_t *sealed =
+        bundle_fixture_forge(&fixture, true, sizeof zeros, packed, packed_length - 6, &length);
+    cr_assert_geq(open_without_one_allocation(&fixture, sealed, length, KVPBUS_BAD_BUNDLE), 2);
+    free(sealed);
 }
 
 // Opens a forged bundle and gives the bytes that were allocated for it.
