@@ -200,7 +200,9 @@ enum kvpbus_error kvpbus_bundle_seal(const struct kvpbus_route *route,
     kvpbus_bundle_header_write(&header, block);
     sign(route, secret, block, header.packed_length);
     uint8_t *shrunk = realloc(block, length);
-    *sealed = shrunk != NULL ? shrunk : block;
+    if (shrunk != NULL)
+        block = shrunk;
+    *sealed = block;
     *sealed_length = length;
     return KVPBUS_OK;
 }
