@@ -155,9 +155,10 @@ enum kvpbus_error journal_settle(struct kvpbus_journal *journal, int64_t peer, c
                                  int64_t first, int64_t second, enum kvpbus_outcome outcome,
                                  const char *reason);
 enum kvpbus_error journal_drop_parts(struct kvpbus_journal *journal, int64_t sealed);
-// The peer has this bundle; `number` is its row's.
+// The peer is done with this bundle; its print there, NULL: as sealed, zeros: void.
 enum kvpbus_error journal_bundle_done(struct kvpbus_journal *journal, int64_t peer,
-                                      enum kvpbus_class class_, int64_t sealed);
+                                      enum kvpbus_class class_, int64_t sealed,
+                                      const uint8_t *print);
 
 // --- journal_seal.c ---
 // The whole sealed bytes; freed with free().

@@ -136,13 +136,14 @@ static enum kvpbus_error finish(struct kvpbus_journal *journal, int64_t peer,
 }
 
 enum kvpbus_error journal_bundle_done(struct kvpbus_journal *journal, int64_t peer,
-                                      enum kvpbus_class class_, int64_t sealed)
+                                      enum kvpbus_class class_, int64_t sealed,
+                                      const uint8_t *print)
 {
     // Messages in question stay so: the peer may have had their gap before the last fragment.
     enum kvpbus_error error =
         journal_settle(journal, peer, SETTLE("sent = ?1 AND gap = 0 AND peer = ?2"), sealed, peer,
                        KVPBUS_OUTCOME_DELIVERED, NULL);
-    return error == KVPBUS_OK ? finish(journal, peer, class_, sealed, NULL) : error;
+    return error == KVPBUS_OK ? finish(journal, peer, class_, sealed, print) : error;
 }
 
 static enum kvpbus_error find(struct kvpbus_journal *journal, int64_t peer,
@@ -174,7 +175,7 @@ enum kvpbus_error kvpbus_journal_delivered(struct kvpbus_journal *journal, int64
     enum kvpbus_error error = find(journal, peer, class_, number, &sealed, &done);
     if (error != KVPBUS_OK || done)
         return error;
-    return journal_bundle_done(journal, peer, class_, sealed);
+    return journal_bundle_done(journal, peer, class_, sealed, NULL);
 }
 
 // --- gaps --------------------------------------------------------------------------------------

@@ -87,7 +87,11 @@ static enum kvpbus_error gather(struct kvpbus_journal *journal, int64_t peer,
         }
         error = journal_next(journal, row);
     }
-    return error == KVPBUS_NOT_FOUND && group->count > 0 ? KVPBUS_OK : error;
+    if (error == KVPBUS_NOT_FOUND && group->count > 0)
+        return KVPBUS_OK;
+    if (error == KVPBUS_NOT_FOUND)
+        kvpbus_fail(&journal->failure, error, "no message of this class waits");
+    return error;
 }
 
 // Positions in the stream, in this timeline.

@@ -212,21 +212,25 @@ static enum kvpbus_error check_entry(struct kvpbus_journal *journal, const struc
     return error;
 }
 
-static enum kvpbus_error mark_delivered(struct kvpbus_journal *journal, int64_t peer, int class_,
-                                        int64_t line, uint64_t from, uint64_t to)
+// `void_`: the peer has the last of them as void.
+static enum kvpbus_error mark_done(struct kvpbus_journal *journal, int64_t peer, int class_,
+                                   int64_t line, uint64_t from, uint64_t to, bool void_)
 {
+    static const uint8_t none[PRINT_BYTES];
     for (;;) {
         sqlite3_stmt *row;
         enum kvpbus_error error =
             GET(journal, &row,
-                "SELECT id FROM sealed WHERE peer = ?1 AND line = ?2 AND class = ?3 AND "
+                "SELECT id, number FROM sealed WHERE peer = ?1 AND line = ?2 AND class = ?3 AND "
                 "number BETWEEN ?4 AND ?5 AND done = 0 ORDER BY number LIMIT 1",
                 INT(peer), INT(line), INT(class_), INT(from), INT(to));
         if (error != KVPBUS_OK)
             return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
         int64_t sealed = sqlite3_column_int64(row, 0);
+        bool last = (uint64_t)sqlite3_column_int64(row, 1) == to;
         journal_end(row);
-        error = journal_bundle_done(journal, peer, (enum kvpbus_class)class_, sealed);
+        error = journal_bundle_done(journal, peer, (enum kvpbus_class)class_, sealed,
+                                    last && void_ ? none : NULL);
         if (error != KVPBUS_OK)
             return error;
     }
@@ -244,7 +248,8 @@ static enum kvpbus_error compare_class(struct kvpbus_journal *journal,
         error =
             check_entry(journal, &at, class_, view->floor, view->floor_id, PRINT_BYTES, of, &same);
     if (error == KVPBUS_OK && same && view->floor > at.done)
-        error = mark_delivered(journal, of->peer, class_, at.line, at.done + 1, view->floor);
+        error = mark_done(journal, of->peer, class_, at.line, at.done + 1, view->floor,
+                          zeros(view->floor_id, sizeof view->floor_id));
     for (size_t i = 0; error == KVPBUS_OK && i < view->partial_count; i++)
         error = check_entry(journal, &at, class_, view->partial[i], view->partial_id[i],
                             PRINT_SHORT, of, &same);
@@ -253,7 +258,8 @@ static enum kvpbus_error compare_class(struct kvpbus_journal *journal,
         error =
             check_entry(journal, &at, class_, number, view->complete_id[i], PRINT_SHORT, of, &same);
         if (error == KVPBUS_OK && same)
-            error = mark_delivered(journal, of->peer, class_, at.line, number, number);
+            error = mark_done(journal, of->peer, class_, at.line, number, number,
+                              zeros(view->complete_id[i], PRINT_SHORT));
     }
     return error;
 }
