@@ -55,6 +55,7 @@ static int ask(const struct arguments *arguments, const Kvpbus__Lab__Request *re
     struct kvpbus_failure failure = {0};
     int fd;
     int64_t deadline = kvpbus_lab_channel_deadline(DEADLINE_MS);
+    *reply = NULL;
     if ((size_t)snprintf(path, sizeof path, "%s/host.sock", arguments->directory) >= sizeof path)
         return kvpbus_lab_usage_error("the path %s is too long", arguments->directory);
     if (kvpbus_lab_channel_open(path, deadline, &fd, &failure) != KVPBUS_OK)

@@ -27,6 +27,7 @@ static void wire_free(struct wire *wire)
 
 static bool wire_allocate(struct wire *wire, const struct kvpbus_message *messages, size_t count)
 {
+    assert(count > 0);
     size_t headers = 1; // so that there is a block even when there are none
     for (size_t i = 0; i < count; i++)
         headers += messages[i].header_count;

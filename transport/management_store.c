@@ -262,7 +262,7 @@ static void carry_out(struct batch *batch)
 {
     static const enum kvpbus_operation order[] = {KVPBUS_OP_ADD, KVPBUS_OP_MODIFY,
                                                   KVPBUS_OP_REMOVE};
-    bool chosen[3][KVPBUS_CHANGES_MAX];
+    bool chosen[3][KVPBUS_CHANGES_MAX] = {0};
     for (size_t i = 0; i < batch->count; i++) {
         bool any = false;
         batch->again[i] = false;

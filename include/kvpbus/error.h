@@ -85,6 +85,11 @@ struct kvpbus_failure {
 enum kvpbus_error kvpbus_fail(struct kvpbus_failure *failure, enum kvpbus_error code,
                               const char *format, ...) KVPBUS_PRINTF(3, 4);
 
+#ifdef __clang_analyzer__
+// What the static analyzer cannot see from a declaration: the code comes back as it was given.
+#define kvpbus_fail(failure, code, ...) (kvpbus_fail(failure, code, __VA_ARGS__), (code))
+#endif
+
 // Puts "<text>: " before the detail: the context that a caller further up knows.
 void kvpbus_failure_wrap(struct kvpbus_failure *failure, const char *format, ...)
     KVPBUS_PRINTF(2, 3);
