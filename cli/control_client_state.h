@@ -19,7 +19,8 @@ enum control_request {
 
 struct control_client {
     uv_pipe_t pipe;
-    struct kvpbus_control_server *server;
+    struct kvpbus_control_server *server; // NULL once the connection is closed
+    struct kvpbus_bus *bus;
     struct control_client *next, **link; // in the server's list
     struct kvpbus_frame_reader reader;
     size_t unsent; // bytes that wait to be written

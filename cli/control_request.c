@@ -476,10 +476,9 @@ static void on_leased(void *context, struct kvpbus_delivery *delivery,
                       const struct kvpbus_failure *failure)
 {
     struct control_client *client = context;
-    struct kvpbus_bus *bus = client->server != NULL ? service_of(client)->bus : NULL;
     client->leasing = false;
-    if (client->closing && delivery != NULL && bus != NULL)
-        kvpbus_bus_nack(bus, delivery->lease, 0, "the client went away", NULL, NULL);
+    if (client->closing && delivery != NULL)
+        kvpbus_bus_nack(client->bus, delivery->lease, 0, "the client went away", NULL, NULL);
     if (!control_returned(client)) {
         kvpbus_delivery_free(delivery);
         return;
@@ -503,8 +502,8 @@ void control_look_for_message(struct control_client *client)
         return;
     client->leasing = true;
     client->jobs++;
-    kvpbus_bus_lease(service_of(client)->bus, 0, client->any_topic ? NULL : client->pattern,
-                     client->lease_ms, on_leased, client);
+    kvpbus_bus_lease(client->bus, 0, client->any_topic ? NULL : client->pattern, client->lease_ms,
+                     on_leased, client);
 }
 
 static void receive(struct control_client *client, const Kvpbus__Control__ReceiveRequest *request)
@@ -526,7 +525,7 @@ static void acknowledge(struct control_client *client, const Kvpbus__Control__Ac
         client->lease = 0;
     client->request = CONTROL_BUSY;
     client->jobs++;
-    kvpbus_bus_ack(service_of(client)->bus, request->lease, on_done, client);
+    kvpbus_bus_ack(client->bus, request->lease, on_done, client);
 }
 
 // --- all of it

@@ -47,7 +47,11 @@ void control_respond(struct control_client *client, const Kvpbus__Control__Respo
     assert(length <= KVPBUS_FRAME_MAX);
     if (client->closing)
         return;
-    if (client->unsent + length > UNSENT_MAX + KVPBUS_MESSAGE_DEFAULT_MAX) {
+    // One message may wait whole.
+    uint64_t body_max = client->server->service->options.body_max;
+    if (body_max == 0)
+        body_max = KVPBUS_MESSAGE_DEFAULT_MAX;
+    if (client->unsent + length > UNSENT_MAX + body_max) {
         control_drop(client);
         return;
     }
@@ -120,8 +124,7 @@ void control_drop(struct control_client *client)
     client->server->client_count--;
     // A message that was given and not acknowledged is the next client's.
     if (client->lease != 0)
-        kvpbus_bus_nack(client->server->service->bus, client->lease, 0, "the client went away",
-                        NULL, NULL);
+        kvpbus_bus_nack(client->bus, client->lease, 0, "the client went away", NULL, NULL);
     uv_close((uv_handle_t *)&client->pipe, on_client_closed);
 }
 
@@ -181,6 +184,7 @@ static void on_connection(uv_stream_t *stream, int status)
     uv_pipe_init(server->service->loop, &client->pipe, 0);
     client->pipe.data = client;
     client->server = server;
+    client->bus = server->service->bus;
     client->next = server->clients;
     client->link = &server->clients;
     if (client->next != NULL)

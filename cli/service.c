@@ -83,8 +83,12 @@ static void start_call(struct kvpbus_service *service, const struct kvpbus_actio
     uv_queue_work(service->loop, &call->work, call_work, call_done);
 }
 
+// Both stores for `kvpbus items`. The contract of a store forbids two calls of a kind at once, so
+// this one waits until the bus has none under way, and holds the bus back meanwhile.
 struct both_call {
     uv_work_t work;
+    struct both_call *next;
+    struct kvpbus_endpoint *endpoint;
     struct kvpbus_service *service;
     struct kvpbus_store *store;
     struct kvpbus_scan own, peer;
@@ -105,6 +109,7 @@ static void both_done(uv_work_t *work, int status)
     struct both_call *call = work->data;
     (void)status;
     call->service->calls--;
+    kvpbus_endpoint_hold(call->endpoint, false);
     call->callback(call->context, &call->own, &call->peer, &call->failure);
     kvpbus_scan_free(&call->own);
     kvpbus_scan_free(&call->peer);
@@ -119,11 +124,27 @@ void kvpbus_service_read_both(struct kvpbus_service *service, struct kvpbus_endp
         abort();
     call->work.data = call;
     call->service = service;
+    call->endpoint = endpoint;
     call->store = service->ops->store(service->program, endpoint);
     call->callback = callback;
     call->context = context;
     service->calls++;
-    uv_queue_work(service->loop, &call->work, both_work, both_done);
+    kvpbus_endpoint_hold(endpoint, true);
+    call->next = service->held_calls;
+    service->held_calls = call;
+}
+
+static void start_held_calls(struct kvpbus_service *service)
+{
+    for (struct both_call **link = &service->held_calls; *link != NULL;) {
+        struct both_call *call = *link;
+        if (!kvpbus_endpoint_quiet(call->endpoint)) {
+            link = &call->next;
+            continue;
+        }
+        *link = call->next;
+        uv_queue_work(service->loop, &call->work, both_work, both_done);
+    }
 }
 
 // --- turns
@@ -157,6 +178,7 @@ static void on_timer(uv_timer_t *timer)
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct kvpbus_service *service = prepare->data;
+    start_held_calls(service);
     if (service->stopping)
         return;
     uv_update_time(service->loop);
@@ -372,6 +394,10 @@ enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
     signal(SIGPIPE, SIG_IGN);
     if (sodium_init() < 0)
         return kvpbus_fail(failure, KVPBUS_INTERNAL, "libsodium cannot start");
+    if (options->prefix != NULL && !kvpbus_prefix_valid(options->prefix))
+        return kvpbus_fail(failure, KVPBUS_CONFIG,
+                           "'%s' is not a prefix: 1 to %d characters of a-z and 0-9",
+                           options->prefix, KVPBUS_PREFIX_MAX);
     enum kvpbus_error error = kvpbus_state_dir_open(options->state, &service->state, failure);
     if (error != KVPBUS_OK)
         return error;

@@ -143,7 +143,7 @@ bool kvpbus_bus_busy(const struct kvpbus_bus *bus)
 {
     for (size_t i = 0; i < bus->endpoint_count; i++) {
         const struct kvpbus_endpoint *endpoint = bus->endpoints[i];
-        if (endpoint->reading_peer || endpoint->reading_own || endpoint->writing)
+        if (!kvpbus_endpoint_quiet(endpoint))
             return true;
     }
     return bus->jobs > 0;

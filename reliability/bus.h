@@ -95,6 +95,11 @@ struct kvpbus_endpoint *kvpbus_bus_find(const struct kvpbus_bus *bus, int64_t pe
 // is polled and nothing is written; `why` is a short text for status, kept by reference.
 void kvpbus_endpoint_suspend(struct kvpbus_endpoint *endpoint, bool suspended, const char *why);
 
+// Another's turn with the stores of the endpoint: while held no action is given; quiet says when
+// none is under way.
+void kvpbus_endpoint_hold(struct kvpbus_endpoint *endpoint, bool held);
+bool kvpbus_endpoint_quiet(const struct kvpbus_endpoint *endpoint);
+
 // --- actions ---
 enum kvpbus_action_kind { KVPBUS_ACTION_READ_PEER, KVPBUS_ACTION_READ_OWN, KVPBUS_ACTION_WRITE };
 struct kvpbus_action {

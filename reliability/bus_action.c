@@ -13,7 +13,7 @@ static bool read_peer_due(const struct kvpbus_endpoint *endpoint)
 bool kvpbus_bus_action(struct kvpbus_endpoint *endpoint, struct kvpbus_action *action)
 {
     struct kvpbus_bus *bus = endpoint->bus;
-    if (endpoint->link == NULL || endpoint->suspended)
+    if (endpoint->link == NULL || endpoint->suspended || endpoint->held)
         return false;
     bus_drain(endpoint);
     action->endpoint = endpoint;
@@ -83,6 +83,16 @@ void kvpbus_bus_write_done(struct kvpbus_endpoint *endpoint, const enum kvpbus_e
     if (soon < endpoint->poll_at && kvpbus_link_active(endpoint->link, bus->now))
         endpoint->poll_at = soon;
     bus_drain(endpoint);
+}
+
+void kvpbus_endpoint_hold(struct kvpbus_endpoint *endpoint, bool held)
+{
+    endpoint->held = held;
+}
+
+bool kvpbus_endpoint_quiet(const struct kvpbus_endpoint *endpoint)
+{
+    return !endpoint->reading_peer && !endpoint->reading_own && !endpoint->writing;
 }
 
 void kvpbus_bus_notice(struct kvpbus_endpoint *endpoint)

@@ -40,7 +40,7 @@ struct kvpbus_endpoint {
     struct kvpbus_peer peer;
     uint8_t pending_vm[KVPBUS_VM_ID_BYTES];
     struct kvpbus_link *link;
-    bool suspended;
+    bool suspended, held;
     const char *why;
 
     bool reading_peer, reading_own, writing;
