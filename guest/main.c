@@ -31,7 +31,7 @@ static void on_notice(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     guest->store->ops->acknowledge_notice(guest->store);
-    if (guest->host != NULL)
+    if (guest->host != NULL && !guest->service.stopping)
         kvpbus_bus_notice(guest->host);
 }
 
@@ -49,6 +49,7 @@ static void watch_notices(struct guest *guest)
         return;
     }
     guest->notice.data = guest;
+    uv_unref((uv_handle_t *)&guest->notice); // the service decides when the loop ends
     uv_poll_start(&guest->notice, UV_READABLE, on_notice);
 }
 
