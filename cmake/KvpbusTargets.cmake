@@ -14,6 +14,9 @@ function(kvpbus_program name)
     target_link_libraries(${name} PRIVATE ${arg_LINKS} kvpbus_warnings)
 endfunction()
 
+# All generated code, for tools that read the sources without building them.
+add_custom_target(kvpbus_generated)
+
 # Generated protobuf code, in a library of its own so that our warnings do not meet it.
 function(kvpbus_protobuf name)
     set(sources)
@@ -30,6 +33,7 @@ function(kvpbus_protobuf name)
     add_library(${name} STATIC ${sources})
     target_include_directories(${name} SYSTEM PUBLIC ${CMAKE_CURRENT_BINARY_DIR})
     target_link_libraries(${name} PUBLIC PkgConfig::PROTOBUF_C)
+    add_dependencies(kvpbus_generated ${name})
 endfunction()
 
 # One Criterion program, one ctest entry.
