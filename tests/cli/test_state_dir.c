@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The state folder: one service at a time, an identity drawn once and readable by the owner alone.
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "state_dir.h"
+
+static char base[32], folder[64], key[96];
+static struct kvpbus_state_dir first, second;
+static struct kvpbus_failure failure;
+
+static void begin(void)
+{
+    cr_assert_geq(sodium_init(), 0);
+    strcpy(base, "/tmp/kvpbus-state-XXXXXX");
+    cr_assert_not_null(mkdtemp(base));
+    snprintf(folder, sizeof folder, "%s/state", base);
+    snprintf(key, sizeof key, "%s/identity.key", folder);
+}
+
+static void finish(void)
+{
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf '%s'", base);
+    cr_assert_eq(system(command), 0);
+}
+
+TestSuite(state_dir, .init = begin, .fini = finish);
+
+static mode_t mode(const char *path)
+{
+    struct stat status;
+    cr_assert_eq(stat(path, &status), 0);
+    return status.st_mode & 07777;
+}
+
+static void overwrite(const char *text)
+{
+    FILE *file = fopen(key, "w");
+    cr_assert(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+Test(state_dir, the_identity_is_drawn_once)
+{
+    uint8_t identity[KVPBUS_IDENTITY_BYTES];
+    cr_assert_eq(kvpbus_state_dir_open(folder, &first, &failure), KVPBUS_OK, "%s", failure.detail);
+    memcpy(identity, first.identity, sizeof identity);
+    kvpbus_state_dir_close(&first);
+    cr_assert_eq(kvpbus_state_dir_open(folder, &second, &failure), KVPBUS_OK);
+    cr_assert_arr_eq(second.identity, identity, sizeof identity);
+    kvpbus_state_dir_close(&second);
+}
+
+Test(state_dir, the_secret_belongs_to_the_identity)
+{
+    uint8_t public_key[crypto_sign_PUBLICKEYBYTES];
+    cr_assert_eq(kvpbus_state_dir_open(folder, &first, &failure), KVPBUS_OK);
+    crypto_sign_ed25519_sk_to_pk(public_key, first.secret);
+    cr_assert_arr_eq(public_key, first.identity, sizeof public_key);
+    kvpbus_state_dir_close(&first);
+    cr_assert(sodium_is_zero(first.secret, sizeof first.secret), "the secret stays in memory");
+}
+
+Test(state_dir, only_the_owner_gets_in)
+{
+    umask(0);
+    cr_assert_eq(kvpbus_state_dir_open(folder, &first, &failure), KVPBUS_OK);
+    cr_assert_eq(mode(folder), 0700);
+    cr_assert_eq(mode(key), 0600);
+    kvpbus_state_dir_close(&first);
+}
+
+Test(state_dir, a_second_service_is_turned_away)
+{
+    cr_assert_eq(kvpbus_state_dir_open(folder, &first, &failure), KVPBUS_OK);
+    cr_assert_eq(kvpbus_state_dir_open(folder, &second, &failure), KVPBUS_JOURNAL_LOCKED);
+    cr_assert_not_null(strstr(failure.detail, folder));
+    kvpbus_state_dir_close(&first);
+    cr_assert_eq(kvpbus_state_dir_open(folder, &second, &failure), KVPBUS_OK);
+    kvpbus_state_dir_close(&second);
+}
+
+Test(state_dir, a_damaged_identity_is_never_replaced)
+{
+    static const char *const contents[] = {"", "short",
+                                           "0123456789abcdef0123456789abcdef and more"};
+    cr_assert_eq(kvpbus_state_dir_open(folder, &first, &failure), KVPBUS_OK);
+    kvpbus_state_dir_close(&first);
+    for (size_t i = 0; i < sizeof contents / sizeof *contents; i++) {
+        char kept[64] = "";
+        overwrite(contents[i]);
+        cr_assert_eq(kvpbus_state_dir_open(folder, &second, &failure), KVPBUS_BAD_KEY);
+        cr_assert_not_null(strstr(failure.detail, key));
+        FILE *file = fopen(key, "r");
+        cr_assert_not_null(file);
+        size_t length = fread(kept, 1, sizeof kept - 1, file);
+        fclose(file);
+        cr_assert_eq(length, strlen(contents[i]));
+        cr_assert_str_eq(kept, contents[i]);
+    }
+}
+
+Test(state_dir, a_crash_before_the_key_was_whole_is_made_good)
+{
+    char unfinished[96];
+    snprintf(unfinished, sizeof unfinished, "%s/identity.new", folder);
+    cr_assert_eq(mkdir(folder, 0700), 0);
+    int file = open(unfinished, O_WRONLY | O_CREAT, 0600);
+    cr_assert(file >= 0 && write(file, "half", 4) == 4 && close(file) == 0);
+    cr_assert_eq(kvpbus_state_dir_open(folder, &first, &failure), KVPBUS_OK, "%s", failure.detail);
+    kvpbus_state_dir_close(&first);
+}
+
+Test(state_dir, a_link_is_not_followed)
+{
+    char elsewhere[96];
+    snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere", base);
+    cr_assert_eq(mkdir(folder, 0700), 0);
+    cr_assert_eq(symlink(elsewhere, key), 0);
+    cr_assert_neq(kvpbus_state_dir_open(folder, &first, &failure), KVPBUS_OK);
+    cr_assert_neq(access(elsewhere, F_OK), 0);
+}
+
+Test(state_dir, a_folder_that_cannot_be_is_said)
+{
+    cr_assert_eq(kvpbus_state_dir_open("/nowhere/at/all", &first, &failure), KVPBUS_IO);
+    cr_assert_not_null(strstr(failure.detail, "/nowhere/at/all"));
+    char longest[KVPBUS_PATH_MAX + 1];
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    cr_assert_eq(kvpbus_state_dir_open(longest, &first, &failure), KVPBUS_INVALID_ARGUMENT);
+}
