@@ -12,6 +12,9 @@
 // bytes stay until it is delivered or void. Receiving: fragments are kept until their bundle is
 // whole, then it is verified, opened and its messages stand in the inbox, in one transaction with
 // the last fragment.
+//
+// After KVPBUS_NO_SPACE, _JOURNAL_FULL, _IO or _NOMEM SQLite may have undone the whole transaction:
+// then every further call in it fails with the same error, up to the rollback or the commit.
 #ifndef KVPBUS_JOURNAL_H
 #define KVPBUS_JOURNAL_H
 
@@ -32,17 +35,19 @@ struct kvpbus_journal;
 struct kvpbus_journal_options {
     const char *vfs;          // SQLite VFS, NULL: the default
     enum kvpbus_role role;    // of this side
-    uint64_t outbox_max;      // bytes of queued bodies and sealed bundles per peer; 0: 256 MiB
-    uint64_t inbox_max;       // bytes of messages and fragments per peer; 0: 256 MiB
-    uint64_t total_max;       // bytes of the whole file; 0: 8 GiB
+    uint64_t outbox_max;      // bytes of messages without an outcome, per peer; 0: 256 MiB
+    uint64_t inbox_max;       // bytes of messages, dead letters, fragments per peer; 0: 256 MiB
+    uint64_t total_max;       // bytes of the whole file without its WAL; 0: 8 GiB
     uint64_t control_reserve; // of each of these, kept for class control; 0: 1 MiB
     size_t body_max;          // longest body; 0: KVPBUS_MESSAGE_DEFAULT_MAX
     uint32_t tries_max;       // leases of one message before it is a dead letter; 0: 10
-    uint64_t history_ms;      // how long outcomes and bundle ids are kept; 0: 7 days
+    uint64_t history_ms;      // how long outcomes, ids, dead letters are kept; 0: 7 days
 };
 
-// Opens or creates the file and takes it for this process alone (KVPBUS_JOURNAL_LOCKED when another
-// has it). KVPBUS_JOURNAL_DAMAGED, _NEWER, KVPBUS_NO_SPACE, KVPBUS_ACCESS say what they say.
+// Opens or creates the file (mode 0600) and takes it for this process alone: KVPBUS_JOURNAL_LOCKED
+// when another has it. KVPBUS_JOURNAL_DAMAGED, _NEWER, KVPBUS_NO_SPACE, KVPBUS_ACCESS, KVPBUS_IO
+// say what they say; KVPBUS_CONFIG: limits that no message fits into. Leases of the process that
+// had it before are ended.
 enum kvpbus_error kvpbus_journal_open(const char *path,
                                       const struct kvpbus_journal_options *options,
                                       struct kvpbus_journal **journal,
@@ -73,7 +78,8 @@ struct kvpbus_peer {
     uint8_t timeline[KVPBUS_TIMELINE_BYTES]; // of what I send to it
 };
 
-// Finds the peer by VM id, or makes it with a new random timeline. A changed name is stored.
+// Finds the peer by VM id, or makes it with a new random timeline. A changed name is stored. A
+// guest has one peer, which is found by any id.
 enum kvpbus_error kvpbus_journal_peer(struct kvpbus_journal *journal,
                                       const uint8_t vm[KVPBUS_VM_ID_BYTES], const char *name,
                                       struct kvpbus_peer *peer);
@@ -86,7 +92,7 @@ enum kvpbus_error kvpbus_journal_pending(struct kvpbus_journal *journal, int64_t
                                          const uint8_t identity[KVPBUS_IDENTITY_BYTES]);
 // Pins exactly this identity, and on a guest the VM id with it. Another identity than the one
 // pinned before begins anew: new timeline, nothing received remembered, what is queued stays
-// queued.
+// queued. The same identity goes on where it was, also after kvpbus_journal_unpin.
 enum kvpbus_error kvpbus_journal_pin(struct kvpbus_journal *journal, int64_t peer,
                                      const uint8_t identity[KVPBUS_IDENTITY_BYTES],
                                      const uint8_t vm[KVPBUS_VM_ID_BYTES]);
@@ -102,8 +108,10 @@ enum kvpbus_error kvpbus_journal_epochs(struct kvpbus_journal *journal, int64_t 
 // --- sending -----------------------------------------------------------------------------------
 
 // Queues a copy and sets message->id (and created_ms to now_ms). KVPBUS_JOURNAL_FULL or
-// KVPBUS_QUOTA when there is no room: nothing is ever dropped for it. `resend_on_revert`: after the
-// peer was reverted to before the delivery, send it again, as long as the history keeps it.
+// KVPBUS_QUOTA when there is no room: nothing is ever dropped for it. What kvpbus_message_check
+// refuses is refused. `resend_on_revert`: after the peer was reverted to before the delivery, send
+// it again, as long as the history keeps it: delivered bundles with such messages are kept up to a
+// quarter of outbox_max, the newest.
 enum kvpbus_error kvpbus_journal_queue(struct kvpbus_journal *journal, int64_t peer,
                                        struct kvpbus_message *message, bool resend_on_revert,
                                        int64_t now_ms);
@@ -122,8 +130,9 @@ struct kvpbus_sealed {
 };
 
 // Seals what waits in the class, up to bundle_target bytes of plain text (always at least one
-// message), under the next number. KVPBUS_NOT_FOUND when nothing waits, KVPBUS_BUSY when
-// KVPBUS_BUNDLE_WINDOW numbers are open. Expired messages are left out and get their outcome.
+// message), under the next number. What is left of an open bundle is sealed later under the same
+// id. KVPBUS_NOT_FOUND when nothing waits, KVPBUS_BUSY when KVPBUS_BUNDLE_WINDOW numbers are open.
+// Expired messages are left out and get their outcome, also with KVPBUS_NOT_FOUND.
 enum kvpbus_error kvpbus_journal_seal(struct kvpbus_journal *journal, int64_t peer,
                                       enum kvpbus_class class_, size_t bundle_target,
                                       const uint8_t identity[KVPBUS_IDENTITY_BYTES],
@@ -140,15 +149,19 @@ enum kvpbus_error kvpbus_journal_read_sealed(struct kvpbus_journal *journal, int
                                              enum kvpbus_class class_, uint64_t number,
                                              uint32_t offset, uint8_t *bytes, size_t length);
 
-// The peer has the whole bundle in its journal: its pending messages are delivered.
+// The peer has the whole bundle in its journal: its pending messages are delivered, but for those
+// whose gap is not answered yet. `number` is of the present timeline: a caller must not come with
+// one of a session before kvpbus_journal_sync_apply. KVPBUS_NOT_FOUND: no such bundle.
 enum kvpbus_error kvpbus_journal_delivered(struct kvpbus_journal *journal, int64_t peer,
                                            enum kvpbus_class class_, uint64_t number);
 
 // Messages whose lifetime has ended: those in open bundles expire at once, those in sealed ones
-// become gaps. *next_ms: when the next one ends, 0 never.
+// become gaps. *next_ms: when the next one ends, 0 never. A message that a revert has touched
+// becomes KVPBUS_OUTCOME_UNKNOWN instead: it may have been delivered in what was undone.
 enum kvpbus_error kvpbus_journal_expire(struct kvpbus_journal *journal, int64_t peer,
                                         int64_t now_ms, int64_t *next_ms);
-// As if its lifetime had ended now. KVPBUS_NOT_FOUND: unknown or no longer pending.
+// As if its lifetime had ended now; a gap of it goes out with the next kvpbus_journal_gaps.
+// KVPBUS_NOT_FOUND: unknown or no longer pending.
 enum kvpbus_error kvpbus_journal_withdraw(struct kvpbus_journal *journal, int64_t peer,
                                           const struct kvpbus_message_id *id);
 
@@ -158,7 +171,8 @@ struct kvpbus_gap {
     size_t count; // 0: the whole bundle
     uint16_t indices[KVPBUS_GAP_INDICES_MAX];
 };
-// Gaps that are not answered yet and, with unsent_only, not yet marked sent in this session.
+// Gaps that are not answered yet, the first `max` of them; asking again is harmless. After answers
+// have come there may be more.
 enum kvpbus_error kvpbus_journal_gaps(struct kvpbus_journal *journal, int64_t peer,
                                       struct kvpbus_gap *gaps, size_t max, size_t *count);
 
@@ -170,7 +184,9 @@ struct kvpbus_gap_answer {
     uint16_t indices[KVPBUS_GAP_INDICES_MAX];
     enum kvpbus_answer answers[KVPBUS_GAP_INDICES_MAX];
 };
-// HAD: delivered. VOID: expired. REFUSED: dead. A whole bundle that is answered is done.
+// HAD: delivered. VOID: expired. REFUSED: dead, also what counted as delivered by the
+// acknowledgement of its packets. A whole bundle that is answered is done. KVPBUS_BAD_PACKET: an
+// answer that fits no question of this side; the session is to be renewed.
 enum kvpbus_error kvpbus_journal_gap_answered(struct kvpbus_journal *journal, int64_t peer,
                                               const struct kvpbus_gap_answer *answer);
 
@@ -178,7 +194,8 @@ enum kvpbus_error kvpbus_journal_gap_answered(struct kvpbus_journal *journal, in
 // ---------------------------------------------------------------------
 
 // The ids here are BLAKE2b-16 of the bundle's header as sealed (its first 8 bytes where they are
-// short): after a revert one bundle id may stand for two contents, and a number for two bundles.
+// short), zeros for a bundle that is void: after a revert one bundle id may stand for two contents,
+// and a number for two bundles.
 struct kvpbus_sync_class {
     uint64_t next;  // sender's: the number that the next bundle gets
     uint64_t floor; // receiver's: all numbers up to it are done
@@ -198,7 +215,8 @@ struct kvpbus_sync {
     struct kvpbus_sync_class classes[KVPBUS_CLASS_COUNT];
 };
 
-// My SYNC for this peer.
+// My SYNC for this peer. Fragments that lie behind a hole are dropped: the peer goes on from the
+// prefixes. From here on nothing of an older session may be committed.
 enum kvpbus_error kvpbus_journal_sync_make(struct kvpbus_journal *journal, int64_t peer,
                                            struct kvpbus_sync *sync);
 
@@ -207,12 +225,15 @@ enum kvpbus_sync_verdict {
     KVPBUS_SYNC_I_WENT_BACK,   // the peer holds more of my timeline than I do, or other content
     KVPBUS_SYNC_PEER_WENT_BACK // the peer holds less than it had acknowledged
 };
-// Takes in the peer's SYNC. As receiver: a timeline that is new here begins at zero, fragments of
-// the old one are dropped. As sender: what the peer holds is delivered. When either side went back,
-// my direction begins a new timeline: all that is queued keeps its ids and is sealed and numbered
-// again (`identity`, `secret`); deliveries that the peer forgot become KVPBUS_OUTCOME_UNKNOWN, or
-// pending again where resend_on_revert was asked. `forced`: begin a new timeline whatever the
-// numbers say. After a verdict other than CONSISTENT the session must be renewed.
+// Takes in the peer's SYNC. As receiver: a timeline that is new here is noted, and begins at zero
+// with its first fragment or gap, which the peer sends only once it has judged my SYNC; unfinished
+// bundles of the former one are dropped then, whole ones stay. As sender: what the peer holds is
+// delivered. When either side went back, my direction begins a new timeline: all that is queued
+// keeps its ids and order and waits to be sealed again; deliveries that the peer forgot become
+// KVPBUS_OUTCOME_UNKNOWN, or pending again where resend_on_revert was asked. `forced`: begin a new
+// timeline whatever the numbers say. After a verdict other than CONSISTENT the session must be
+// renewed. KVPBUS_BAD_PACKET: nonsense. `identity` and `secret` are not looked at: sealing comes
+// later.
 enum kvpbus_error kvpbus_journal_sync_apply(struct kvpbus_journal *journal, int64_t peer,
                                             const struct kvpbus_sync *sync, bool forced,
                                             const uint8_t identity[KVPBUS_IDENTITY_BYTES],
@@ -236,11 +257,15 @@ struct kvpbus_fragment_result {
     size_t messages; // new in the inbox
     bool refused; // it does not verify or breaks a limit: an answer REFUSED for the whole bundle is
                   // due
-    bool fork;    // this position was done before with another id: refused and reported
+    bool fork;    // with KVPBUS_BAD_PACKET: this position was used for another bundle before
 };
-// Keeps a fragment. KVPBUS_BAD_PACKET: it contradicts what is known (outside the window of numbers,
-// beyond the total, other total); KVPBUS_CREDIT: no room, the sender broke the credit. Both end the
-// session.
+// Keeps a fragment. These end the session, and nothing of the fragment is kept:
+//   KVPBUS_BAD_PACKET  it contradicts what is known (outside the window of numbers, beyond the
+//                      total, another total); a fork too: SYNC then finds out who went back, and
+//                      the bundle comes again under another number, so that it is never dropped
+//   KVPBUS_CREDIT      far more than there was credit for
+// These do not: KVPBUS_QUOTA, KVPBUS_JOURNAL_FULL, KVPBUS_NO_SPACE and the like: the fragment is
+// acceptable when there is room again.
 enum kvpbus_error kvpbus_journal_fragment(struct kvpbus_journal *journal, int64_t peer,
                                           const struct kvpbus_fragment *fragment, int64_t now_ms,
                                           struct kvpbus_fragment_result *result);
@@ -251,7 +276,7 @@ enum kvpbus_error kvpbus_journal_gap(struct kvpbus_journal *journal, int64_t pee
                                      struct kvpbus_gap_answer *answer);
 
 // Free bytes of the peer's inbox for a class, after what is held and reserved for unfinished
-// bundles.
+// bundles; not more than what is left of total_max.
 enum kvpbus_error kvpbus_journal_room(struct kvpbus_journal *journal, int64_t peer,
                                       uint64_t room[KVPBUS_CLASS_COUNT]);
 
@@ -263,9 +288,11 @@ struct kvpbus_delivery {
     uint32_t try_;                 // 1 the first time
     struct kvpbus_message message; // with everything it points to
 };
-// Leases the next message, the oldest first, in stream order and one lease at a time per (peer,
-// class, stream). peer 0: any. `pattern` NULL: any topic; `*` stands for one name, a last `>` for
-// one or more. KVPBUS_NOT_FOUND: none now. *delivery is freed with kvpbus_delivery_free.
+// Leases the next message, class control first, else the oldest, in stream order and one lease at a
+// time per (peer, class, stream). peer 0: any. `pattern` NULL: any topic; `*` stands for one name,
+// a last `>` for one or more; what does not match is passed over. KVPBUS_NOT_FOUND: none now: one
+// may come with the next fragment, gap, acknowledgement or the time of kvpbus_journal_leases_end.
+// *delivery is freed with kvpbus_delivery_free.
 enum kvpbus_error kvpbus_journal_lease(struct kvpbus_journal *journal, int64_t peer,
                                        const char *pattern, uint64_t lease_ms, int64_t now_ms,
                                        struct kvpbus_delivery **delivery);
@@ -300,8 +327,8 @@ struct kvpbus_journal_counts {
 enum kvpbus_error kvpbus_journal_counts(struct kvpbus_journal *journal, int64_t peer,
                                         struct kvpbus_journal_counts *counts);
 
-// Forgets outcomes, acknowledged messages and bundle ids older than history_ms; at most `max` rows
-// a call.
+// Forgets outcomes, bundle ids, streams and dead letters older than history_ms; about `max` rows a
+// call at most.
 enum kvpbus_error kvpbus_journal_prune(struct kvpbus_journal *journal, int64_t now_ms, size_t max);
 
 #endif
