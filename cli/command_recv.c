@@ -32,9 +32,7 @@ struct received {
     size_t length;
 };
 
-// --- writing out
-// -----------------------------------------------------------------------------------------
-
+// --- writing out ---
 // The file appears whole under its name or not at all.
 static bool write_file(const char *directory, const struct received *message)
 {
@@ -119,9 +117,7 @@ static bool write_out(const struct kvpbus_command_context *context,
     return true;
 }
 
-// --- taking
-// ------------------------------------------------------------------------------------------------
-
+// --- taking ---
 static enum kvpbus_error take_body(struct kvpbus_client *client, struct received *message,
                                    struct kvpbus_failure *failure)
 {

@@ -20,9 +20,7 @@ struct sending {
     size_t length;
 };
 
-// --- the body
-// --------------------------------------------------------------------------------------------
-
+// --- the body ---
 static bool read_all(FILE *file, struct sending *sending)
 {
     size_t capacity = 0;
@@ -83,9 +81,7 @@ static enum kvpbus_error send_body(struct kvpbus_client *client, const struct se
     return error;
 }
 
-// --- what comes back
-// ---------------------------------------------------------------------------------------
-
+// --- what comes back ---
 static void show_progress(const Kvpbus__Control__Progress *progress)
 {
     if (!isatty(STDERR_FILENO) || progress->total == 0)
@@ -165,9 +161,7 @@ static int wait_for_outcome(const struct kvpbus_command_context *context,
     }
 }
 
-// --- the command
-// ---------------------------------------------------------------------------------------------
-
+// --- the command ---
 static int parse(const struct kvpbus_command_context *context, int argc, char **argv,
                  struct sending *sending)
 {

@@ -54,9 +54,7 @@ static void on_done(void *context, const struct kvpbus_failure *failure)
         control_fail(client, failure->code, failure->detail);
 }
 
-// --- pairing
-// -----------------------------------------------------------------------------------------------
-
+// --- pairing ---
 static void pair(struct control_client *client, const Kvpbus__Control__PairRequest *request)
 {
     struct kvpbus_endpoint *endpoint = named(client, request->peer);
@@ -77,9 +75,7 @@ static void unpair(struct control_client *client, const Kvpbus__Control__UnpairR
     kvpbus_bus_unpair(endpoint, on_done, client);
 }
 
-// --- peers and their state
-// -----------------------------------------------------------------------------------
-
+// --- peers and their state ---
 static char *copy(const char *text)
 {
     char *copied = strdup(text);
@@ -203,9 +199,7 @@ static void status(struct control_client *client, const Kvpbus__Control__StatusR
     peers(client, endpoint);
 }
 
-// --- items
-// ---------------------------------------------------------------------------------------------------
-
+// --- items ---
 static void add_items(Kvpbus__Control__Items *items, Kvpbus__Control__Item *list, char *store,
                       const struct kvpbus_scan *scan)
 {
@@ -261,9 +255,7 @@ static void items(struct control_client *client, const Kvpbus__Control__ItemsReq
     kvpbus_service_read_both(service_of(client), endpoint, on_both, client);
 }
 
-// --- send
-// ----------------------------------------------------------------------------------------------------
-
+// --- send ---
 static void say_queued(struct control_client *client)
 {
     char id[KVPBUS_MESSAGE_ID_TEXT];
@@ -438,9 +430,7 @@ void control_say_progress(struct control_client *client)
     control_look_for_outcome(client);
 }
 
-// --- receive
-// ---------------------------------------------------------------------------------------------------
-
+// --- receive ---
 static void say_delivery(struct control_client *client, const struct kvpbus_delivery *delivery)
 {
     const struct kvpbus_message *message = &delivery->message;
@@ -528,9 +518,7 @@ static void acknowledge(struct control_client *client, const Kvpbus__Control__Ac
     kvpbus_bus_ack(client->bus, request->lease, on_done, client);
 }
 
-// --- all of it
-// ---------------------------------------------------------------------------------------------------
-
+// --- all of it ---
 void control_request(struct control_client *client, const uint8_t *frame, size_t length)
 {
     Request *request = kvpbus__control__request__unpack(NULL, length, frame);

@@ -22,9 +22,7 @@ static_assert(sizeof(((struct kvpbus_control_server *)0)->path) ==
                   sizeof(((struct sockaddr_un *)0)->sun_path),
               "a path that fits here fits the system");
 
-// --- out
-// -------------------------------------------------------------------------------------------------
-
+// --- out ---
 struct outgoing {
     uv_write_t write;
     struct control_client *client;
@@ -96,9 +94,7 @@ void control_done(struct control_client *client)
     control_respond(client, &response);
 }
 
-// --- clients
-// -----------------------------------------------------------------------------------------------
-
+// --- clients ---
 static void free_client(struct control_client *client)
 {
     control_forget(client);
@@ -197,9 +193,7 @@ static void on_connection(uv_stream_t *stream, int status)
         control_drop(client);
 }
 
-// --- the bus tells
-// -------------------------------------------------------------------------------------------
-
+// --- the bus tells ---
 void kvpbus_control_server_inbox(struct kvpbus_control_server *server)
 {
     for (struct control_client *client = server->clients; client != NULL; client = client->next)
@@ -225,9 +219,7 @@ static void on_progress(uv_timer_t *timer)
     }
 }
 
-// --- life
-// ------------------------------------------------------------------------------------------------------
-
+// --- life ---
 // A socket that nobody answers is left over from a crash; the state folder's lock is ours, so no
 // other service of this state uses it.
 static void remove_stale(const char *path)

@@ -22,9 +22,7 @@ int64_t kvpbus_service_wall(void)
     return now.tv_sec * 1000 + now.tv_usec / 1000;
 }
 
-// --- store calls on pool threads
-// -----------------------------------------------------------------------
-
+// --- store calls on pool threads ---
 struct store_call {
     uv_work_t work;
     struct kvpbus_service *service;
@@ -147,9 +145,7 @@ static void start_held_calls(struct kvpbus_service *service)
     }
 }
 
-// --- turns
-// -----------------------------------------------------------------------------------------------
-
+// --- turns ---
 static void take_actions(struct kvpbus_service *service)
 {
     struct kvpbus_endpoint **readers = NULL;
@@ -192,9 +188,7 @@ static void on_prepare(uv_prepare_t *prepare)
         uv_timer_start(&service->timer, on_timer, wait, 0);
 }
 
-// --- peers
-// -----------------------------------------------------------------------------------------------
-
+// --- peers ---
 struct add_job {
     struct kvpbus_job job; // first
     struct kvpbus_service *service;
@@ -289,9 +283,7 @@ struct kvpbus_endpoint *kvpbus_service_find(const struct kvpbus_service *service
     return NULL;
 }
 
-// --- what the bus says
-// -------------------------------------------------------------------------------------
-
+// --- what the bus says ---
 static void on_inbox(void *context, int64_t peer)
 {
     struct kvpbus_service *service = context;
@@ -320,9 +312,7 @@ static void on_event(void *context, int64_t peer, enum kvpbus_link_event_kind ki
                text);
 }
 
-// --- life
-// --------------------------------------------------------------------------------------------------
-
+// --- life ---
 static void on_signal(uv_signal_t *handle, int number)
 {
     (void)number;

@@ -40,9 +40,7 @@ struct kvpbus_vms *kvpbus_vms_new(struct kvpbus_management *management, const ch
     return vms;
 }
 
-// --- which VMs there are
-// -----------------------------------------------------------------------------------
-
+// --- which VMs there are ---
 // Why nothing can be exchanged with the VM now; NULL: it can.
 static const char *obstacle(const struct vm *vm)
 {
@@ -177,9 +175,7 @@ void kvpbus_vms_free(struct kvpbus_vms *vms)
     free(vms);
 }
 
-// --- their stores
-// ------------------------------------------------------------------------------------------
-
+// --- their stores ---
 struct kvpbus_store *kvpbus_vms_store(void *program, const struct kvpbus_endpoint *endpoint)
 {
     struct kvpbus_vms *vms = program;

@@ -36,10 +36,28 @@ bool kvpbus_bus_action(struct kvpbus_endpoint *endpoint, struct kvpbus_action *a
     if (read_peer_due(endpoint)) {
         action->kind = KVPBUS_ACTION_READ_PEER;
         endpoint->reading_peer = true;
+        endpoint->poll_began = endpoint->bus->now;
         endpoint->noticed = false;
         return true;
     }
     return false;
+}
+
+// At once after news, then more and more rarely; never so often that reading is all that is done.
+static void plan_poll(struct kvpbus_endpoint *endpoint, enum kvpbus_error error)
+{
+    const struct kvpbus_bus *bus = endpoint->bus;
+    if (error != KVPBUS_OK || !kvpbus_link_active(endpoint->link, bus->now)) {
+        endpoint->poll_at = bus->now + bus->options.poll_slow_ms;
+        return;
+    }
+    uint64_t took = bus->now - endpoint->poll_began;
+    bool news = kvpbus_link_news(endpoint->link) >= endpoint->poll_began;
+    endpoint->poll_interval = news ? POLL_LEAST : 2 * endpoint->poll_interval;
+    if (endpoint->poll_interval > bus->options.poll_fast_ms)
+        endpoint->poll_interval = bus->options.poll_fast_ms;
+    endpoint->poll_at =
+        bus->now + (endpoint->poll_interval > took ? endpoint->poll_interval : took);
 }
 
 void kvpbus_bus_read_done(struct kvpbus_endpoint *endpoint, enum kvpbus_action_kind kind,
@@ -62,9 +80,7 @@ void kvpbus_bus_read_done(struct kvpbus_endpoint *endpoint, enum kvpbus_action_k
         endpoint->reading_peer = false;
         if (error == KVPBUS_OK)
             kvpbus_link_scan_peer(endpoint->link, scan, bus->now);
-        bool fast = error == KVPBUS_OK && kvpbus_link_active(endpoint->link, bus->now);
-        endpoint->poll_at =
-            bus->now + (fast ? bus->options.poll_fast_ms : bus->options.poll_slow_ms);
+        plan_poll(endpoint, error);
     }
     bus_drain(endpoint);
 }
@@ -79,9 +95,11 @@ void kvpbus_bus_write_done(struct kvpbus_endpoint *endpoint, const enum kvpbus_e
         bus_event(endpoint, KVPBUS_LINK_ALARM, failure->detail);
     kvpbus_link_write_done(endpoint->link, results, bus->now);
     // An answer may come soon now.
-    uint64_t soon = bus->now + bus->options.poll_fast_ms;
-    if (soon < endpoint->poll_at && kvpbus_link_active(endpoint->link, bus->now))
-        endpoint->poll_at = soon;
+    if (kvpbus_link_active(endpoint->link, bus->now)) {
+        endpoint->poll_interval = POLL_LEAST;
+        if (bus->now + POLL_LEAST < endpoint->poll_at)
+            endpoint->poll_at = bus->now + POLL_LEAST;
+    }
     bus_drain(endpoint);
 }
 

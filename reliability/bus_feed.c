@@ -47,9 +47,7 @@ void feed_answer(struct kvpbus_endpoint *endpoint, const struct kvpbus_gap_answe
         bus_event(endpoint, KVPBUS_LINK_ALARM, "too many withdrawn messages at once");
 }
 
-// --- bundles
-// -----------------------------------------------------------------------------------------
-
+// --- bundles ---
 struct offer_job {
     struct bus_job head;
     enum kvpbus_class class_;
@@ -144,9 +142,7 @@ static void offer(struct kvpbus_endpoint *endpoint, enum kvpbus_class class_)
     bus_submit(&job->head);
 }
 
-// --- gaps
-// --------------------------------------------------------------------------------------------
-
+// --- gaps ---
 struct gaps_job {
     struct bus_job head;
     struct kvpbus_gap gaps[KVPBUS_LINK_FRAMES_MAX];
@@ -185,9 +181,7 @@ static void send_gaps(struct kvpbus_endpoint *endpoint)
     bus_submit(&job->head);
 }
 
-// --- lifetimes
-// ---------------------------------------------------------------------------------------
-
+// --- lifetimes ---
 struct expire_job {
     struct bus_job head;
     int64_t wall, next;
@@ -223,9 +217,7 @@ static void expire(struct kvpbus_endpoint *endpoint)
     bus_submit(&job->head);
 }
 
-// --- all of it
-// ---------------------------------------------------------------------------------------
-
+// --- all of it ---
 static void send_answers(struct kvpbus_endpoint *endpoint)
 {
     size_t taken = 0;

@@ -20,6 +20,7 @@ enum {
     TIMER_MAX = 60 * 1000, // ms; a clock step delays an expiry by no more
     PRUNE_EVERY = 60 * 60 * 1000,
     PRUNE_ROWS = 2000,
+    POLL_LEAST = 10, // ms after news; doubling up to poll_fast while none comes
     POLL_FAST = 200,
     POLL_SLOW_HOST = 2000,
     POLL_SLOW_GUEST = 10000,
@@ -45,7 +46,7 @@ struct kvpbus_endpoint {
 
     bool reading_peer, reading_own, writing;
     bool noticed;
-    uint64_t poll_at;
+    uint64_t poll_at, poll_interval, poll_began;
     enum kvpbus_error read_error;
 
     bool feeding; // in a session whose positions were compared

@@ -14,9 +14,7 @@ static enum kvpbus_error noted(struct kvpbus_job *job, struct kvpbus_journal *jo
     return error;
 }
 
-// --- epochs
-// ------------------------------------------------------------------------------------------
-
+// --- epochs ---
 struct epoch_job {
     struct bus_job head;
     bool mine;
@@ -48,9 +46,7 @@ static void record_epoch(struct kvpbus_endpoint *endpoint, const struct kvpbus_l
     bus_submit(&job->head);
 }
 
-// --- positions
-// ---------------------------------------------------------------------------------------
-
+// --- positions ---
 struct sync_job {
     struct bus_job head;
     struct kvpbus_sync sync;
@@ -129,9 +125,7 @@ static void apply_sync(struct kvpbus_endpoint *endpoint, const struct kvpbus_lin
     bus_submit(&job->head);
 }
 
-// --- packets
-// -----------------------------------------------------------------------------------------
-
+// --- packets ---
 struct packet_job {
     struct bus_job head;
     struct kvpbus_link_packet *packet;
@@ -227,9 +221,7 @@ static void commit_packet(struct kvpbus_endpoint *endpoint, struct kvpbus_link_p
     bus_submit(&job->head);
 }
 
-// --- bytes of a bundle
-// -------------------------------------------------------------------------------
-
+// --- bytes of a bundle ---
 struct want_job {
     struct bus_job head;
     struct kvpbus_link_want want;
@@ -264,9 +256,7 @@ static void read_want(struct kvpbus_endpoint *endpoint, const struct kvpbus_link
     bus_submit(&job->head);
 }
 
-// --- delivered
-// ---------------------------------------------------------------------------------------
-
+// --- delivered ---
 struct delivered_job {
     struct bus_job head;
     enum kvpbus_class class_;
@@ -298,9 +288,7 @@ static void mark_delivered(struct kvpbus_endpoint *endpoint, const struct kvpbus
     bus_submit(&job->head);
 }
 
-// --- pairing
-// -----------------------------------------------------------------------------------------
-
+// --- pairing ---
 struct pending_job {
     struct bus_job head;
     bool pin; // the pinned key itself, that only lacked the VM id
@@ -350,9 +338,7 @@ void bus_pinned(struct kvpbus_endpoint *endpoint)
                     endpoint->peer.vm, endpoint->bus->now);
 }
 
-// --- events
-// ------------------------------------------------------------------------------------------
-
+// --- events ---
 static void take_event(struct kvpbus_endpoint *endpoint, const struct kvpbus_link_event *event)
 {
     switch (event->kind) {

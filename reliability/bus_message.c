@@ -28,9 +28,7 @@ static const struct kvpbus_failure *failure_of(struct bus_job *job)
     return failure;
 }
 
-// --- send
-// --------------------------------------------------------------------------------------------
-
+// --- send ---
 struct send_job {
     struct bus_job head;
     struct kvpbus_message *message;
@@ -84,9 +82,7 @@ void kvpbus_bus_send(struct kvpbus_endpoint *endpoint, const struct kvpbus_messa
     bus_submit(&job->head);
 }
 
-// --- consume
-// -----------------------------------------------------------------------------------------
-
+// --- consume ---
 struct lease_job {
     struct bus_job head;
     int64_t peer;
@@ -231,9 +227,7 @@ void kvpbus_bus_nack(struct kvpbus_bus *bus, int64_t lease, uint64_t delay_ms, c
     bus_submit(&job->head);
 }
 
-// --- ask
-// ---------------------------------------------------------------------------------------------
-
+// --- ask ---
 struct status_job {
     struct bus_job head;
     struct kvpbus_message_id id;
@@ -298,9 +292,7 @@ void kvpbus_bus_counts(struct kvpbus_endpoint *endpoint, kvpbus_counts_fn *callb
     bus_submit(&job->head);
 }
 
-// --- pair
-// --------------------------------------------------------------------------------------------
-
+// --- pair ---
 struct pair_job {
     struct bus_job head;
     bool unpair;

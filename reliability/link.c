@@ -25,9 +25,7 @@ void link_digest(const void *bytes, size_t length, uint8_t digest[DIGEST])
     crypto_generichash(digest, DIGEST, bytes, length, NULL, 0);
 }
 
-// --- events
-// ----------------------------------------------------------------------------------------
-
+// --- events ---
 struct kvpbus_link_event *link_event(struct kvpbus_link *link, enum kvpbus_link_event_kind kind)
 {
     // Bounded by construction: packets by the window, wants and deliveries by the bundles.
@@ -69,9 +67,7 @@ bool kvpbus_link_next_event(struct kvpbus_link *link, struct kvpbus_link_event *
     return false;
 }
 
-// --- life
-// ------------------------------------------------------------------------------------------
-
+// --- life ---
 struct kvpbus_link *kvpbus_link_new(const struct kvpbus_link_options *options, uint64_t now)
 {
     assert(kvpbus_prefix_valid(options->prefix));
@@ -150,9 +146,7 @@ void kvpbus_link_suspend(struct kvpbus_link *link, bool suspended, uint64_t now)
     link_report_state(link);
 }
 
-// --- time
-// --------------------------------------------------------------------------------------------
-
+// --- time ---
 void kvpbus_link_tick(struct kvpbus_link *link, uint64_t now)
 {
     link->now = now;
@@ -190,9 +184,12 @@ bool kvpbus_link_active(const struct kvpbus_link *link, uint64_t now)
     return (link->handshake.has_peer && !link->synced) || now < link->last_news + ACTIVE_AFTER;
 }
 
-// --- status
-// ------------------------------------------------------------------------------------------
+uint64_t kvpbus_link_news(const struct kvpbus_link *link)
+{
+    return link->last_news;
+}
 
+// --- status ---
 static enum kvpbus_link_state state_of(const struct kvpbus_link *link)
 {
     const struct handshake *shake = &link->handshake;

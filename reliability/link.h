@@ -129,6 +129,8 @@ void kvpbus_link_own_scan_failed(struct kvpbus_link *link, uint64_t now);
 bool kvpbus_link_wants_own_scan(const struct kvpbus_link *link);
 // True while something is in flight or expected, so that polling should be fast.
 bool kvpbus_link_active(const struct kvpbus_link *link, uint64_t now);
+// When something new came from the peer last.
+uint64_t kvpbus_link_news(const struct kvpbus_link *link);
 
 // --- write ---
 // The changes that bring the own store to what it should hold now; 0: none. Strings belong to the

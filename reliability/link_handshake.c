@@ -101,8 +101,7 @@ size_t handshake_value(struct kvpbus_link *link, uint8_t bytes[KVPBUS_ITEM_MAX])
                               link->receiver.say_hello_missing, ++shake->attempt, bytes);
 }
 
-// --- the peer's hello ----------------------------------------------------------------------------
-
+// --- the peer's hello ---
 static void pending(struct kvpbus_link *link, const struct kvpbus_core *core)
 {
     struct handshake *shake = &link->handshake;
@@ -267,8 +266,7 @@ void handshake_proven(struct kvpbus_link *link)
     }
 }
 
-// --- time ----------------------------------------------------------------------------------------
-
+// --- time ---
 static bool rewrite_due(const struct kvpbus_link *link)
 {
     const struct handshake *shake = &link->handshake;

@@ -51,8 +51,7 @@ enum {
 #define CORE_PACKETS_MAX (UINT64_C(1) << 32)
 #define NEVER UINT64_MAX
 
-// --- own store -----------------------------------------------------------------------------------
-
+// --- own store ---
 enum cell_wish { CELL_LEAVE, CELL_HOLD, CELL_REMOVE };
 enum cell_found { FOUND_UNKNOWN, FOUND_NOTHING, FOUND_VALUE };
 
@@ -92,8 +91,7 @@ struct own_store {
     enum kvpbus_error last_error;
 };
 
-// --- handshake -----------------------------------------------------------------------------------
-
+// --- handshake ---
 struct handshake {
     struct kvpbus_own_core own;
     bool recorded;    // the epoch is in the journal
@@ -123,8 +121,7 @@ struct handshake {
     size_t retired_count;
 };
 
-// --- session -------------------------------------------------------------------------------------
-
+// --- session ---
 struct piece {
     enum kvpbus_class class_;
     uint64_t number;

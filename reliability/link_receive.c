@@ -25,8 +25,7 @@ static bool committed(const struct receiver *receiver, uint64_t number)
     return above < KVPBUS_LINK_WINDOW && (receiver->bitmap >> above & 1) != 0;
 }
 
-// --- my state register ---------------------------------------------------------------------------
-
+// --- my state register ---
 void receiver_state_plain(struct kvpbus_link *link, uint8_t plain[KVPBUS_STATE_PLAIN])
 {
     struct receiver *receiver = &link->receiver;
@@ -62,9 +61,7 @@ void kvpbus_link_room(struct kvpbus_link *link, const uint64_t room[KVPBUS_CLASS
     }
 }
 
-// --- the peer's state
-// ------------------------------------------------------------------------------
-
+// --- the peer's state ---
 static void opened(struct kvpbus_link *link)
 {
     if (link_live(link))
@@ -125,9 +122,7 @@ static bool take_state(struct kvpbus_link *link, const char *value)
     return true;
 }
 
-// --- packets
-// ---------------------------------------------------------------------------------------
-
+// --- packets ---
 // Returns false when this number came before with other content.
 static bool remember(struct kvpbus_link *link, const struct kvpbus_item_head *head,
                      const uint8_t *plain, size_t length, bool *new_attempt)
@@ -303,9 +298,7 @@ void kvpbus_link_sync_done(struct kvpbus_link *link, uint32_t session, bool cons
     link_report_state(link);
 }
 
-// --- scans
-// -----------------------------------------------------------------------------------------
-
+// --- scans ---
 static bool say_missing(bool absent, unsigned *scans, bool *say)
 {
     *scans = absent ? *scans + 1 : 0;

@@ -65,8 +65,7 @@ struct sent_packet *sender_in_slot(struct kvpbus_link *link, unsigned slot)
     return NULL;
 }
 
-// --- filling -------------------------------------------------------------------------------------
-
+// --- filling ---
 // A slot whose key exists costs a Modify, a new one an Add and an item of the store's ceiling.
 static int free_slot(struct kvpbus_link *link)
 {
@@ -204,8 +203,7 @@ void sender_fill(struct kvpbus_link *link)
     }
 }
 
-// --- acknowledgement -----------------------------------------------------------------------------
-
+// --- acknowledgement ---
 static void sample(struct sender *sender, uint64_t rtt)
 {
     // RFC 6298 section 2, in milliseconds.
@@ -311,8 +309,7 @@ void sender_state(struct kvpbus_link *link, const struct kvpbus_state *state)
         sender->idle_since = link->now;
 }
 
-// --- time ----------------------------------------------------------------------------------------
-
+// --- time ---
 static uint64_t timeout(const struct sender *sender)
 {
     uint64_t rto = sender->srtt == 0 ? RTO_FIRST : sender->srtt + 4 * sender->rttvar;
@@ -401,9 +398,7 @@ void sender_tick(struct kvpbus_link *link)
     collect(link);
 }
 
-// --- the ring
-// --------------------------------------------------------------------------------------
-
+// --- the ring ---
 void sender_written(struct kvpbus_link *link, unsigned slot)
 {
     struct sent_packet *packet = sender_in_slot(link, slot);

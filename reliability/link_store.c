@@ -51,9 +51,7 @@ static void cell_key(const struct kvpbus_link *link, unsigned cell, char *key)
     memcpy(key, full, strlen(full) + 1);
 }
 
-// --- what is to be written
-// -------------------------------------------------------------------------
-
+// --- what is to be written ---
 static void make_value(struct kvpbus_link *link, unsigned cell, char *value)
 {
     if (cell == CELL_HELLO) {
@@ -145,9 +143,7 @@ size_t kvpbus_link_write(struct kvpbus_link *link, const struct kvpbus_change **
     return store->change_count;
 }
 
-// --- what came of it
-// -------------------------------------------------------------------------------
-
+// --- what came of it ---
 static void change_done(struct kvpbus_link *link, size_t n)
 {
     struct own_store *store = &link->store;
@@ -225,9 +221,7 @@ void kvpbus_link_write_done(struct kvpbus_link *link, const enum kvpbus_error *r
     store->last_error = worst;
 }
 
-// --- what it really holds
-// ----------------------------------------------------------------------------
-
+// --- what it really holds ---
 // A hello with my signature that I did not write: another program uses my identity, or my prefix
 // with a copy of my state.
 static void check_writer(struct kvpbus_link *link, const char *value)

@@ -63,8 +63,7 @@ uint64_t kvpbus_packet_digest(const uint8_t key[KVPBUS_KEY_BYTES], uint64_t numb
     return kvpbus_get_be(hash, 8);
 }
 
-// --- writing -----------------------------------------------------------------------------------
-
+// --- writing ---
 static bool put_bytes(struct kvpbus_frame_writer *writer, const void *bytes, size_t length)
 {
     assert(writer->limit <= sizeof writer->bytes && writer->length <= writer->limit);
@@ -206,8 +205,7 @@ size_t kvpbus_frame_fragment(struct kvpbus_frame_writer *writer,
     return taken;
 }
 
-// --- reading -----------------------------------------------------------------------------------
-
+// --- reading ---
 struct reader {
     const uint8_t *at;
     size_t left;

@@ -12,9 +12,7 @@ static void draw(void *context, uint8_t *bytes, size_t length)
     randombytes_buf(bytes, length);
 }
 
-// --- the stores
-// --------------------------------------------------------------------------------------
-
+// --- the stores ---
 void rig_put(struct rig *rig, int side, const char *key, const char *value)
 {
     struct kvpbus_scan *store = &rig->sides[side].store;
@@ -53,9 +51,7 @@ size_t rig_items(const struct rig *rig, int side, enum kvpbus_key_kind kind)
     return count;
 }
 
-// --- the journal of arrays
-// -----------------------------------------------------------------------------
-
+// --- the journal of arrays ---
 static void make_sync(const struct rig_side *side, const struct rig_side *peer,
                       struct kvpbus_sync *sync)
 {
@@ -212,9 +208,7 @@ static void drain(struct rig *rig, int which)
     feed(&rig->sides[which]);
 }
 
-// --- carrying out
-// --------------------------------------------------------------------------------------
-
+// --- carrying out ---
 static void write_store(struct rig *rig, int which)
 {
     struct rig_side *side = &rig->sides[which];
@@ -324,9 +318,7 @@ uint64_t rig_send(struct rig *rig, int side, enum kvpbus_class class_, uint32_t 
     return number;
 }
 
-// --- life
-// ------------------------------------------------------------------------------------------------
-
+// --- life ---
 static void open_link(struct rig *rig, int which)
 {
     struct rig_side *side = &rig->sides[which];
