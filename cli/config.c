@@ -45,7 +45,7 @@ bool kvpbus_parse_duration(const char *text, uint64_t *ms)
     return parse_unit(text, units, sizeof units / sizeof *units, ms);
 }
 
-enum kind { KIND_TEXT, KIND_SIZE, KIND_MS, KIND_COUNT, KIND_LOG };
+enum kind { KIND_TEXT, KIND_PREFIX, KIND_SIZE, KIND_MS, KIND_COUNT, KIND_LOG };
 
 static const struct {
     const char *name;
@@ -57,7 +57,7 @@ static const struct {
     {"store", KIND_TEXT, FIELD(store), KVPBUS_PATH_MAX, 0, 0},
     {"state", KIND_TEXT, FIELD(state), KVPBUS_PATH_MAX, 0, 0},
     {"socket", KIND_TEXT, FIELD(socket), KVPBUS_PATH_MAX, 0, 0},
-    {"prefix", KIND_TEXT, FIELD(prefix), KVPBUS_PREFIX_MAX + 1, 0, 0},
+    {"prefix", KIND_PREFIX, FIELD(prefix), KVPBUS_PREFIX_MAX + 1, 0, 0},
     {"log", KIND_LOG, FIELD(log), 0, 0, 0},
     {"ring_slots", KIND_COUNT, FIELD(options.ring_slots), 0, 1, 64},
     {"poll_fast", KIND_MS, FIELD(options.poll_fast_ms), 0, 10, 60000},
@@ -86,14 +86,26 @@ static bool set_log(const char *value, enum kvpbus_log_level *log)
     return false;
 }
 
+// The command line comes first.
+static bool keep_text(size_t i, char *field, const char *value)
+{
+    if (strlen(value) >= known[i].size)
+        return false;
+    if (field[0] == '\0')
+        strcpy(field, value);
+    return true;
+}
+
 static bool set(size_t i, void *field, const char *value)
 {
     uint64_t number;
     switch (known[i].kind) {
+    case KIND_PREFIX:
+        if (!kvpbus_prefix_valid(value))
+            return false;
+        return keep_text(i, field, value);
     case KIND_TEXT:
-        if (((char *)field)[0] == '\0') // the command line comes first
-            snprintf(field, known[i].size, "%s", value);
-        return value[0] != '\0' && strlen(value) < known[i].size;
+        return value[0] != '\0' && keep_text(i, field, value);
     case KIND_LOG:
         return set_log(value, field);
     case KIND_SIZE:

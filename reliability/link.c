@@ -197,7 +197,7 @@ static enum kvpbus_link_state state_of(const struct kvpbus_link *link)
         return KVPBUS_LINK_STOPPED;
     if (link->suspended)
         return KVPBUS_LINK_SUSPENDED;
-    if (!shake->has_peer)
+    if (!shake->has_peer || shake->stranger)
         return shake->peer_seen ? KVPBUS_LINK_UNPAIRED : KVPBUS_LINK_ALONE;
     if (!shake->keyed)
         return KVPBUS_LINK_GREETING;

@@ -143,6 +143,7 @@ static bool acceptable(struct kvpbus_link *link, const struct kvpbus_core *core)
         return false;
     }
     link->handshake.peer_seen = true;
+    link->handshake.stranger = true;
     if (!link->paired || memcmp(core->identity, link->pinned, sizeof link->pinned) != 0) {
         pending(link, core);
         return false;
@@ -159,6 +160,7 @@ static bool acceptable(struct kvpbus_link *link, const struct kvpbus_core *core)
         pending(link, core);
         return false;
     }
+    link->handshake.stranger = false;
     return vm_fits(link, core);
 }
 
@@ -177,12 +179,10 @@ static void take_core(struct kvpbus_link *link, const struct kvpbus_core *core)
     shake->has_peer = true;
     shake->rewrite_delay = HELLO_FIRST;
     shake->rewrite_at = link->now + HELLO_FIRST;
-    if (shake->used) {
-        link->store.scan_wanted = true;
+    if (shake->used)
         handshake_new_core(link);
-    } else {
+    else
         store_dirty(link, CELL_HELLO);
-    }
 }
 
 static void confirmed(struct kvpbus_link *link)

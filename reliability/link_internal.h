@@ -107,6 +107,7 @@ struct handshake {
 
     uint8_t last_digest[DIGEST]; // of the hello value looked at last
     bool peer_seen;              // some valid hello is there, whoever's
+    bool stranger;               // the present one is not of the pinned identity
     uint8_t pending[KVPBUS_IDENTITY_BYTES];
     bool has_pending;
     uint64_t rewrite_at, rewrite_delay;

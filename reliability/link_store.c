@@ -15,6 +15,8 @@ void store_dirty(struct kvpbus_link *link, unsigned cell)
         return;
     link->store.cells[cell].wish = CELL_HOLD;
     link->store.cells[cell].dirty = true;
+    if (cell == CELL_HELLO)
+        link->store.scan_wanted = true; // see kvpbus_link_write
 }
 
 void store_wish(struct kvpbus_link *link, unsigned cell, enum cell_wish wish)
