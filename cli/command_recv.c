@@ -118,6 +118,7 @@ static bool write_out(const struct kvpbus_command_context *context,
 }
 
 // --- taking ---
+
 static enum kvpbus_error take_body(struct kvpbus_client *client, struct received *message,
                                    struct kvpbus_failure *failure)
 {

@@ -21,6 +21,7 @@ struct sending {
 };
 
 // --- the body ---
+
 static bool read_all(FILE *file, struct sending *sending)
 {
     size_t capacity = 0;
@@ -82,6 +83,7 @@ static enum kvpbus_error send_body(struct kvpbus_client *client, const struct se
 }
 
 // --- what comes back ---
+
 static void show_progress(const Kvpbus__Control__Progress *progress)
 {
     if (!isatty(STDERR_FILENO) || progress->total == 0)
@@ -162,6 +164,7 @@ static int wait_for_outcome(const struct kvpbus_command_context *context,
 }
 
 // --- the command ---
+
 static int parse(const struct kvpbus_command_context *context, int argc, char **argv,
                  struct sending *sending)
 {

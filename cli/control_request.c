@@ -55,6 +55,7 @@ static void on_done(void *context, const struct kvpbus_failure *failure)
 }
 
 // --- pairing ---
+
 static void pair(struct control_client *client, const Kvpbus__Control__PairRequest *request)
 {
     struct kvpbus_endpoint *endpoint = named(client, request->peer);
@@ -76,6 +77,7 @@ static void unpair(struct control_client *client, const Kvpbus__Control__UnpairR
 }
 
 // --- peers and their state ---
+
 static char *copy(const char *text)
 {
     char *copied = strdup(text);
@@ -200,6 +202,7 @@ static void status(struct control_client *client, const Kvpbus__Control__StatusR
 }
 
 // --- items ---
+
 static void add_items(Kvpbus__Control__Items *items, Kvpbus__Control__Item *list, char *store,
                       const struct kvpbus_scan *scan)
 {
@@ -256,6 +259,7 @@ static void items(struct control_client *client, const Kvpbus__Control__ItemsReq
 }
 
 // --- send ---
+
 static void say_queued(struct control_client *client)
 {
     char id[KVPBUS_MESSAGE_ID_TEXT];
@@ -431,6 +435,7 @@ void control_say_progress(struct control_client *client)
 }
 
 // --- receive ---
+
 static void say_delivery(struct control_client *client, const struct kvpbus_delivery *delivery)
 {
     const struct kvpbus_message *message = &delivery->message;
@@ -519,6 +524,7 @@ static void acknowledge(struct control_client *client, const Kvpbus__Control__Ac
 }
 
 // --- all of it ---
+
 void control_request(struct control_client *client, const uint8_t *frame, size_t length)
 {
     Request *request = kvpbus__control__request__unpack(NULL, length, frame);

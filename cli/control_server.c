@@ -23,6 +23,7 @@ static_assert(sizeof(((struct kvpbus_control_server *)0)->path) ==
               "a path that fits here fits the system");
 
 // --- out ---
+
 struct outgoing {
     uv_write_t write;
     struct control_client *client;
@@ -95,6 +96,7 @@ void control_done(struct control_client *client)
 }
 
 // --- clients ---
+
 static void free_client(struct control_client *client)
 {
     control_forget(client);
@@ -194,6 +196,7 @@ static void on_connection(uv_stream_t *stream, int status)
 }
 
 // --- the bus tells ---
+
 void kvpbus_control_server_inbox(struct kvpbus_control_server *server)
 {
     for (struct control_client *client = server->clients; client != NULL; client = client->next)

@@ -17,6 +17,8 @@ struct kvpbus_journal_thread {
     uv_mutex_t mutex;
     uv_cond_t wake;
     uv_async_t finished_async;
+    void (*before)(void *context);
+    void *context;
     bool stopping;
     struct job_list queued, finished;
 };
@@ -46,8 +48,7 @@ static struct kvpbus_job *list_take(struct job_list *list)
     return job;
 }
 
-// --- on the journal's thread
-// -------------------------------------------------------------------------
+// --- on the journal's thread ---
 
 static void run_one(struct kvpbus_journal_thread *thread, struct kvpbus_job *job)
 {
@@ -108,8 +109,7 @@ static void thread_main(void *argument)
     uv_mutex_unlock(&thread->mutex);
 }
 
-// --- on the loop's thread
-// ----------------------------------------------------------------------------
+// --- on the loop's thread ---
 
 static void finish(struct kvpbus_journal_thread *thread)
 {
@@ -125,7 +125,9 @@ static void finish(struct kvpbus_journal_thread *thread)
 
 static void on_finished(uv_async_t *async)
 {
-    finish(async->data);
+    struct kvpbus_journal_thread *thread = async->data;
+    thread->before(thread->context);
+    finish(thread);
 }
 
 static void submit(struct kvpbus_executor *executor, struct kvpbus_job *job)
@@ -144,6 +146,7 @@ struct kvpbus_executor *kvpbus_journal_thread_executor(struct kvpbus_journal_thr
 }
 
 enum kvpbus_error kvpbus_journal_thread_start(uv_loop_t *loop, struct kvpbus_journal *journal,
+                                              void (*before)(void *context), void *context,
                                               struct kvpbus_journal_thread **out)
 {
     struct kvpbus_journal_thread *thread = calloc(1, sizeof *thread);
@@ -151,6 +154,8 @@ enum kvpbus_error kvpbus_journal_thread_start(uv_loop_t *loop, struct kvpbus_jou
         return KVPBUS_NOMEM;
     thread->executor.submit = submit;
     thread->journal = journal;
+    thread->before = before;
+    thread->context = context;
     list_init(&thread->queued);
     list_init(&thread->finished);
     thread->finished_async.data = thread;

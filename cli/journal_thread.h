@@ -12,7 +12,10 @@
 struct kvpbus_journal_thread;
 
 // Takes over the open journal; from now on only the thread uses it. Jobs are finished on `loop`.
+// `before` is called on the loop's thread before jobs are finished: the time for the bus to learn
+// what time it is.
 enum kvpbus_error kvpbus_journal_thread_start(uv_loop_t *loop, struct kvpbus_journal *journal,
+                                              void (*before)(void *context), void *context,
                                               struct kvpbus_journal_thread **thread);
 struct kvpbus_executor *kvpbus_journal_thread_executor(struct kvpbus_journal_thread *thread);
 // Runs what is queued, ends the thread, closes the journal and finishes the last jobs. `thread` is

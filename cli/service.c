@@ -10,19 +10,27 @@
 #include "control_server.h"
 #include "kvpbus/management.h"
 
-uint64_t kvpbus_service_now(const struct kvpbus_service *service)
-{
-    return uv_now(service->loop);
-}
-
-int64_t kvpbus_service_wall(void)
+static int64_t wall_ms(void)
 {
     uv_timeval64_t now;
     uv_gettimeofday(&now);
     return now.tv_sec * 1000 + now.tv_usec / 1000;
 }
 
+void kvpbus_service_tick(struct kvpbus_service *service)
+{
+    uv_update_time(service->loop);
+    kvpbus_bus_tick(service->bus, uv_now(service->loop), wall_ms());
+}
+
+static void before_jobs(void *service)
+{
+    if (((struct kvpbus_service *)service)->bus != NULL)
+        kvpbus_service_tick(service);
+}
+
 // --- store calls on pool threads ---
+
 struct store_call {
     uv_work_t work;
     struct kvpbus_service *service;
@@ -55,6 +63,7 @@ static void call_done(uv_work_t *work, int status)
     struct store_call *call = work->data;
     (void)status;
     call->service->calls--;
+    kvpbus_service_tick(call->service);
     if (call->error != KVPBUS_OK)
         kvpbus_failure_wrap(&call->failure, "%s", kvpbus_endpoint_peer(call->endpoint)->name);
     if (call->kind == KVPBUS_ACTION_WRITE)
@@ -146,6 +155,7 @@ static void start_held_calls(struct kvpbus_service *service)
 }
 
 // --- turns ---
+
 static void take_actions(struct kvpbus_service *service)
 {
     struct kvpbus_endpoint **readers = NULL;
@@ -177,10 +187,9 @@ static void on_prepare(uv_prepare_t *prepare)
     start_held_calls(service);
     if (service->stopping)
         return;
-    uv_update_time(service->loop);
-    kvpbus_bus_tick(service->bus, kvpbus_service_now(service), kvpbus_service_wall());
+    kvpbus_service_tick(service);
     take_actions(service);
-    uint64_t deadline = kvpbus_bus_deadline(service->bus), now = kvpbus_service_now(service);
+    uint64_t deadline = kvpbus_bus_deadline(service->bus), now = uv_now(service->loop);
     uint64_t wait = deadline > now ? deadline - now : 1;
     if (deadline == UINT64_MAX)
         uv_timer_stop(&service->timer);
@@ -189,6 +198,7 @@ static void on_prepare(uv_prepare_t *prepare)
 }
 
 // --- peers ---
+
 struct add_job {
     struct kvpbus_job job; // first
     struct kvpbus_service *service;
@@ -284,6 +294,7 @@ struct kvpbus_endpoint *kvpbus_service_find(const struct kvpbus_service *service
 }
 
 // --- what the bus says ---
+
 static void on_inbox(void *context, int64_t peer)
 {
     struct kvpbus_service *service = context;
@@ -313,6 +324,7 @@ static void on_event(void *context, int64_t peer, enum kvpbus_link_event_kind ki
 }
 
 // --- life ---
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     (void)number;
@@ -335,7 +347,8 @@ static enum kvpbus_error open_journal(struct kvpbus_service *service,
     enum kvpbus_error error = kvpbus_journal_open(path, &options, &journal, failure);
     if (error != KVPBUS_OK)
         return error;
-    return kvpbus_journal_thread_start(service->loop, journal, &service->journal);
+    return kvpbus_journal_thread_start(service->loop, journal, before_jobs, service,
+                                       &service->journal);
 }
 
 static enum kvpbus_error open_bus(struct kvpbus_service *service)

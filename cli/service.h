@@ -77,7 +77,8 @@ typedef void kvpbus_both_fn(void *context, const struct kvpbus_scan *own,
 void kvpbus_service_read_both(struct kvpbus_service *service, struct kvpbus_endpoint *endpoint,
                               kvpbus_both_fn *callback, void *context);
 
-uint64_t kvpbus_service_now(const struct kvpbus_service *service);
-int64_t kvpbus_service_wall(void);
+// Tells the bus what time it is. To be called before anything is reported to it: the loop may have
+// slept since its last turn.
+void kvpbus_service_tick(struct kvpbus_service *service);
 
 #endif

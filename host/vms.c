@@ -176,6 +176,7 @@ void kvpbus_vms_free(struct kvpbus_vms *vms)
 }
 
 // --- their stores ---
+
 struct kvpbus_store *kvpbus_vms_store(void *program, const struct kvpbus_endpoint *endpoint)
 {
     struct kvpbus_vms *vms = program;
@@ -211,6 +212,7 @@ static void query_done(uv_work_t *work, int status)
     struct query *query = work->data;
     (void)status;
     query->vms->service->calls--;
+    kvpbus_service_tick(query->vms->service);
     for (size_t i = 0; i < query->count; i++) {
         enum kvpbus_error error = query->error != KVPBUS_OK ? query->error : query->results[i];
         struct kvpbus_failure failure = query->failure;

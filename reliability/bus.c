@@ -7,6 +7,7 @@
 #include "bus_internal.h"
 
 // --- jobs ---
+
 static void job_done(struct kvpbus_job *base)
 {
     struct bus_job *job = (struct bus_job *)base;
@@ -78,6 +79,7 @@ static void retry_jobs(struct kvpbus_endpoint *endpoint)
 }
 
 // --- telling the owner ---
+
 void bus_inbox(struct kvpbus_bus *bus, int64_t peer)
 {
     if (bus->options.listener.inbox != NULL)
@@ -98,6 +100,7 @@ void bus_event(struct kvpbus_endpoint *endpoint, enum kvpbus_link_event_kind kin
 }
 
 // --- life ---
+
 static void sodium_random(void *context, uint8_t *bytes, size_t length)
 {
     (void)context;
@@ -169,6 +172,7 @@ void kvpbus_bus_close(struct kvpbus_bus *bus)
 }
 
 // --- endpoints ---
+
 struct kvpbus_endpoint *kvpbus_bus_find(const struct kvpbus_bus *bus, int64_t peer)
 {
     for (size_t i = 0; i < bus->endpoint_count; i++)
@@ -284,6 +288,7 @@ void kvpbus_endpoint_suspend(struct kvpbus_endpoint *endpoint, bool suspended, c
 }
 
 // --- time ---
+
 uint64_t bus_timer(const struct kvpbus_bus *bus, int64_t wall_ms)
 {
     if (wall_ms == 0 || wall_ms - bus->wall > TIMER_MAX)
@@ -387,6 +392,7 @@ uint64_t kvpbus_bus_deadline(const struct kvpbus_bus *bus)
 }
 
 // --- status ---
+
 void kvpbus_endpoint_status(const struct kvpbus_endpoint *endpoint,
                             struct kvpbus_link_status *status)
 {

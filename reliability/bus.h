@@ -80,6 +80,7 @@ void kvpbus_bus_close(struct kvpbus_bus *bus);
 bool kvpbus_bus_busy(const struct kvpbus_bus *bus);
 
 // --- time: monotonic milliseconds for timers, wall clock for what is written in messages ---
+
 void kvpbus_bus_tick(struct kvpbus_bus *bus, uint64_t now_ms, int64_t wall_ms);
 // When the next tick or action is due, UINT64_MAX never.
 uint64_t kvpbus_bus_deadline(const struct kvpbus_bus *bus);
@@ -101,6 +102,7 @@ void kvpbus_endpoint_hold(struct kvpbus_endpoint *endpoint, bool held);
 bool kvpbus_endpoint_quiet(const struct kvpbus_endpoint *endpoint);
 
 // --- actions ---
+
 enum kvpbus_action_kind { KVPBUS_ACTION_READ_PEER, KVPBUS_ACTION_READ_OWN, KVPBUS_ACTION_WRITE };
 struct kvpbus_action {
     enum kvpbus_action_kind kind;
@@ -158,6 +160,7 @@ void kvpbus_bus_pin(struct kvpbus_endpoint *endpoint, const uint8_t identity[KVP
 void kvpbus_bus_unpair(struct kvpbus_endpoint *endpoint, kvpbus_done_fn *callback, void *context);
 
 // --- asking, without the journal ---
+
 const struct kvpbus_peer *kvpbus_endpoint_peer(const struct kvpbus_endpoint *endpoint);
 void kvpbus_endpoint_status(const struct kvpbus_endpoint *endpoint,
                             struct kvpbus_link_status *status);

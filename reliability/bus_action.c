@@ -54,6 +54,8 @@ static void plan_poll(struct kvpbus_endpoint *endpoint, enum kvpbus_error error)
     uint64_t took = bus->now - endpoint->poll_began;
     bool news = kvpbus_link_news(endpoint->link) >= endpoint->poll_began;
     endpoint->poll_interval = news ? POLL_LEAST : 2 * endpoint->poll_interval;
+    if (endpoint->poll_interval < POLL_LEAST)
+        endpoint->poll_interval = POLL_LEAST;
     if (endpoint->poll_interval > bus->options.poll_fast_ms)
         endpoint->poll_interval = bus->options.poll_fast_ms;
     endpoint->poll_at =

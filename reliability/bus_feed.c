@@ -48,6 +48,7 @@ void feed_answer(struct kvpbus_endpoint *endpoint, const struct kvpbus_gap_answe
 }
 
 // --- bundles ---
+
 struct offer_job {
     struct bus_job head;
     enum kvpbus_class class_;
@@ -143,6 +144,7 @@ static void offer(struct kvpbus_endpoint *endpoint, enum kvpbus_class class_)
 }
 
 // --- gaps ---
+
 struct gaps_job {
     struct bus_job head;
     struct kvpbus_gap gaps[KVPBUS_LINK_FRAMES_MAX];
@@ -182,6 +184,7 @@ static void send_gaps(struct kvpbus_endpoint *endpoint)
 }
 
 // --- lifetimes ---
+
 struct expire_job {
     struct bus_job head;
     int64_t wall, next;
@@ -218,6 +221,7 @@ static void expire(struct kvpbus_endpoint *endpoint)
 }
 
 // --- all of it ---
+
 static void send_answers(struct kvpbus_endpoint *endpoint)
 {
     size_t taken = 0;

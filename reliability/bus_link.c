@@ -15,6 +15,7 @@ static enum kvpbus_error noted(struct kvpbus_job *job, struct kvpbus_journal *jo
 }
 
 // --- epochs ---
+
 struct epoch_job {
     struct bus_job head;
     bool mine;
@@ -47,6 +48,7 @@ static void record_epoch(struct kvpbus_endpoint *endpoint, const struct kvpbus_l
 }
 
 // --- positions ---
+
 struct sync_job {
     struct bus_job head;
     struct kvpbus_sync sync;
@@ -126,6 +128,7 @@ static void apply_sync(struct kvpbus_endpoint *endpoint, const struct kvpbus_lin
 }
 
 // --- packets ---
+
 struct packet_job {
     struct bus_job head;
     struct kvpbus_link_packet *packet;
@@ -222,6 +225,7 @@ static void commit_packet(struct kvpbus_endpoint *endpoint, struct kvpbus_link_p
 }
 
 // --- bytes of a bundle ---
+
 struct want_job {
     struct bus_job head;
     struct kvpbus_link_want want;
@@ -257,6 +261,7 @@ static void read_want(struct kvpbus_endpoint *endpoint, const struct kvpbus_link
 }
 
 // --- delivered ---
+
 struct delivered_job {
     struct bus_job head;
     enum kvpbus_class class_;
@@ -289,6 +294,7 @@ static void mark_delivered(struct kvpbus_endpoint *endpoint, const struct kvpbus
 }
 
 // --- pairing ---
+
 struct pending_job {
     struct bus_job head;
     bool pin; // the pinned key itself, that only lacked the VM id
@@ -339,6 +345,7 @@ void bus_pinned(struct kvpbus_endpoint *endpoint)
 }
 
 // --- events ---
+
 static void take_event(struct kvpbus_endpoint *endpoint, const struct kvpbus_link_event *event)
 {
     switch (event->kind) {

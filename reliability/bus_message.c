@@ -29,6 +29,7 @@ static const struct kvpbus_failure *failure_of(struct bus_job *job)
 }
 
 // --- send ---
+
 struct send_job {
     struct bus_job head;
     struct kvpbus_message *message;
@@ -83,6 +84,7 @@ void kvpbus_bus_send(struct kvpbus_endpoint *endpoint, const struct kvpbus_messa
 }
 
 // --- consume ---
+
 struct lease_job {
     struct bus_job head;
     int64_t peer;
@@ -228,6 +230,7 @@ void kvpbus_bus_nack(struct kvpbus_bus *bus, int64_t lease, uint64_t delay_ms, c
 }
 
 // --- ask ---
+
 struct status_job {
     struct bus_job head;
     struct kvpbus_message_id id;
@@ -293,6 +296,7 @@ void kvpbus_bus_counts(struct kvpbus_endpoint *endpoint, kvpbus_counts_fn *callb
 }
 
 // --- pair ---
+
 struct pair_job {
     struct bus_job head;
     bool unpair;

@@ -28,6 +28,7 @@ enum {
 };
 
 // --- core ---
+
 static void core_write(const struct kvpbus_core *core, uint8_t bytes[KVPBUS_CORE_MIN])
 {
     bytes[0] = core->version_min;
@@ -119,6 +120,7 @@ void kvpbus_core_make(struct kvpbus_own_core *own, const uint8_t secret[KVPBUS_S
 }
 
 // --- hello ---
+
 enum { CONFIRMATION_TEXT = sizeof confirmation_label + 1 + 2 * KVPBUS_CORE_HASH + 16 };
 
 // What the side with `signer` signs to confirm the other's core.
@@ -207,6 +209,7 @@ bool kvpbus_hello_confirms(const struct kvpbus_hello *hello, const struct kvpbus
 }
 
 // --- session ---
+
 static void derive_key(const uint8_t *key, const char *label, size_t label_size, uint8_t direction,
                        const uint8_t transcript[TRANSCRIPT], uint8_t out[KVPBUS_KEY_BYTES])
 {

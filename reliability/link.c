@@ -26,6 +26,7 @@ void link_digest(const void *bytes, size_t length, uint8_t digest[DIGEST])
 }
 
 // --- events ---
+
 struct kvpbus_link_event *link_event(struct kvpbus_link *link, enum kvpbus_link_event_kind kind)
 {
     // Bounded by construction: packets by the window, wants and deliveries by the bundles.
@@ -68,6 +69,7 @@ bool kvpbus_link_next_event(struct kvpbus_link *link, struct kvpbus_link_event *
 }
 
 // --- life ---
+
 struct kvpbus_link *kvpbus_link_new(const struct kvpbus_link_options *options, uint64_t now)
 {
     assert(kvpbus_prefix_valid(options->prefix));
@@ -147,6 +149,7 @@ void kvpbus_link_suspend(struct kvpbus_link *link, bool suspended, uint64_t now)
 }
 
 // --- time ---
+
 void kvpbus_link_tick(struct kvpbus_link *link, uint64_t now)
 {
     link->now = now;
@@ -190,6 +193,7 @@ uint64_t kvpbus_link_news(const struct kvpbus_link *link)
 }
 
 // --- status ---
+
 static enum kvpbus_link_state state_of(const struct kvpbus_link *link)
 {
     const struct handshake *shake = &link->handshake;

@@ -119,6 +119,7 @@ void kvpbus_link_pin(struct kvpbus_link *link, const uint8_t *identity,
 void kvpbus_link_suspend(struct kvpbus_link *link, bool suspended, uint64_t now);
 
 // --- feed ---
+
 void kvpbus_link_tick(struct kvpbus_link *link, uint64_t now);
 uint64_t kvpbus_link_deadline(const struct kvpbus_link *link); // UINT64_MAX: none
 void kvpbus_link_scan_peer(struct kvpbus_link *link, const struct kvpbus_scan *scan, uint64_t now);
@@ -141,6 +142,7 @@ void kvpbus_link_write_done(struct kvpbus_link *link, const enum kvpbus_error *r
                             uint64_t now);
 
 // --- events and their answers ---
+
 bool kvpbus_link_next_event(struct kvpbus_link *link, struct kvpbus_link_event *event);
 void kvpbus_link_epoch_recorded(struct kvpbus_link *link, const uint8_t epoch[KVPBUS_EPOCH_BYTES],
                                 uint64_t now);
@@ -176,6 +178,7 @@ enum kvpbus_error kvpbus_link_answer(struct kvpbus_link *link,
                                      const struct kvpbus_gap_answer *answer);
 
 // --- status ---
+
 struct kvpbus_link_progress {
     enum kvpbus_class class_;
     uint64_t number;

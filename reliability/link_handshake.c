@@ -102,6 +102,7 @@ size_t handshake_value(struct kvpbus_link *link, uint8_t bytes[KVPBUS_ITEM_MAX])
 }
 
 // --- the peer's hello ---
+
 static void pending(struct kvpbus_link *link, const struct kvpbus_core *core)
 {
     struct handshake *shake = &link->handshake;
@@ -171,10 +172,6 @@ static void take_core(struct kvpbus_link *link, const struct kvpbus_core *core)
     if (shake->has_peer && memcmp(shake->peer.hash, core->hash, sizeof core->hash) == 0)
         return;
     session_forget(link);
-    if (shake->has_peer) {
-        shake->superseded_next %= SUPERSEDED_MAX;
-        memcpy(shake->superseded[shake->superseded_next++], shake->peer.epoch, KVPBUS_EPOCH_BYTES);
-    }
     shake->peer = *core;
     shake->has_peer = true;
     shake->rewrite_delay = HELLO_FIRST;
@@ -239,20 +236,6 @@ void handshake_hello(struct kvpbus_link *link, const char *value)
     }
 }
 
-// H2. Only a live session retires the cores that came before: a stale hello must not retire the
-// present one.
-static void retire(struct kvpbus_link *link, const uint8_t *epoch)
-{
-    struct handshake *shake = &link->handshake;
-    if (sodium_is_zero(epoch, KVPBUS_EPOCH_BYTES) ||
-        memcmp(epoch, shake->peer.epoch, KVPBUS_EPOCH_BYTES) == 0 ||
-        epoch_in(shake->retired[0], shake->retired_count, epoch))
-        return;
-    epoch_push(shake->retired, &shake->retired_count, epoch);
-    struct kvpbus_link_event *event = link_event(link, KVPBUS_LINK_RETIRED);
-    memcpy(event->epoch, epoch, sizeof event->epoch);
-}
-
 void handshake_proven(struct kvpbus_link *link)
 {
     struct handshake *shake = &link->handshake;
@@ -260,13 +243,21 @@ void handshake_proven(struct kvpbus_link *link)
         return;
     shake->proven = shake->used = true;
     shake->rewrite_at = NEVER;
-    for (size_t i = 0; i < SUPERSEDED_MAX; i++) {
-        retire(link, shake->superseded[i]);
-        memset(shake->superseded[i], 0, KVPBUS_EPOCH_BYTES);
+    // H2. Exactly the core of the session before: one that never came to live may be the peer's
+    // present one, seen before a stale scan brought back an older.
+    if (memcmp(shake->met, shake->peer.epoch, sizeof shake->met) == 0)
+        return;
+    if (!sodium_is_zero(shake->met, sizeof shake->met) &&
+        !epoch_in(shake->retired[0], shake->retired_count, shake->met)) {
+        epoch_push(shake->retired, &shake->retired_count, shake->met);
+        struct kvpbus_link_event *event = link_event(link, KVPBUS_LINK_RETIRED);
+        memcpy(event->epoch, shake->met, sizeof event->epoch);
     }
+    memcpy(shake->met, shake->peer.epoch, sizeof shake->met);
 }
 
 // --- time ---
+
 static bool rewrite_due(const struct kvpbus_link *link)
 {
     const struct handshake *shake = &link->handshake;

@@ -20,7 +20,6 @@ enum {
     SEEN_MAX = 2 * KVPBUS_LINK_WINDOW,
     PIECES_MAX = KVPBUS_LINK_FRAMES_MAX,
     CONTROL_RESERVE = 4, // slots and window kept for the class control
-    SUPERSEDED_MAX = 8,
     FRAMES_QUEUED_MAX = KVPBUS_LINK_FRAMES_MAX,
 
     // Milliseconds. The first and least retransmission time covers a peer that polls slowly at
@@ -52,6 +51,7 @@ enum {
 #define NEVER UINT64_MAX
 
 // --- own store ---
+
 enum cell_wish { CELL_LEAVE, CELL_HOLD, CELL_REMOVE };
 enum cell_found { FOUND_UNKNOWN, FOUND_NOTHING, FOUND_VALUE };
 
@@ -92,6 +92,7 @@ struct own_store {
 };
 
 // --- handshake ---
+
 struct handshake {
     struct kvpbus_own_core own;
     bool recorded;    // the epoch is in the journal
@@ -113,9 +114,7 @@ struct handshake {
     uint64_t rewrite_at, rewrite_delay;
     unsigned rewrites; // of the present core
 
-    // Cores of the peer that were replaced since the last live session.
-    uint8_t superseded[SUPERSEDED_MAX][KVPBUS_EPOCH_BYTES];
-    size_t superseded_next;
+    uint8_t met[KVPBUS_EPOCH_BYTES]; // the peer's epoch in the last live session; zeros: none
     uint8_t own_epochs[KVPBUS_EPOCHS_KEPT][KVPBUS_EPOCH_BYTES];
     size_t own_epoch_count;
     uint8_t retired[KVPBUS_EPOCHS_KEPT][KVPBUS_EPOCH_BYTES];
@@ -123,6 +122,7 @@ struct handshake {
 };
 
 // --- session ---
+
 struct piece {
     enum kvpbus_class class_;
     uint64_t number;

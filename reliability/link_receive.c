@@ -26,6 +26,7 @@ static bool committed(const struct receiver *receiver, uint64_t number)
 }
 
 // --- my state register ---
+
 void receiver_state_plain(struct kvpbus_link *link, uint8_t plain[KVPBUS_STATE_PLAIN])
 {
     struct receiver *receiver = &link->receiver;
@@ -62,6 +63,7 @@ void kvpbus_link_room(struct kvpbus_link *link, const uint64_t room[KVPBUS_CLASS
 }
 
 // --- the peer's state ---
+
 static void opened(struct kvpbus_link *link)
 {
     if (link_live(link))
@@ -299,6 +301,7 @@ void kvpbus_link_sync_done(struct kvpbus_link *link, uint32_t session, bool cons
 }
 
 // --- scans ---
+
 static bool say_missing(bool absent, unsigned *scans, bool *say)
 {
     *scans = absent ? *scans + 1 : 0;

@@ -204,6 +204,7 @@ void sender_fill(struct kvpbus_link *link)
 }
 
 // --- acknowledgement ---
+
 static void sample(struct sender *sender, uint64_t rtt)
 {
     // RFC 6298 section 2, in milliseconds.
@@ -310,6 +311,7 @@ void sender_state(struct kvpbus_link *link, const struct kvpbus_state *state)
 }
 
 // --- time ---
+
 static uint64_t timeout(const struct sender *sender)
 {
     uint64_t rto = sender->srtt == 0 ? RTO_FIRST : sender->srtt + 4 * sender->rttvar;
@@ -399,6 +401,7 @@ void sender_tick(struct kvpbus_link *link)
 }
 
 // --- the ring ---
+
 void sender_written(struct kvpbus_link *link, unsigned slot)
 {
     struct sent_packet *packet = sender_in_slot(link, slot);

@@ -54,6 +54,7 @@ static void cell_key(const struct kvpbus_link *link, unsigned cell, char *key)
 }
 
 // --- what is to be written ---
+
 static void make_value(struct kvpbus_link *link, unsigned cell, char *value)
 {
     if (cell == CELL_HELLO) {
@@ -146,6 +147,7 @@ size_t kvpbus_link_write(struct kvpbus_link *link, const struct kvpbus_change **
 }
 
 // --- what came of it ---
+
 static void change_done(struct kvpbus_link *link, size_t n)
 {
     struct own_store *store = &link->store;
@@ -267,6 +269,20 @@ static bool differs(const struct cell *cell)
            (cell->found != FOUND_VALUE || memcmp(cell->held, cell->wanted, DIGEST) != 0);
 }
 
+// An item of my present session with a number that I never used: I went back with my memory, and
+// my store did not.
+static bool from_my_future(const struct kvpbus_link *link, const char *value)
+{
+    uint8_t bytes[KVPBUS_ITEM_MAX], plain[KVPBUS_PLAIN_MAX];
+    size_t length, plain_length;
+    struct kvpbus_item_head head;
+    if (!link->handshake.keyed || kvpbus_item_decode(value, bytes, &length) != KVPBUS_OK ||
+        kvpbus_item_open(&link->keys.send, bytes, length, &head, plain, &plain_length) != KVPBUS_OK)
+        return false;
+    return head.type == KVPBUS_ITEM_STATE ? head.number > link->receiver.version
+                                          : head.number >= link->sender.next;
+}
+
 static void take_found(struct kvpbus_link *link, const struct kvpbus_scan *scan)
 {
     struct own_store *store = &link->store;
@@ -306,6 +322,12 @@ void kvpbus_link_scan_own(struct kvpbus_link *link, const struct kvpbus_scan *sc
     store->scanned = true;
     store->scan_wanted = false;
     store->last_scan = now;
+    for (size_t n = 0; n < scan->count; n++)
+        if (from_my_future(link, scan->items[n].value)) {
+            handshake_renew(link, KVPBUS_LINK_WENT_BACK,
+                            "my store holds what I have not written yet: this side went back");
+            return;
+        }
     bool any = false;
     for (unsigned i = 0; i < KVPBUS_LINK_KEYS; i++)
         any |= differs(&store->cells[i]);

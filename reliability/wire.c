@@ -64,6 +64,7 @@ uint64_t kvpbus_packet_digest(const uint8_t key[KVPBUS_KEY_BYTES], uint64_t numb
 }
 
 // --- writing ---
+
 static bool put_bytes(struct kvpbus_frame_writer *writer, const void *bytes, size_t length)
 {
     assert(writer->limit <= sizeof writer->bytes && writer->length <= writer->limit);
@@ -206,6 +207,7 @@ size_t kvpbus_frame_fragment(struct kvpbus_frame_writer *writer,
 }
 
 // --- reading ---
+
 struct reader {
     const uint8_t *at;
     size_t left;

@@ -42,8 +42,8 @@ static int run(const char *command)
     return WEXITSTATUS(status);
 }
 
-static int kvpbus(const struct world *world, enum world_side side, const char *words,
-                  va_list arguments)
+static int __attribute__((format(printf, 3, 0)))
+kvpbus(const struct world *world, enum world_side side, const char *words, va_list arguments)
 {
     char text[2048], command[4096];
     vsnprintf(text, sizeof text, words, arguments);
@@ -133,7 +133,7 @@ void world_start(struct world *world, enum world_side side)
     if (pid == 0)
         exec_service(world, side);
     world->pids[side] = pid;
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 1500; i++) {
         if (world_kvpbus(world, side, "identity") == 0)
             return;
         lab_sleep_ms(20);
