@@ -232,6 +232,7 @@ static void add_done(struct kvpbus_job *base)
 {
     struct add_job *job = (struct add_job *)base;
     struct kvpbus_endpoint *endpoint = NULL;
+    job->service->calls--;
     enum kvpbus_error error = base->result;
     if (error == KVPBUS_OK)
         error = kvpbus_bus_attach(
@@ -261,6 +262,7 @@ void kvpbus_service_add_peer(struct kvpbus_service *service, const uint8_t vm[KV
     snprintf(job->name, sizeof job->name, "%s", name);
     job->added = added;
     job->context = context;
+    service->calls++;
     struct kvpbus_executor *executor = kvpbus_journal_thread_executor(service->journal);
     executor->submit(executor, &job->job);
 }

@@ -51,7 +51,7 @@ struct kvpbus_service {
     uv_prepare_t prepare; // a turn before each wait
     uv_signal_t interrupt, terminate;
     bool stopping;
-    size_t calls;                 // store calls under way
+    size_t calls;                 // store calls, and peers being added, under way
     struct both_call *held_calls; // that wait for an endpoint to be quiet
 };
 
