@@ -386,7 +386,7 @@ uint64_t kvpbus_bus_deadline(const struct kvpbus_bus *bus)
             continue;
         deadline = earlier(deadline, kvpbus_link_deadline(endpoint->link));
         if (!endpoint->reading_peer)
-            deadline = earlier(deadline, endpoint->noticed ? bus->now : endpoint->poll_at);
+            deadline = earlier(deadline, endpoint->poll_at);
     }
     return deadline;
 }

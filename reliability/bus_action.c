@@ -6,8 +6,7 @@
 
 static bool read_peer_due(const struct kvpbus_endpoint *endpoint)
 {
-    return !endpoint->reading_peer &&
-           (endpoint->noticed || endpoint->bus->now >= endpoint->poll_at);
+    return !endpoint->reading_peer && endpoint->bus->now >= endpoint->poll_at;
 }
 
 bool kvpbus_bus_action(struct kvpbus_endpoint *endpoint, struct kvpbus_action *action)
@@ -37,7 +36,6 @@ bool kvpbus_bus_action(struct kvpbus_endpoint *endpoint, struct kvpbus_action *a
         action->kind = KVPBUS_ACTION_READ_PEER;
         endpoint->reading_peer = true;
         endpoint->poll_began = endpoint->bus->now;
-        endpoint->noticed = false;
         return true;
     }
     return false;
@@ -83,6 +81,8 @@ void kvpbus_bus_read_done(struct kvpbus_endpoint *endpoint, enum kvpbus_action_k
         if (error == KVPBUS_OK)
             kvpbus_link_scan_peer(endpoint->link, scan, bus->now);
         plan_poll(endpoint, error);
+        if (endpoint->noticed)
+            kvpbus_bus_notice(endpoint);
     }
     bus_drain(endpoint);
 }
@@ -117,5 +117,8 @@ bool kvpbus_endpoint_quiet(const struct kvpbus_endpoint *endpoint)
 
 void kvpbus_bus_notice(struct kvpbus_endpoint *endpoint)
 {
-    endpoint->noticed = true;
+    uint64_t soon = endpoint->bus->now + NOTICE_DELAY;
+    endpoint->noticed = endpoint->reading_peer; // that read may have been too early
+    if (soon < endpoint->poll_at)
+        endpoint->poll_at = soon;
 }

@@ -22,6 +22,7 @@ enum {
     PRUNE_ROWS = 2000,
     POLL_LEAST = 10, // ms after news; doubling up to poll_fast while none comes
     POLL_FAST = 200,
+    NOTICE_DELAY = 15, // ms: a batch of items comes as so many notices and is read in a few scans
     POLL_SLOW_HOST = 2000,
     POLL_SLOW_GUEST = 10000,
     BUNDLE_TARGET = 256 * 1024,

@@ -331,7 +331,7 @@ static void pair_finished(struct bus_job *base)
         base->endpoint->peer = job->peer;
         if (base->endpoint->link != NULL)
             bus_pinned(base->endpoint);
-        base->endpoint->noticed = true;
+        kvpbus_bus_notice(base->endpoint);
     }
     if (job->callback != NULL)
         job->callback(job->context, failure_of(base));
