@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What happens at a stroke, and the end of it.
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "hello.h"
+#include "world.h"
+
+static uint64_t soon(struct sim_world *world, uint64_t low, uint64_t high)
+{
+    return world->now + sim_rng_range(&world->rng, low, high);
+}
+
+// --- items of others ----------------------------------------------------------------------------
+
+static void any_key(struct sim_world *world, char *key)
+{
+    static const char *const names[] = {"h", "s", "64", "7", "x"};
+    uint64_t pick = sim_rng_below(&world->rng, 20);
+    if (pick < sizeof names / sizeof *names)
+        snprintf(key, SIM_KEY, SIM_PREFIX ".%s", names[pick]);
+    else
+        snprintf(key, SIM_KEY, SIM_PREFIX ".%02u", (unsigned)sim_rng_below(&world->rng, 64));
+}
+
+static void replay(struct sim_world *world, int writer, bool own)
+{
+    for (uint64_t n = sim_rng_range(&world->rng, 1, 20); n > 0; n--) {
+        const struct sim_entry *entry = sim_channel_archived(&world->channels[writer], &world->rng);
+        char key[SIM_KEY], value[KVPBUS_VALUE_MAX + 1];
+        if (entry == NULL)
+            return;
+        memcpy(key, entry->key, sizeof key);
+        snprintf(value, sizeof value, "%s", sim_entry_text(entry));
+        if (sim_rng_chance(&world->rng, 200))
+            any_key(world, key);
+        sim_intrude(world, writer, own, key, value);
+    }
+}
+
+static void garbage(struct sim_world *world, int writer)
+{
+    for (uint64_t n = sim_rng_range(&world->rng, 1, 20); n > 0; n--) {
+        uint8_t bytes[KVPBUS_ITEM_MAX];
+        char key[SIM_KEY], value[KVPBUS_VALUE_MAX + 1];
+        size_t length = sim_rng_range(&world->rng, 1, sizeof bytes);
+        any_key(world, key);
+        sim_rng_bytes(&world->rng, bytes, length);
+        if (sim_rng_chance(&world->rng, 700))
+            bytes[0] = (uint8_t)sim_rng_range(&world->rng, 0x11, 0x13);
+        kvpbus_item_encode(bytes, length, value);
+        if (sim_rng_chance(&world->rng, 200))
+            value[sim_rng_below(&world->rng, strlen(value))] = '=';
+        sim_intrude(world, writer, sim_rng_chance(&world->rng, 300), key, value);
+    }
+}
+
+static void draw(void *context, uint8_t *bytes, size_t length)
+{
+    sim_rng_bytes(context, bytes, length);
+}
+
+static void put_hello(struct sim_world *world, int writer, bool own,
+                      const uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                      const uint8_t secret[KVPBUS_SECRET_BYTES], const uint8_t *vm)
+{
+    struct kvpbus_own_core core;
+    uint8_t bytes[KVPBUS_ITEM_MAX];
+    char value[KVPBUS_VALUE_MAX + 1];
+    memset(&core, 0, sizeof core);
+    core.core.role = world->sides[writer].role;
+    memcpy(core.core.identity, identity, KVPBUS_IDENTITY_BYTES);
+    memcpy(core.core.vm, vm, KVPBUS_VM_ID_BYTES);
+    core.core.ring_slots = core.core.window = 64;
+    core.core.value_max = KVPBUS_VALUE_MAX;
+    core.core.bundle_max = 1 << 20;
+    kvpbus_core_make(&core, secret, draw, &world->rng);
+    kvpbus_item_encode(bytes, kvpbus_hello_write(&core, secret, NULL, false, 1, bytes), value);
+    sim_intrude(world, writer, own, SIM_PREFIX ".h", value);
+}
+
+// Another identity for this VM, or the same one for another VM: a clone that shares the disk.
+static void stranger(struct sim_world *world, int writer)
+{
+    const struct sim_side *side = &world->sides[writer];
+    uint8_t vm[KVPBUS_VM_ID_BYTES], seed[crypto_sign_SEEDBYTES];
+    uint8_t identity[KVPBUS_IDENTITY_BYTES], secret[KVPBUS_SECRET_BYTES];
+    sim_rng_bytes(&world->rng, vm, sizeof vm);
+    sim_rng_bytes(&world->rng, seed, sizeof seed);
+    crypto_sign_seed_keypair(identity, secret, seed);
+    if (sim_rng_chance(&world->rng, 500))
+        put_hello(world, writer, false, side->identity, side->secret, vm);
+    else
+        put_hello(world, writer, false, identity, secret, world->vm);
+}
+
+static void second_writer(struct sim_world *world, int writer, uint64_t until)
+{
+    const struct sim_side *side = &world->sides[writer];
+    put_hello(world, writer, true, side->identity, side->secret, world->vm);
+    if (world->now < until)
+        sim_plan_add(world, soon(world, 500, 5000), SIM_WRITE_AS_SECOND, writer, until);
+}
+
+// --- stores -------------------------------------------------------------------------------------
+
+static void wipe(struct sim_world *world, struct sim_table *table)
+{
+    if (sim_rng_chance(&world->rng, 700)) {
+        sim_table_clear(table);
+        return;
+    }
+    for (size_t i = table->count; i-- > 0;) // or some of it
+        if (sim_rng_chance(&world->rng, 500))
+            sim_table_put(table, table->entries[i].key, NULL);
+}
+
+static void come_back(struct sim_world *world, int writer)
+{
+    for (uint64_t n = sim_rng_range(&world->rng, 1, 30); n > 0; n--) {
+        const struct sim_entry *entry = sim_channel_archived(&world->channels[writer], &world->rng);
+        if (entry == NULL)
+            return;
+        struct sim_entry copy = *entry; // its text lives as long as the archive's place
+        if (sim_table_get(&world->channels[writer].own, copy.key) == NULL) {
+            char value[KVPBUS_VALUE_MAX + 1];
+            snprintf(value, sizeof value, "%s", sim_entry_text(&copy));
+            sim_channel_put(&world->channels[writer], copy.key, value, world->now);
+        }
+    }
+}
+
+// --- machines -----------------------------------------------------------------------------------
+
+static void vm_off(struct sim_world *world, bool power_lost)
+{
+    struct sim_side *guest = &world->sides[SIM_GUEST];
+    if (!guest->machine_on || guest->paused)
+        return;
+    sim_trace(world, SIM_GUEST, "the VM goes off");
+    sim_side_kill(guest, power_lost, SIM_NEVER, "the VM is off");
+    guest->machine_on = false;
+}
+
+static void vm_on(struct sim_world *world)
+{
+    struct sim_side *guest = &world->sides[SIM_GUEST];
+    struct sim_channel *to_guest = &world->channels[SIM_HOST];
+    if (guest->machine_on)
+        return;
+    sim_trace(world, SIM_GUEST, "the VM starts");
+    guest->machine_on = true;
+    guest->start_at = soon(world, 500, 10000);
+    if (world->plan.on[SIM_WIPE_SEEN] && sim_rng_chance(&world->rng, 500))
+        wipe(world, &to_guest->seen);
+    if (world->plan.on[SIM_WIPE_OWN] && sim_rng_chance(&world->rng, 500))
+        wipe(world, &world->channels[SIM_GUEST].own);
+    if (world->plan.on[SIM_COME_BACK])
+        come_back(world, SIM_HOST);
+    sim_channel_push_all(to_guest, world->now + 100, world->now + 5000, &world->rng);
+}
+
+static void vm_resume(struct sim_world *world)
+{
+    struct sim_side *guest = &world->sides[SIM_GUEST];
+    if (!guest->paused)
+        return;
+    sim_trace(world, SIM_GUEST, "the VM goes on");
+    guest->paused = false;
+    guest->behind += world->now - guest->paused_since;
+}
+
+static void vm_pause(struct sim_world *world)
+{
+    struct sim_side *guest = &world->sides[SIM_GUEST];
+    if (!guest->machine_on || guest->paused)
+        return;
+    sim_trace(world, SIM_GUEST, "the VM is paused");
+    guest->paused = true;
+    guest->paused_since = world->now;
+    sim_plan_add(world, soon(world, 1000, 90000), SIM_VM_RESUME, SIM_GUEST, 0);
+}
+
+static void vm_noticed(struct sim_world *world)
+{
+    const struct sim_side *guest = &world->sides[SIM_GUEST];
+    sim_side_suspend(&world->sides[SIM_HOST], !guest->machine_on || guest->paused);
+}
+
+static void step_clock(struct sim_world *world, struct sim_side *side)
+{
+    static const int64_t day = 24 * 60 * 60 * 1000;
+    side->wall_offset = (int64_t)sim_rng_below(&world->rng, (uint64_t)(2 * day)) - day;
+    if (sim_rng_chance(&world->rng, 500))
+        side->wall_offset /= 1000;
+    sim_trace(world, side->index, "its clock is %lld ms off", (long long)side->wall_offset);
+}
+
+static void spoil_disk(struct sim_world *world, struct sim_side *side, int kind)
+{
+    unsigned level =
+        sim_rng_chance(&world->rng, 500) ? 1000 : (unsigned)sim_rng_range(&world->rng, 20, 500);
+    if (kind == SIM_DISK_FULL)
+        side->disk.full_permille = level;
+    else
+        side->disk.error_permille = level;
+    sim_trace(world, side->index, kind == SIM_DISK_FULL ? "its disk is full" : "its disk fails");
+    sim_plan_add(world, soon(world, 500, 30000), SIM_DISK_WELL, side->index, 0);
+}
+
+// --- all of it ----------------------------------------------------------------------------------
+
+static void life(struct sim_world *world, const struct sim_event *event)
+{
+    struct sim_side *side = &world->sides[event->side];
+    switch (event->kind) {
+    case SIM_VM_OFF:
+        vm_off(world, sim_rng_chance(&world->rng, 500));
+        sim_plan_add(world, soon(world, 1000, 90000), SIM_VM_ON, SIM_GUEST, 0);
+        break;
+    case SIM_VM_REBOOT:
+        vm_off(world, sim_rng_chance(&world->rng, 300));
+        vm_on(world);
+        return;
+    case SIM_VM_PAUSE:
+        vm_pause(world);
+        break;
+    case SIM_VM_ON:
+        vm_on(world);
+        break;
+    case SIM_VM_RESUME:
+        vm_resume(world);
+        break;
+    case SIM_VM_NOTICED:
+        vm_noticed(world);
+        return;
+    case SIM_CLOCK:
+        step_clock(world, side);
+        return;
+    default:
+        return;
+    }
+    sim_plan_add(world, soon(world, 100, 8000), SIM_VM_NOTICED, SIM_HOST, 0);
+}
+
+static void crash(struct sim_world *world, const struct sim_event *event)
+{
+    struct sim_side *side = &world->sides[event->side];
+    if (side->process == NULL || side->paused)
+        return;
+    if (event->kind == SIM_KILL)
+        sim_side_kill(side, false, soon(world, 100, 10000), "killed");
+    else if (event->kind == SIM_POWER)
+        sim_side_kill(side, true, soon(world, 1000, 20000), "power is lost");
+    else
+        side->disk.crash_in = sim_rng_range(&world->rng, 1, 60);
+}
+
+static void intrusion(struct sim_world *world, const struct sim_event *event)
+{
+    switch (event->kind) {
+    case SIM_REPLAY:
+        replay(world, event->side, sim_rng_chance(&world->rng, 300));
+        break;
+    case SIM_STRANGER:
+        stranger(world, event->side);
+        break;
+    case SIM_GARBAGE:
+        garbage(world, event->side);
+        break;
+    default:
+        world->second_writer = true;
+        second_writer(world, event->side,
+                      event->kind == SIM_SECOND_WRITER ? soon(world, 1000, 40000)
+                                                       : event->argument);
+        break;
+    }
+}
+
+static void happen(struct sim_world *world, const struct sim_event *event)
+{
+    struct sim_side *side = &world->sides[event->side];
+    switch (event->kind) {
+    case SIM_WIPE_SEEN:
+        sim_trace(world, SIM_GUEST, "pool 0 is wiped");
+        wipe(world, &world->channels[SIM_HOST].seen);
+        break;
+    case SIM_WIPE_OWN:
+        sim_trace(world, event->side, "its store is wiped");
+        wipe(world, &world->channels[event->side].own);
+        break;
+    case SIM_COME_BACK:
+        sim_trace(world, event->side, "items come back");
+        come_back(world, event->side);
+        break;
+    case SIM_DISK_FULL:
+    case SIM_DISK_FAILS:
+        spoil_disk(world, side, event->kind);
+        break;
+    case SIM_DISK_WELL:
+        side->disk.full_permille = side->disk.error_permille = 0;
+        break;
+    case SIM_CHECKPOINT:
+        sim_checkpoint_take(side, event->argument);
+        break;
+    case SIM_REVERT_GUEST_DISK:
+    case SIM_RESTORE_HOST:
+        sim_checkpoint_revert(side, event->argument, false);
+        break;
+    case SIM_REVERT_GUEST_MEMORY:
+    case SIM_REVERT_HOST_MEMORY:
+        sim_checkpoint_revert(side, event->argument, true);
+        break;
+    case SIM_KILL:
+    case SIM_POWER:
+    case SIM_CRASH_AT_WRITE:
+        crash(world, event);
+        break;
+    case SIM_REPLAY:
+    case SIM_STRANGER:
+    case SIM_GARBAGE:
+    case SIM_SECOND_WRITER:
+    case SIM_WRITE_AS_SECOND:
+        sim_trace(world, event->side, "somebody writes into its store");
+        intrusion(world, event);
+        break;
+    case SIM_CONSUMER_STOPS:
+        side->consumer_stops = true;
+        sim_plan_add(world, soon(world, 5000, 60000), SIM_CONSUMER_GOES, event->side, 0);
+        break;
+    case SIM_CONSUMER_GOES:
+        side->consumer_stops = false;
+        break;
+    default:
+        life(world, event);
+        break;
+    }
+}
+
+uint64_t sim_events_deadline(const struct sim_world *world)
+{
+    uint64_t deadline = SIM_NEVER;
+    for (size_t i = 0; i < world->plan.event_count; i++)
+        if (world->plan.events[i].at < deadline)
+            deadline = world->plan.events[i].at;
+    return deadline;
+}
+
+void sim_events_turn(struct sim_world *world)
+{
+    struct sim_plan *plan = &world->plan;
+    for (size_t i = 0; i < plan->event_count;) {
+        if (plan->events[i].at > world->now) {
+            i++;
+            continue;
+        }
+        struct sim_event event = plan->events[i];
+        plan->events[i] = plan->events[--plan->event_count];
+        happen(world, &event);
+        i = 0;
+    }
+}
+
+static void restart_stopped(struct sim_world *world, struct sim_side *side)
+{
+    struct kvpbus_link_status status;
+    if (!sim_side_ready(side))
+        return;
+    kvpbus_endpoint_status(side->process->endpoint, &status);
+    if (status.state == KVPBUS_LINK_STOPPED)
+        sim_side_kill(side, false, world->now + 1000, "a second writer was found and ended");
+}
+
+void sim_heal(struct sim_world *world)
+{
+    sim_trace(world, SIM_HOST, "the world is healed");
+    world->plan.event_count = 0;
+    vm_resume(world);
+    vm_on(world);
+    for (int i = 0; i < SIM_SIDES; i++) {
+        struct sim_side *side = &world->sides[i];
+        side->disk.full_permille = side->disk.error_permille = 0;
+        side->disk.crash_in = 0;
+        side->wall_offset = 0;
+        side->consumer_stops = false;
+        if (side->process == NULL && side->start_at == SIM_NEVER)
+            side->start_at = world->now;
+        restart_stopped(world, side);
+        // A job that still runs ends now.
+        for (size_t late = 0; late < world->channels[i].late_count; late++)
+            world->channels[i].late[late].due = world->now;
+    }
+    vm_noticed(world);
+}
