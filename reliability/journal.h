@@ -65,7 +65,7 @@ enum kvpbus_error kvpbus_journal_release(struct kvpbus_journal *journal, bool ke
 // What went wrong in the last failed call, for people.
 const struct kvpbus_failure *kvpbus_journal_failure(const struct kvpbus_journal *journal);
 
-// --- peers -------------------------------------------------------------------------------------
+// --- peers ---
 
 struct kvpbus_peer {
     int64_t id;                     // row id, stable
@@ -105,8 +105,7 @@ enum kvpbus_error kvpbus_journal_epoch_add(struct kvpbus_journal *journal, int64
 enum kvpbus_error kvpbus_journal_epochs(struct kvpbus_journal *journal, int64_t peer, bool mine,
                                         uint8_t (*epochs)[KVPBUS_EPOCH_BYTES], size_t *count);
 
-// --- sending -----------------------------------------------------------------------------------
-
+// --- sending ---
 // Queues a copy and sets message->id (and created_ms to now_ms). KVPBUS_JOURNAL_FULL or
 // KVPBUS_QUOTA when there is no room: nothing is ever dropped for it. What kvpbus_message_check
 // refuses is refused. `resend_on_revert`: after the peer was reverted to before the delivery, send
@@ -190,9 +189,7 @@ struct kvpbus_gap_answer {
 enum kvpbus_error kvpbus_journal_gap_answered(struct kvpbus_journal *journal, int64_t peer,
                                               const struct kvpbus_gap_answer *answer);
 
-// --- positions: the SYNC frame
-// ---------------------------------------------------------------------
-
+// --- positions: the SYNC frame ---
 // The ids here are BLAKE2b-16 of the bundle's header as sealed (its first 8 bytes where they are
 // short), zeros for a bundle that is void: after a revert one bundle id may stand for two contents,
 // and a number for two bundles.
@@ -240,7 +237,7 @@ enum kvpbus_error kvpbus_journal_sync_apply(struct kvpbus_journal *journal, int6
                                             const uint8_t secret[KVPBUS_SECRET_BYTES],
                                             int64_t now_ms, enum kvpbus_sync_verdict *verdict);
 
-// --- receiving ---------------------------------------------------------------------------------
+// --- receiving ---
 
 struct kvpbus_fragment {
     enum kvpbus_class class_;
@@ -280,7 +277,7 @@ enum kvpbus_error kvpbus_journal_gap(struct kvpbus_journal *journal, int64_t pee
 enum kvpbus_error kvpbus_journal_room(struct kvpbus_journal *journal, int64_t peer,
                                       uint64_t room[KVPBUS_CLASS_COUNT]);
 
-// --- consuming ---------------------------------------------------------------------------------
+// --- consuming ---
 
 struct kvpbus_delivery {
     int64_t lease; // token for _ack and _nack; a later lease has another
@@ -306,7 +303,7 @@ enum kvpbus_error kvpbus_journal_nack(struct kvpbus_journal *journal, int64_t le
 enum kvpbus_error kvpbus_journal_leases_end(struct kvpbus_journal *journal, int64_t now_ms,
                                             int64_t *next_ms);
 
-// --- asking ------------------------------------------------------------------------------------
+// --- asking ---
 
 struct kvpbus_message_status {
     enum kvpbus_outcome outcome;

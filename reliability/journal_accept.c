@@ -50,8 +50,7 @@ enum kvpbus_error journal_arrived(struct kvpbus_journal *journal, const struct a
     return error == KVPBUS_OK ? advance(journal, arrival) : error;
 }
 
-// --- duplicates --------------------------------------------------------------------------------
-
+// --- duplicates ---
 // The same id is the same message only with the same content: after a revert a sender may give an
 // id again that it does not remember.
 static void digest_of(const uint8_t *content, size_t length, uint8_t digest[DIGEST_BYTES])
@@ -84,7 +83,7 @@ static enum kvpbus_error was_here(struct kvpbus_journal *journal, const struct a
     return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
 }
 
-// --- the inbox ---------------------------------------------------------------------------------
+// --- the inbox ---
 
 struct delivery_list {
     const struct kvpbus_message *messages;
@@ -158,7 +157,7 @@ static enum kvpbus_error deliver_all(struct kvpbus_journal *journal, const struc
                BLOB(list->digests, list->digests_length));
 }
 
-// --- the bundle --------------------------------------------------------------------------------
+// --- the bundle ---
 
 static enum kvpbus_error check_inbox_room(struct kvpbus_journal *journal,
                                           const struct arrival *arrival, uint64_t plain,

@@ -3,8 +3,7 @@
 // Where the peer's bundles stand here, and the room that is left for more.
 #include "journal_internal.h"
 
-// --- the peer's timeline -----------------------------------------------------------------------
-
+// --- the peer's timeline ---
 // What is whole stays, and goes to consumers before anything newer; what is not comes again under a
 // new number.
 static enum kvpbus_error drop_unfinished(struct kvpbus_journal *journal, int64_t peer)
@@ -97,7 +96,7 @@ enum kvpbus_error journal_make_arrived(struct kvpbus_journal *journal,
     return error;
 }
 
-// --- room --------------------------------------------------------------------------------------
+// --- room ---
 
 enum kvpbus_error journal_inbox_used(struct kvpbus_journal *journal, int64_t peer, uint64_t *used)
 {

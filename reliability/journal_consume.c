@@ -13,7 +13,7 @@ static int64_t later(int64_t now_ms, uint64_t ms)
     return ms > (uint64_t)(INT64_MAX - now_ms) ? INT64_MAX : now_ms + (int64_t)ms;
 }
 
-// --- finding a message -------------------------------------------------------------------------
+// --- finding a message ---
 
 struct candidate {
     int64_t stream, peer, source; // source: of the sequences that `next` counts
@@ -101,7 +101,7 @@ static enum kvpbus_error find_next(struct kvpbus_journal *journal, int64_t peer,
     return error;
 }
 
-// --- leasing -----------------------------------------------------------------------------------
+// --- leasing ---
 
 static enum kvpbus_error load(struct kvpbus_journal *journal, const struct candidate *found,
                               struct kvpbus_delivery **out)
@@ -167,7 +167,7 @@ void kvpbus_delivery_free(struct kvpbus_delivery *delivery)
     free(delivery);
 }
 
-// --- the end of a lease ------------------------------------------------------------------------
+// --- the end of a lease ---
 
 struct leased {
     int64_t id, stream, peer, size;

@@ -87,7 +87,7 @@ enum kvpbus_error journal_encode(struct kvpbus_journal *journal,
     return KVPBUS_OK;
 }
 
-// --- decoding ----------------------------------------------------------------------------------
+// --- decoding ---
 
 struct reader {
     const uint8_t *at, *end;

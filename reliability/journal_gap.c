@@ -31,6 +31,29 @@ enum kvpbus_error journal_read_voids(struct kvpbus_journal *journal, int64_t arr
     return error;
 }
 
+static uint64_t digest_of(uint64_t number, const struct void_list *voids, size_t from)
+{
+    uint64_t digest = 0;
+    for (size_t i = from; i + 1 < voids->length; i += 2)
+        digest ^= journal_void_digest(number, (uint16_t)kvpbus_get_be(voids->bytes + i, 2));
+    return digest;
+}
+
+static enum kvpbus_error toggle_voids(struct kvpbus_journal *journal, const struct arrival *arrival,
+                                      uint64_t digest)
+{
+    sqlite3_stmt *row;
+    enum kvpbus_error error =
+        GET(journal, &row, "SELECT voids FROM floor WHERE source = ?1 AND class = ?2",
+            INT(arrival->source), INT(arrival->class_));
+    if (error != KVPBUS_OK)
+        return error == KVPBUS_NOT_FOUND ? journal_damaged(journal, "a floor is missing") : error;
+    digest ^= (uint64_t)sqlite3_column_int64(row, 0);
+    journal_end(row);
+    return RUN(journal, "UPDATE floor SET voids = ?3 WHERE source = ?1 AND class = ?2",
+               INT(arrival->source), INT(arrival->class_), INT(digest));
+}
+
 static enum kvpbus_error gap_indices(struct kvpbus_journal *journal, const struct arrival *arrival,
                                      struct arrived *arrived, const struct kvpbus_gap *gap,
                                      struct kvpbus_gap_answer *answer)
@@ -45,7 +68,7 @@ static enum kvpbus_error gap_indices(struct kvpbus_journal *journal, const struc
         error = journal_read_voids(journal, arrived->id, &voids);
     size_t before = voids.length;
     for (size_t i = 0; error == KVPBUS_OK && i < gap->count; i++) {
-        bool void_ = journal_has_void(&voids, gap->indices[i]) || arrived->state == ARRIVED_VOID;
+        bool void_ = journal_has_void(&voids, gap->indices[i]);
         if (open && !void_) {
             if (voids.length == sizeof voids.bytes)
                 return kvpbus_fail(&journal->failure, KVPBUS_BAD_PACKET, "too many gaps");
@@ -54,12 +77,15 @@ static enum kvpbus_error gap_indices(struct kvpbus_journal *journal, const struc
             void_ = true;
         }
         answer->indices[i] = gap->indices[i];
-        answer->answers[i] = arrived->state == ARRIVED_REFUSED ? KVPBUS_ANSWER_REFUSED
-                             : void_                           ? KVPBUS_ANSWER_VOID
-                                                               : KVPBUS_ANSWER_HAD;
+        answer->answers[i] = void_                               ? KVPBUS_ANSWER_VOID
+                             : arrived->state == ARRIVED_REFUSED ? KVPBUS_ANSWER_REFUSED
+                                                                 : KVPBUS_ANSWER_HAD;
     }
     answer->count = gap->count;
     if (error != KVPBUS_OK || voids.length == before)
+        return error;
+    error = toggle_voids(journal, arrival, digest_of(arrived->number, &voids, before));
+    if (error != KVPBUS_OK)
         return error;
     return RUN(journal, "UPDATE arrived SET voids = ?2 WHERE id = ?1", INT(arrived->id),
                BLOB(voids.bytes, voids.length));
@@ -70,8 +96,15 @@ static enum kvpbus_error gap_whole(struct kvpbus_journal *journal, const struct 
 {
     enum kvpbus_error error = KVPBUS_OK;
     if (arrived->number > arrival->floor && arrived->state == ARRIVED_PART) {
+        struct void_list voids = {.length = 0};
         if (arrived->id == 0)
             error = journal_make_arrived(journal, arrival, arrived);
+        else
+            error = journal_read_voids(journal, arrived->id, &voids);
+        if (error == KVPBUS_OK)
+            error = toggle_voids(journal, arrival,
+                                 digest_of(arrived->number, &voids, 0) ^
+                                     journal_void_digest(arrived->number, WHOLE_BUNDLE));
         if (error == KVPBUS_OK)
             error = journal_arrived(journal, arrival, arrived, ARRIVED_VOID, NULL);
         arrived->state = ARRIVED_VOID;
@@ -102,6 +135,8 @@ enum kvpbus_error kvpbus_journal_gap(struct kvpbus_journal *journal, int64_t pee
         error = journal_find_arrived(journal, &arrival, gap->number, &arrived);
     if (error != KVPBUS_OK)
         return error;
-    return gap->count == 0 ? gap_whole(journal, &arrival, &arrived, answer)
-                           : gap_indices(journal, &arrival, &arrived, gap, answer);
+    // A bundle that is void is so as a whole, whatever is asked.
+    return gap->count == 0 || arrived.state == ARRIVED_VOID
+               ? gap_whole(journal, &arrival, &arrived, answer)
+               : gap_indices(journal, &arrival, &arrived, gap, answer);
 }

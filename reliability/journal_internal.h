@@ -1,16 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the parts of the journal share:
-//   journal_open.c     life, transactions         journal_seal.c     bundles out
-//   journal_schema.c   tables                     journal_outcome.c  what became of messages, gaps
-//   journal_sql.c      statements, SQLite errors  journal_sync.c     positions and the verdict on
-//   them journal_content.c  a message as stored bytes  journal_renew.c    a new timeline
-//   journal_peers.c    peers and epochs           journal_arrival.c  where the peer stands, room
-//   journal_queue.c    the outbox                 journal_receive.c  fragments
-//   journal_consume.c  leases                     journal_held.c     bytes of unfinished bundles
-//   journal_status.c   asking                     journal_gap.c      the peer's gaps
-//   journal_prune.c    forgetting                 journal_accept.c   a whole bundle
-//                                                 journal_inbox.c    its messages
+//   journal_open.c     life, transactions
+//   journal_schema.c   tables
+//   journal_sql.c      statements, SQLite's errors, counts
+//   journal_content.c  a message as stored bytes
+//   journal_peers.c    peers and epochs
+//   journal_queue.c    the outbox before sealing
+//   journal_seal.c     bundles out
+//   journal_outcome.c  what became of messages, gaps of mine
+//   journal_arrival.c  where the peer stands, room for more
+//   journal_receive.c  fragments
+//   journal_held.c     bytes of unfinished bundles
+//   journal_gap.c      gaps of the peer
+//   journal_accept.c   a whole bundle
+//   journal_inbox.c    its messages and their order
+//   journal_consume.c  leases
+//   journal_sync.c     positions and the verdict on them
+//   journal_void.c     whether both know the same to be void
+//   journal_renew.c    a new timeline
+//   journal_status.c   asking
+//   journal_prune.c    forgetting
 //
 // Everything here sets journal->failure when it returns an error other than KVPBUS_NOT_FOUND of a
 // query that found no row.
@@ -52,8 +62,9 @@ struct kvpbus_journal {
     char *path;
     struct kvpbus_journal_options options; // with the defaults filled in
     int64_t page_size;
-    int64_t now_ms; // of the latest call that said it
-    bool open;      // a transaction is
+    int64_t now_ms;  // of the latest call that said it
+    int64_t settled; // messages that the latest journal_settle settled
+    bool open;       // a transaction is
     struct statement statements[STATEMENTS_MAX];
     size_t statement_count;
     struct kvpbus_failure failure;
@@ -140,6 +151,7 @@ struct position {
     uint64_t next, done;
     uint8_t print[PRINT_BYTES]; // of the bundle `done`; zeros: it is void
     uint64_t fresh;             // where a stream begins that is not listed
+    uint64_t voids;             // digest of what the peer has called void, see journal_void.c
 };
 enum kvpbus_error journal_position(struct kvpbus_journal *journal, int64_t peer,
                                    enum kvpbus_class class_, struct position *position);
@@ -159,6 +171,18 @@ enum kvpbus_error journal_drop_parts(struct kvpbus_journal *journal, int64_t sea
 enum kvpbus_error journal_bundle_done(struct kvpbus_journal *journal, int64_t peer,
                                       enum kvpbus_class class_, int64_t sealed,
                                       const uint8_t *print);
+
+// --- journal_void.c ---
+
+enum { WHOLE_BUNDLE = 0xffff }; // in the place of an index
+uint64_t journal_void_digest(uint64_t number, uint16_t index);
+// Whether the peer's digest is mine, but for questions whose answer has not come.
+enum kvpbus_error journal_voids_fit(struct kvpbus_journal *journal, int64_t peer,
+                                    enum kvpbus_class class_, const struct position *position,
+                                    uint64_t theirs, bool *fit);
+// The digest of the single messages of a sealed bundle that the peer has called void.
+enum kvpbus_error journal_voids_of(struct kvpbus_journal *journal, int64_t sealed, uint64_t number,
+                                   uint64_t *digest);
 
 // --- journal_seal.c ---
 // The whole sealed bytes; freed with free().

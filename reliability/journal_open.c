@@ -78,9 +78,9 @@ static enum kvpbus_error make_private(const char *path, struct kvpbus_failure *f
 
 static enum kvpbus_error configure(struct kvpbus_journal *journal)
 {
-    // Exclusive before the first access to the file: so the WAL needs no shared memory. EXTRA is FULL
-    // for a WAL; for the rollback journal of the switch to it, it also syncs the removal: otherwise
-    // a power cut could bring that journal back, and with it the empty file.
+    // Exclusive before the first access to the file: so the WAL needs no shared memory. EXTRA is
+    // FULL for a WAL; for the rollback journal of the switch to it, it also syncs the removal:
+    // otherwise a power cut could bring that journal back, and with it the empty file.
     enum kvpbus_error error = journal_exec(journal, "PRAGMA locking_mode = EXCLUSIVE;"
                                                     "PRAGMA synchronous = EXTRA;"
                                                     "PRAGMA journal_mode = WAL;"
@@ -174,7 +174,7 @@ void kvpbus_journal_close(struct kvpbus_journal *journal)
     free(journal);
 }
 
-// --- transactions ------------------------------------------------------------------------------
+// --- transactions ---
 
 enum kvpbus_error kvpbus_journal_begin(struct kvpbus_journal *journal)
 {

@@ -10,7 +10,7 @@ enum kvpbus_error journal_position(struct kvpbus_journal *journal, int64_t peer,
     sqlite3_stmt *row;
     enum kvpbus_error error =
         GET(journal, &row,
-            "SELECT line, next, done, print, fresh FROM position "
+            "SELECT line, next, done, print, fresh, voids FROM position "
             "WHERE line = (SELECT line FROM peer WHERE id = ?1) AND class = ?2",
             INT(peer), INT(class_));
     if (error == KVPBUS_NOT_FOUND)
@@ -22,6 +22,7 @@ enum kvpbus_error journal_position(struct kvpbus_journal *journal, int64_t peer,
     position->done = (uint64_t)sqlite3_column_int64(row, 2);
     error = journal_bytes(journal, row, 3, position->print, sizeof position->print);
     position->fresh = (uint64_t)sqlite3_column_int64(row, 4);
+    position->voids = (uint64_t)sqlite3_column_int64(row, 5);
     journal_end(row);
     return error;
 }
@@ -45,13 +46,14 @@ enum kvpbus_error journal_settle(struct kvpbus_journal *journal, int64_t peer, c
     }
     if (error != KVPBUS_NOT_FOUND)
         return error;
+    journal->settled = -count[KVPBUS_OUTCOME_PENDING];
     error = KVPBUS_OK;
     for (int i = 0; error == KVPBUS_OK && i <= KVPBUS_OUTCOME_UNKNOWN; i++)
         error = journal_tally(journal, peer, i, count[i], bytes[i]);
     return error;
 }
 
-// --- bundles that are done ---------------------------------------------------------------------
+// --- bundles that are done ---
 
 enum kvpbus_error journal_drop_parts(struct kvpbus_journal *journal, int64_t sealed)
 {
@@ -178,7 +180,7 @@ enum kvpbus_error kvpbus_journal_delivered(struct kvpbus_journal *journal, int64
     return journal_bundle_done(journal, peer, class_, sealed, NULL);
 }
 
-// --- gaps --------------------------------------------------------------------------------------
+// --- gaps ---
 
 struct questioned {
     int64_t sealed;
@@ -259,7 +261,7 @@ enum kvpbus_error kvpbus_journal_gaps(struct kvpbus_journal *journal, int64_t pe
     return KVPBUS_OK;
 }
 
-// --- answers -----------------------------------------------------------------------------------
+// --- answers ---
 
 static const char refused[] = "the peer refused it: it does not verify there or breaks a limit";
 
@@ -274,10 +276,22 @@ static enum kvpbus_error bundle_had(struct kvpbus_journal *journal, int64_t peer
     return error == KVPBUS_OK ? finish(journal, peer, class_, sealed, NULL) : error;
 }
 
+static enum kvpbus_error toggle_voids(struct kvpbus_journal *journal, int64_t peer,
+                                      enum kvpbus_class class_, uint64_t digest)
+{
+    struct position at;
+    enum kvpbus_error error = journal_position(journal, peer, class_, &at);
+    if (error != KVPBUS_OK)
+        return error;
+    return RUN(journal, "UPDATE position SET voids = ?3 WHERE line = ?1 AND class = ?2",
+               INT(at.line), INT(class_), INT(at.voids ^ digest));
+}
+
 static enum kvpbus_error bundle_void(struct kvpbus_journal *journal, int64_t peer,
-                                     enum kvpbus_class class_, int64_t sealed)
+                                     enum kvpbus_class class_, int64_t sealed, uint64_t number)
 {
     static const uint8_t zeros[PRINT_BYTES];
+    uint64_t single = 0;
     sqlite3_stmt *row;
     enum kvpbus_error error = GET(
         journal, &row, "SELECT 1 FROM message WHERE sent = ?1 AND outcome = 0 AND gap = 0 LIMIT 1",
@@ -288,8 +302,13 @@ static enum kvpbus_error bundle_void(struct kvpbus_journal *journal, int64_t pee
                            "the peer calls a bundle void that is not");
     }
     if (error == KVPBUS_NOT_FOUND)
+        error = journal_voids_of(journal, sealed, number, &single);
+    if (error == KVPBUS_OK)
         error = journal_settle(journal, peer, SETTLE("sent = ?1 AND peer = ?2"), sealed, peer,
                                KVPBUS_OUTCOME_EXPIRED, NULL);
+    if (error == KVPBUS_OK && journal->settled > 0)
+        error =
+            toggle_voids(journal, peer, class_, single ^ journal_void_digest(number, WHOLE_BUNDLE));
     return error == KVPBUS_OK ? finish(journal, peer, class_, sealed, zeros) : error;
 }
 
@@ -299,8 +318,9 @@ static enum kvpbus_error bundle_refused(struct kvpbus_journal *journal, int64_t 
 {
     sqlite3_stmt *row;
     int64_t count = 0, bytes = 0;
-    enum kvpbus_error error = journal_settle(journal, peer, SETTLE("sent = ?1 AND peer = ?2"),
-                                             sealed, peer, KVPBUS_OUTCOME_DEAD, refused);
+    enum kvpbus_error error =
+        journal_settle(journal, peer, SETTLE("sent = ?1 AND asked = 0 AND peer = ?2"), sealed, peer,
+                       KVPBUS_OUTCOME_DEAD, refused);
     if (error != KVPBUS_OK)
         return error;
     error = GET(journal, &row,
@@ -334,6 +354,9 @@ static enum kvpbus_error answer_indices(struct kvpbus_journal *journal, int64_t 
         }
         error = journal_settle(journal, peer, SETTLE("sent = ?1 AND place = ?2 AND gap = 1"),
                                sealed, answer->indices[i], outcome, reason);
+        if (error == KVPBUS_OK && journal->settled > 0 && answer->answers[i] == KVPBUS_ANSWER_VOID)
+            error = toggle_voids(journal, peer, answer->class_,
+                                 journal_void_digest(answer->number, answer->indices[i]));
     }
     return error;
 }
@@ -357,7 +380,7 @@ enum kvpbus_error kvpbus_journal_gap_answered(struct kvpbus_journal *journal, in
     case KVPBUS_ANSWER_HAD:
         return bundle_had(journal, peer, answer->class_, sealed);
     case KVPBUS_ANSWER_VOID:
-        return bundle_void(journal, peer, answer->class_, sealed);
+        return bundle_void(journal, peer, answer->class_, sealed, answer->number);
     case KVPBUS_ANSWER_REFUSED:
         return bundle_refused(journal, peer, answer->class_, sealed);
     }

@@ -150,7 +150,7 @@ enum kvpbus_error kvpbus_journal_peers(struct kvpbus_journal *journal, struct kv
     return error;
 }
 
-// --- pairing -----------------------------------------------------------------------------------
+// --- pairing ---
 
 enum kvpbus_error kvpbus_journal_pending(struct kvpbus_journal *journal, int64_t peer,
                                          const uint8_t identity[KVPBUS_IDENTITY_BYTES])
@@ -220,7 +220,7 @@ enum kvpbus_error kvpbus_journal_unpin(struct kvpbus_journal *journal, int64_t p
     return RUN(journal, "UPDATE peer SET paired = 0 WHERE id = ?1", INT(peer));
 }
 
-// --- epochs ------------------------------------------------------------------------------------
+// --- epochs ---
 
 enum kvpbus_error kvpbus_journal_epoch_add(struct kvpbus_journal *journal, int64_t peer, bool mine,
                                            const uint8_t epoch[KVPBUS_EPOCH_BYTES])

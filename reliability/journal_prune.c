@@ -143,7 +143,8 @@ enum kvpbus_error kvpbus_journal_prune(struct kvpbus_journal *journal, int64_t n
     enum kvpbus_error error =
         delete_counted(journal, &pruning,
                        "DELETE FROM message WHERE id = (SELECT id FROM message WHERE outcome != 0 "
-                       "AND settled_ms < ?1 AND queued_ms < ?1 LIMIT 1) "
+                       "AND settled_ms < ?1 AND queued_ms < ?1 AND NOT EXISTS(SELECT 1 FROM "
+                       "sealed WHERE sealed.id = message.sent AND done = 0) LIMIT 1) "
                        "RETURNING peer, outcome, size");
     static_assert(TALLY_DEAD_LETTERS == 6, "the statement names it");
     if (error == KVPBUS_OK)

@@ -128,7 +128,7 @@ enum kvpbus_error kvpbus_journal_waiting(struct kvpbus_journal *journal, int64_t
     return KVPBUS_OK;
 }
 
-// --- the end of lifetimes ----------------------------------------------------------------------
+// --- the end of lifetimes ---
 
 enum kvpbus_error kvpbus_journal_expire(struct kvpbus_journal *journal, int64_t peer,
                                         int64_t now_ms, int64_t *next_ms)

@@ -30,7 +30,7 @@ enum kvpbus_error journal_forgotten(struct kvpbus_journal *journal, int64_t peer
     return KVPBUS_OK;
 }
 
-// --- one bundle --------------------------------------------------------------------------------
+// --- one bundle ---
 
 struct sealed_row {
     int64_t id;
@@ -140,13 +140,15 @@ static enum kvpbus_error put_back(struct kvpbus_journal *journal, int64_t peer, 
                                "a revert came before the peer said whether it had it");
     if (error == KVPBUS_OK && (!bundle.done || bundle.kept))
         error = unpack(journal, peer, &bundle);
-    if (error == KVPBUS_OK && bundle.done)
+    // Also of a bundle that is not done: the peer may have said that it had one message of it.
+    const char *reason = bundle.done ? "the peer was reverted to before its delivery"
+                                     : "a revert hid whether it was delivered";
+    if (error == KVPBUS_OK)
         error = move(journal, peer,
-                     "UPDATE message SET outcome = 4, settled_ms = ?2, reason = 'the peer was "
-                     "reverted to before its delivery' WHERE sent = ?1 AND outcome = 1 "
-                     "RETURNING size",
-                     VALUES(INT(sealed), INT(journal->now_ms)), KVPBUS_OUTCOME_DELIVERED,
-                     KVPBUS_OUTCOME_UNKNOWN);
+                     "UPDATE message SET outcome = 4, settled_ms = ?2, reason = ?3 "
+                     "WHERE sent = ?1 AND outcome = 1 RETURNING size",
+                     VALUES(INT(sealed), INT(journal->now_ms), TEXT(reason)),
+                     KVPBUS_OUTCOME_DELIVERED, KVPBUS_OUTCOME_UNKNOWN);
     if (error == KVPBUS_OK && bundle.kept)
         error = journal_tally(journal, peer, TALLY_KEPT, -1, -(int64_t)bundle.length);
     if (error == KVPBUS_OK)
@@ -155,7 +157,7 @@ static enum kvpbus_error put_back(struct kvpbus_journal *journal, int64_t peer, 
                               : error;
 }
 
-// --- all of them -------------------------------------------------------------------------------
+// --- all of them ---
 
 static enum kvpbus_error put_back_undone(struct kvpbus_journal *journal, int64_t peer)
 {
@@ -190,8 +192,8 @@ static enum kvpbus_error put_back_forgotten(struct kvpbus_journal *journal, int6
         return error;
     // From here on the peer is where it says it is.
     error = RUN(journal,
-                "UPDATE position SET done = 0 WHERE line IN (SELECT id FROM line WHERE peer = ?1 "
-                "AND id > ?2)",
+                "UPDATE position SET done = 0, voids = 0 WHERE line IN (SELECT id FROM line WHERE "
+                "peer = ?1 AND id > ?2)",
                 INT(peer), INT(line));
     for (int i = 0; error == KVPBUS_OK && i < KVPBUS_CLASS_COUNT; i++)
         error =

@@ -245,7 +245,7 @@ enum kvpbus_error kvpbus_journal_seal(struct kvpbus_journal *journal, int64_t pe
     return error;
 }
 
-// --- what is sealed ----------------------------------------------------------------------------
+// --- what is sealed ---
 
 enum kvpbus_error kvpbus_journal_open_bundles(struct kvpbus_journal *journal, int64_t peer,
                                               enum kvpbus_class class_,

@@ -5,7 +5,7 @@
 
 #include "journal_internal.h"
 
-// --- errors ------------------------------------------------------------------------------------
+// --- errors ---
 
 static enum kvpbus_error full_error(struct kvpbus_journal *journal, const char *doing)
 {
@@ -82,7 +82,7 @@ enum kvpbus_error journal_damaged(struct kvpbus_journal *journal, const char *wh
                        journal->path, what);
 }
 
-// --- statements --------------------------------------------------------------------------------
+// --- statements ---
 
 static enum kvpbus_error prepare(struct kvpbus_journal *journal, const char *sql,
                                  sqlite3_stmt **prepared)
@@ -208,7 +208,7 @@ void journal_finalize(struct kvpbus_journal *journal)
     journal->statement_count = 0;
 }
 
-// --- counts and room ---------------------------------------------------------------------------
+// --- counts and room ---
 
 enum kvpbus_error journal_tally(struct kvpbus_journal *journal, int64_t peer, int what,
                                 int64_t count, int64_t bytes)

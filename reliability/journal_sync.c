@@ -5,9 +5,10 @@
 // bundles.
 #include <sodium.h>
 
+#include "big_endian.h"
 #include "journal_internal.h"
 
-// --- mine --------------------------------------------------------------------------------------
+// --- mine ---
 
 static enum kvpbus_error list_complete(struct kvpbus_journal *journal, int64_t source, int class_,
                                        struct kvpbus_sync_class *view)
@@ -89,12 +90,15 @@ static enum kvpbus_error make_view(struct kvpbus_journal *journal, int64_t peer,
     if (source == 0)
         return KVPBUS_OK;
     sqlite3_stmt *row;
-    error = GET(journal, &row, "SELECT floor, print FROM floor WHERE source = ?1 AND class = ?2",
-                INT(source), INT(class_));
+    error =
+        GET(journal, &row, "SELECT floor, print, voids FROM floor WHERE source = ?1 AND class = ?2",
+            INT(source), INT(class_));
     if (error != KVPBUS_OK)
         return error == KVPBUS_NOT_FOUND ? journal_damaged(journal, "a floor is missing") : error;
     view->floor = (uint64_t)sqlite3_column_int64(row, 0);
     error = journal_bytes(journal, row, 1, view->floor_id, sizeof view->floor_id);
+    uint64_t voids = (uint64_t)sqlite3_column_int64(row, 2);
+    kvpbus_put_be(view->floor_id, kvpbus_get_be(view->floor_id, 8) ^ voids, 8);
     journal_end(row);
     if (error == KVPBUS_OK)
         error = list_complete(journal, source, class_, view);
@@ -127,7 +131,7 @@ enum kvpbus_error kvpbus_journal_sync_make(struct kvpbus_journal *journal, int64
     return error;
 }
 
-// --- the peer's --------------------------------------------------------------------------------
+// --- the peer's ---
 
 struct comparison {
     int64_t peer, line; // `line`: what the peer takes from me; 0 nothing
@@ -166,17 +170,16 @@ static enum kvpbus_error find_line(struct kvpbus_journal *journal, const struct 
     return KVPBUS_OK;
 }
 
-// Whether my bundle `number` of the present timeline has this print, of which `length` bytes are
-// known. KVPBUS_NOT_FOUND: I no longer know.
-static enum kvpbus_error same_print(struct kvpbus_journal *journal, int64_t peer,
-                                    const struct position *at, int class_, uint64_t number,
-                                    const uint8_t *print, size_t length, bool *same)
+// My print of bundle `number` of the present timeline, and whether all its messages are in
+// question, so that the peer may have it as void. KVPBUS_NOT_FOUND: I no longer know.
+static enum kvpbus_error my_print(struct kvpbus_journal *journal, int64_t peer,
+                                  const struct position *at, int class_, uint64_t number,
+                                  uint8_t print[PRINT_BYTES], bool *in_question)
 {
-    uint8_t mine[PRINT_BYTES];
-    if (number == at->done) {
-        *same = memcmp(at->print, print, length) == 0;
+    *in_question = false;
+    memcpy(print, at->print, PRINT_BYTES);
+    if (number == at->done)
         return KVPBUS_OK;
-    }
     sqlite3_stmt *row;
     enum kvpbus_error error =
         GET(journal, &row,
@@ -186,29 +189,59 @@ static enum kvpbus_error same_print(struct kvpbus_journal *journal, int64_t peer
             INT(peer), INT(at->line), INT(class_), INT(number));
     if (error != KVPBUS_OK)
         return error;
-    bool in_question = sqlite3_column_int(row, 1) != 0;
-    error = journal_bytes(journal, row, 0, mine, sizeof mine);
+    *in_question = sqlite3_column_int(row, 1) != 0;
+    error = journal_bytes(journal, row, 0, print, PRINT_BYTES);
     journal_end(row);
-    // Zeros: the peer had my gap before it had the bundle, and its answer is still to come.
-    *same = memcmp(mine, print, length) == 0 || (zeros(print, length) && in_question);
     return error;
 }
 
 // What one entry of SYNC says about my bundle `number`: is it that bundle?
 static enum kvpbus_error check_entry(struct kvpbus_journal *journal, const struct position *at,
-                                     int class_, uint64_t number, const uint8_t *print,
-                                     size_t length, struct comparison *of, bool *same)
+                                     int class_, uint64_t number, const uint8_t print[PRINT_SHORT],
+                                     struct comparison *of, bool *same)
 {
+    uint8_t mine[PRINT_BYTES];
+    bool in_question;
     *same = false;
     if (number >= at->next) {
         of->other = true;
         return KVPBUS_OK;
     }
-    enum kvpbus_error error =
-        same_print(journal, of->peer, at, class_, number, print, length, same);
+    enum kvpbus_error error = my_print(journal, of->peer, at, class_, number, mine, &in_question);
     if (error == KVPBUS_NOT_FOUND) // older than what the history keeps
         return KVPBUS_OK;
+    *same = memcmp(mine, print, PRINT_SHORT) == 0 || (in_question && zeros(print, PRINT_SHORT));
     of->other |= error == KVPBUS_OK && !*same;
+    return error;
+}
+
+// The print of the floor tells the bundle by its second half; the first has the digest of what is
+// void mixed in.
+static enum kvpbus_error check_floor(struct kvpbus_journal *journal, const struct position *at,
+                                     int class_, const struct kvpbus_sync_class *view,
+                                     struct comparison *of, bool *same)
+{
+    uint8_t print[PRINT_BYTES];
+    const uint8_t *half = view->floor_id + PRINT_SHORT;
+    bool in_question;
+    *same = false;
+    if (view->floor >= at->next) {
+        of->other = true;
+        return KVPBUS_OK;
+    }
+    enum kvpbus_error error =
+        my_print(journal, of->peer, at, class_, view->floor, print, &in_question);
+    if (error == KVPBUS_NOT_FOUND) // older than what the history keeps
+        return KVPBUS_OK;
+    if (error != KVPBUS_OK)
+        return error;
+    if (in_question && zeros(half, PRINT_SHORT))
+        memset(print, 0, sizeof print);
+    *same = memcmp(print + PRINT_SHORT, half, PRINT_SHORT) == 0;
+    if (*same)
+        error = journal_voids_fit(journal, of->peer, (enum kvpbus_class)class_, at,
+                                  kvpbus_get_be(view->floor_id, 8) ^ kvpbus_get_be(print, 8), same);
+    of->other |= !*same;
     return error;
 }
 
@@ -242,22 +275,20 @@ static enum kvpbus_error compare_class(struct kvpbus_journal *journal,
                                        struct comparison *of)
 {
     struct position at;
-    bool same = true;
+    bool fits = false, same;
     enum kvpbus_error error = journal_position(journal, of->peer, (enum kvpbus_class)class_, &at);
-    if (error == KVPBUS_OK && view->floor > 0)
-        error =
-            check_entry(journal, &at, class_, view->floor, view->floor_id, PRINT_BYTES, of, &same);
-    if (error == KVPBUS_OK && same && view->floor > at.done)
+    if (error == KVPBUS_OK)
+        error = check_floor(journal, &at, class_, view, of, &fits);
+    if (error == KVPBUS_OK && fits && view->floor > at.done)
         error = mark_done(journal, of->peer, class_, at.line, at.done + 1, view->floor,
-                          zeros(view->floor_id, sizeof view->floor_id));
+                          zeros(view->floor_id + PRINT_SHORT, PRINT_SHORT));
     for (size_t i = 0; error == KVPBUS_OK && i < view->partial_count; i++)
-        error = check_entry(journal, &at, class_, view->partial[i], view->partial_id[i],
-                            PRINT_SHORT, of, &same);
+        error = check_entry(journal, &at, class_, view->partial[i], view->partial_id[i], of, &same);
     for (size_t i = 0; error == KVPBUS_OK && i < view->complete_count; i++) {
         uint64_t number = view->complete[i];
-        error =
-            check_entry(journal, &at, class_, number, view->complete_id[i], PRINT_SHORT, of, &same);
-        if (error == KVPBUS_OK && same)
+        error = check_entry(journal, &at, class_, number, view->complete_id[i], of, &same);
+        // When the floor does not fit, messages of this one may be void that I do not know of.
+        if (error == KVPBUS_OK && fits && same)
             error = mark_done(journal, of->peer, class_, at.line, number, number,
                               zeros(view->complete_id[i], PRINT_SHORT));
     }
@@ -272,7 +303,7 @@ static enum kvpbus_error compare_floors(struct kvpbus_journal *journal,
     enum kvpbus_error error =
         GET(journal, &row,
             "SELECT 1 FROM line JOIN position ON position.line = line.id WHERE line.peer = ?1 AND "
-            "done > 0 AND (line.id > ?2 OR (line.id = ?2 AND "
+            "(done > 0 OR voids != 0) AND (line.id > ?2 OR (line.id = ?2 AND "
             "((class = 0 AND done > ?3) OR (class = 1 AND done > ?4) OR (class = 2 AND done > ?5)"
             "))) LIMIT 1",
             INT(of->peer), INT(of->line), INT(sync->classes[0].floor), INT(sync->classes[1].floor),

@@ -10,7 +10,7 @@
 
 static const uint8_t vm[KVPBUS_VM_ID_BYTES] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-// --- life --------------------------------------------------------------------------------------
+// --- life ---
 
 void side_reopen(struct journal_side *side)
 {
@@ -41,7 +41,9 @@ void rig_open(struct journal_rig *rig, const struct kvpbus_journal_options *opti
     cr_assert_geq(sodium_init(), 0);
     memset(rig, 0, sizeof *rig);
     rig->now = 1700000000000;
-    snprintf(rig->directory, sizeof rig->directory, "/tmp/kvpbus-journal-XXXXXX");
+    // In memory where that can be: what these tests are about is not the disk.
+    const char *folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    snprintf(rig->directory, sizeof rig->directory, "%s/kvpbus-journal-XXXXXX", folder);
     cr_assert_not_null(mkdtemp(rig->directory));
     side_open(rig, &rig->host, KVPBUS_ROLE_HOST, "host", options);
     side_open(rig, &rig->guest, KVPBUS_ROLE_GUEST, "guest", options);
@@ -94,7 +96,7 @@ void side_restore(struct journal_side *side)
     side_reopen(side);
 }
 
-// --- sending -----------------------------------------------------------------------------------
+// --- sending ---
 
 void rig_noise(char *text, size_t length)
 {
@@ -146,7 +148,7 @@ uint8_t *rig_bytes(struct journal_side *side, const struct kvpbus_sealed *sealed
     return bytes;
 }
 
-// --- positions ---------------------------------------------------------------------------------
+// --- positions ---
 
 static enum kvpbus_sync_verdict apply(struct journal_rig *rig, struct journal_side *side,
                                       const struct kvpbus_sync *sync)
@@ -176,7 +178,7 @@ struct rig_verdicts rig_sync(struct journal_rig *rig)
     }
 }
 
-// --- carrying ----------------------------------------------------------------------------------
+// --- carrying ---
 
 struct kvpbus_fragment_result rig_carry(struct journal_rig *rig, struct journal_side *to,
                                         const struct kvpbus_sealed *sealed, const uint8_t *bytes,
@@ -251,7 +253,7 @@ void rig_flow(struct journal_rig *rig, struct journal_side *from, struct journal
     }
 }
 
-// --- the other end -----------------------------------------------------------------------------
+// --- the other end ---
 
 const char *rig_consume(struct journal_rig *rig, struct journal_side *side)
 {

@@ -13,6 +13,7 @@ static void draw(void *context, uint8_t *bytes, size_t length)
 }
 
 // --- the stores ---
+
 void rig_put(struct rig *rig, int side, const char *key, const char *value)
 {
     struct kvpbus_scan *store = &rig->sides[side].store;
@@ -52,6 +53,7 @@ size_t rig_items(const struct rig *rig, int side, enum kvpbus_key_kind kind)
 }
 
 // --- the journal of arrays ---
+
 static void make_sync(const struct rig_side *side, const struct rig_side *peer,
                       struct kvpbus_sync *sync)
 {
@@ -209,6 +211,7 @@ static void drain(struct rig *rig, int which)
 }
 
 // --- carrying out ---
+
 static void write_store(struct rig *rig, int which)
 {
     struct rig_side *side = &rig->sides[which];
@@ -319,6 +322,7 @@ uint64_t rig_send(struct rig *rig, int side, enum kvpbus_class class_, uint32_t 
 }
 
 // --- life ---
+
 static void open_link(struct rig *rig, int which)
 {
     struct rig_side *side = &rig->sides[which];

@@ -45,7 +45,7 @@ static enum kvpbus_error queue(struct journal_side *side, enum kvpbus_class clas
     return error;
 }
 
-// --- a full file -------------------------------------------------------------------------------
+// --- a full file ---
 
 Test(journal_limits, a_full_journal_refuses_and_recovers)
 {
@@ -117,7 +117,7 @@ Test(journal_limits, a_full_journal_makes_the_peer_wait)
     free(bytes);
 }
 
-// --- history -----------------------------------------------------------------------------------
+// --- history ---
 
 static void prune(struct journal_side *side, int64_t now)
 {
@@ -206,8 +206,7 @@ Test(journal_limits, dead_letters_are_forgotten_too)
     cr_assert_gt(room[KVPBUS_CLASS_NORMAL], 0);
 }
 
-// --- killed ------------------------------------------------------------------------------------
-
+// --- killed ---
 // Queues and seals without end, and reports each committed message id.
 static void write_for_ever(const char *path, int64_t peer, int report)
 {

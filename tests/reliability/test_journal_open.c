@@ -147,7 +147,7 @@ Test(journal_open, limits_that_cannot_work_are_refused)
     cr_assert_eq(kvpbus_journal_open(rig.host.path, &options, &journal, &failure), KVPBUS_CONFIG);
 }
 
-// --- transactions ------------------------------------------------------------------------------
+// --- transactions ---
 
 Test(journal_open, a_rollback_leaves_nothing)
 {
@@ -194,7 +194,7 @@ Test(journal_open, what_was_committed_is_there_after_a_restart)
     cr_assert_arr_eq(again.id, sealed.id, sizeof sealed.id);
 }
 
-// --- peers -------------------------------------------------------------------------------------
+// --- peers ---
 
 Test(journal_open, peers_are_found_again)
 {

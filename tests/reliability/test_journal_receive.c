@@ -90,7 +90,7 @@ static struct kvpbus_fragment_result give_all(const struct kvpbus_sealed *sealed
     return rig_carry(&rig, &rig.guest, sealed, bytes, 0, sealed->length, piece);
 }
 
-// --- exactly once ------------------------------------------------------------------------------
+// --- exactly once ---
 
 Test(journal_receive, a_bundle_in_one_fragment_or_many)
 {
@@ -201,7 +201,7 @@ Test(journal_receive, bundles_out_of_order_up_to_the_window)
     cr_assert_eq(rig_counts(&rig.guest).inbox, KVPBUS_BUNDLE_WINDOW);
 }
 
-// --- what breaks the protocol ------------------------------------------------------------------
+// --- what breaks the protocol ---
 
 Test(journal_receive, fragments_that_make_no_sense)
 {
@@ -302,7 +302,7 @@ Test(journal_receive, two_half_bundles_under_one_number_are_a_fork)
     cr_assert_str_eq(rig_consume(&rig, &rig.guest), "bbbb");
 }
 
-// --- refused -----------------------------------------------------------------------------------
+// --- refused ---
 
 Test(journal_receive, a_bundle_that_does_not_verify_is_refused_and_done)
 {
@@ -381,7 +381,7 @@ Test(journal_receive, an_unpaired_peer_delivers_nothing)
     free(bytes);
 }
 
-// --- room --------------------------------------------------------------------------------------
+// --- room ---
 
 static uint64_t room(enum kvpbus_class class_)
 {

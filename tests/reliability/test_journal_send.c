@@ -214,7 +214,7 @@ Test(journal_send, a_message_that_is_none_is_refused)
           kvpbus_journal_queue(rig.host.journal, 77, &message, false, rig.now));
 }
 
-// --- quotas ------------------------------------------------------------------------------------
+// --- quotas ---
 
 static enum kvpbus_error queue_big(enum kvpbus_class class_, size_t length)
 {
@@ -271,7 +271,7 @@ Test(journal_send, what_is_kept_to_be_sent_again_is_bounded)
                                              30, 0, &byte, 1));
 }
 
-// --- lifetimes ---------------------------------------------------------------------------------
+// --- lifetimes ---
 
 static struct kvpbus_message_id queue_ttl(const char *body, uint64_t ttl)
 {

@@ -98,7 +98,7 @@ Test(journal_sync, a_transfer_goes_on_from_its_prefix)
     cr_assert_str_eq(rig_consume(&rig, &rig.guest), body);
 }
 
-// --- the sender goes back ----------------------------------------------------------------------
+// --- the sender goes back ---
 
 Test(journal_sync, a_reverted_sender_begins_a_new_timeline)
 {
@@ -241,7 +241,7 @@ Test(journal_sync, a_message_that_ends_after_a_revert_is_unknown)
     cr_assert_eq(rig_outcome(&rig.host, &id), KVPBUS_OUTCOME_UNKNOWN);
 }
 
-// --- the receiver goes back --------------------------------------------------------------------
+// --- the receiver goes back ---
 
 Test(journal_sync, what_a_reverted_receiver_forgot_is_unknown)
 {
