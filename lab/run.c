@@ -188,6 +188,7 @@ static int run_loop(struct run *run)
     run->lab.loop = &run->loop;
     run->lab.vm_changed = on_vm_changed;
     run->lab.context = run;
+    signal(SIGPIPE, SIG_IGN); // a client that is killed while it is answered
     watch_signal(run, &run->interrupt, SIGINT);
     watch_signal(run, &run->terminate, SIGTERM);
     enum kvpbus_error error = open_vms(run, &failure);
