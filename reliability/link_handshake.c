@@ -30,6 +30,7 @@ static void session_forget(struct kvpbus_link *link)
 {
     struct handshake *shake = &link->handshake;
     shake->peer_confirms = shake->proven = shake->keyed = false;
+    link->session++; // what is still under way for the old one is answered to nobody
     link->synced = link->own_sync_done = link->peer_sync_done = false;
     sodium_memzero(&link->keys, sizeof link->keys);
     sender_reset(link);
