@@ -240,7 +240,7 @@ void feed_run(struct kvpbus_endpoint *endpoint)
     if (!endpoint->feeding)
         return;
     send_answers(endpoint);
-    if (endpoint->gaps_due && !endpoint->gaps_busy)
+    if (endpoint->gaps_due && !endpoint->gaps_busy && kvpbus_link_takes_gap(endpoint->link))
         send_gaps(endpoint);
     for (int class_ = 0; class_ < KVPBUS_CLASS_COUNT; class_++) {
         const struct class_feed *feed = &endpoint->feeds[class_];

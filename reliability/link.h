@@ -171,6 +171,8 @@ enum kvpbus_error kvpbus_link_offer(struct kvpbus_link *link, const struct kvpbu
                                     uint32_t held, const uint8_t *data, size_t length);
 enum kvpbus_error kvpbus_link_supply(struct kvpbus_link *link, const struct kvpbus_link_want *want,
                                      const uint8_t *data);
+// True when kvpbus_link_gap would take one now.
+bool kvpbus_link_takes_gap(const struct kvpbus_link *link);
 // Queued for the next packet; at most KVPBUS_LINK_FRAMES_MAX wait, else KVPBUS_BUSY. A whole-bundle
 // gap stops sending the bundle's bytes.
 enum kvpbus_error kvpbus_link_gap(struct kvpbus_link *link, const struct kvpbus_gap *gap);

@@ -174,10 +174,15 @@ void bundle_acknowledged(struct kvpbus_link *link, const struct piece *piece)
     forget(link, bundle);
 }
 
+bool kvpbus_link_takes_gap(const struct kvpbus_link *link)
+{
+    return link->synced && link->sender.gap_count < FRAMES_QUEUED_MAX;
+}
+
 enum kvpbus_error kvpbus_link_gap(struct kvpbus_link *link, const struct kvpbus_gap *gap)
 {
     struct sender *sender = &link->sender;
-    if (!link->synced || sender->gap_count == FRAMES_QUEUED_MAX)
+    if (!kvpbus_link_takes_gap(link))
         return KVPBUS_BUSY;
     sender->gaps[sender->gap_count++] = *gap;
     sender->idle_since = NEVER;
