@@ -117,10 +117,6 @@ void sim_plan_draw(struct sim_world *world)
     struct sim_timing *timing = &world->timing;
     world->plan.length = sim_rng_range(&rng, 60, 300) * 1000;
     timing->read = draw_range(&rng, 400);
-    if (timing->read.low == 0)
-        timing->read.low = 1;
-    if (timing->read.high == 0)
-        timing->read.high = 1;
     timing->write = draw_range(&rng, 1500);
     timing->push = draw_range(&rng, 1000);
     timing->job = draw_range(&rng, 60);

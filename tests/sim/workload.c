@@ -9,7 +9,7 @@
 
 enum {
     MESSAGES = 200, // of each side, at least
-    TOTAL = 320 * 1024,
+    TOTAL = 160 * 1024,
     LONGEST = 300 * 1024,
     TRY_AGAIN = 3000, // ms after a refusal or while the program is down
 };
