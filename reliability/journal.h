@@ -190,9 +190,13 @@ enum kvpbus_error kvpbus_journal_gap_answered(struct kvpbus_journal *journal, in
                                               const struct kvpbus_gap_answer *answer);
 
 // --- positions: the SYNC frame ---
-// The ids here are BLAKE2b-16 of the bundle's header as sealed (its first 8 bytes where they are
-// short), zeros for a bundle that is void: after a revert one bundle id may stand for two contents,
-// and a number for two bundles.
+// The ids here are prints: BLAKE2b-16 of the bundle's header as sealed (its first 8 bytes where
+// they are short), zeros for a bundle that is void: after a revert one bundle id may stand for two
+// contents, and a number for two bundles. Into the first 8 bytes of floor_id a digest is mixed
+// (XOR) of all that is void in this timeline and class, so that a revert of one side cannot hide
+// it: the XOR, over each void message, of the first 8 bytes of BLAKE2b-16(number (8) || index (2)),
+// with index 0xffff and no others for a bundle that is void as a whole. With floor 0 it stands
+// alone.
 struct kvpbus_sync_class {
     uint64_t next;  // sender's: the number that the next bundle gets
     uint64_t floor; // receiver's: all numbers up to it are done

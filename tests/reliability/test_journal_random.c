@@ -387,7 +387,7 @@ Test(journal_random, seeds)
         run(strtoul(one, NULL, 10));
         return;
     }
-    unsigned long count = many != NULL ? strtoul(many, NULL, 10) : 20;
+    unsigned long count = many != NULL ? strtoul(many, NULL, 10) : 40;
     for (unsigned long i = 0; i < count; i++)
         run(i);
 }
