@@ -47,7 +47,8 @@ function(kvpbus_test name)
     target_compile_definitions(${name} PRIVATE
         KVPBUS_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" KVPBUS_BUILD_DIR="${PROJECT_BINARY_DIR}")
     add_test(NAME ${name} COMMAND ${name})
-    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT})
+    # What may take longest begins first.
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} COST ${arg_TIMEOUT})
 endfunction()
 
 function(kvpbus_fuzzer name)
