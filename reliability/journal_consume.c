@@ -267,8 +267,10 @@ static enum kvpbus_error end_one(struct kvpbus_journal *journal, int64_t now_ms)
     int64_t lease = sqlite3_column_int64(row, 0) << TRY_BITS | sqlite3_column_int64(row, 1);
     journal_end(row);
     error = find_leased(journal, lease, &of);
-    if (error != KVPBUS_OK)
+    if (error == KVPBUS_NOT_FOUND)
         return journal_damaged(journal, "a lease is not found");
+    if (error != KVPBUS_OK)
+        return error;
     return give_back(journal, &of, 0, "its leases ran out", now_ms);
 }
 

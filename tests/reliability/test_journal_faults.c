@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every statement and every allocation of the journal fails once. The call that it happens in must
+// say so and, after the rollback, be as if it had not been made: made again it succeeds, and the
+// end is the same as without the fault. The linker puts the functions below in place of the real
+// ones.
+#include <criterion/criterion.h>
+#include <sodium.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "journal_rig.h"
+
+// --- faults ------------------------------------------------------------------------------------
+
+static bool statements, armed, struck;
+static long countdown;
+
+int __real_sqlite3_step(sqlite3_stmt *statement);
+int __wrap_sqlite3_step(sqlite3_stmt *statement);
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+
+static bool strikes(bool statement)
+{
+    if (!armed || statement != statements || countdown-- != 0)
+        return false;
+    struck = true;
+    armed = false;
+    return true;
+}
+
+int __wrap_sqlite3_step(sqlite3_stmt *statement)
+{
+    return strikes(true) ? SQLITE_IOERR : __real_sqlite3_step(statement);
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return strikes(false) ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return strikes(false) ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+    return strikes(false) ? NULL : __real_realloc(memory, size);
+}
+
+// --- the story ---------------------------------------------------------------------------------
+
+static struct journal_rig rig;
+static struct kvpbus_message_id ids[6];
+static struct kvpbus_sync host_sync, guest_sync;
+static struct kvpbus_sealed sealed;
+static uint8_t bytes[64 * 1024];
+static struct kvpbus_gap gaps[4];
+static size_t gap_count;
+static struct kvpbus_gap_answer answers[4];
+static int64_t lease;
+static int messages;
+
+static enum kvpbus_error queue(int i, enum kvpbus_class class_, uint64_t ttl, bool resend)
+{
+    static char body[3000];
+    rig_noise(body, sizeof body);
+    struct kvpbus_message message = rig_message("a.b", body);
+    struct kvpbus_header header = {"name", "value"};
+    message.headers = &header;
+    message.header_count = 1;
+    message.class_ = class_;
+    message.ttl_ms = ttl;
+    enum kvpbus_error error =
+        kvpbus_journal_queue(rig.host.journal, rig.host.peer, &message, resend, rig.now);
+    ids[i] = message.id;
+    return error;
+}
+
+static enum kvpbus_error seal(enum kvpbus_class class_)
+{
+    return kvpbus_journal_seal(rig.host.journal, rig.host.peer, class_, 100000, rig.host.identity,
+                               rig.host.secret, rig.now, &sealed);
+}
+
+static enum kvpbus_error read_all(void)
+{
+    return kvpbus_journal_read_sealed(rig.host.journal, rig.host.peer, sealed.class_, sealed.number,
+                                      0, bytes, sealed.length);
+}
+
+static enum kvpbus_error give(uint32_t from, uint32_t to)
+{
+    struct kvpbus_fragment piece = {
+        .class_ = sealed.class_,
+        .number = sealed.number,
+        .first = from == 0,
+        .total = from == 0 ? sealed.length : 0,
+        .offset = from,
+        .data = bytes + from,
+        .length = to - from,
+    };
+    struct kvpbus_fragment_result result;
+    enum kvpbus_error error =
+        kvpbus_journal_fragment(rig.guest.journal, rig.guest.peer, &piece, rig.now, &result);
+    if (error == KVPBUS_OK)
+        messages = (int)result.messages;
+    cr_assert(error != KVPBUS_OK || (!result.refused && !result.fork));
+    return error;
+}
+
+static enum kvpbus_error apply(struct journal_side *side, const struct kvpbus_sync *sync,
+                               bool forced)
+{
+    enum kvpbus_sync_verdict verdict;
+    return kvpbus_journal_sync_apply(side->journal, side->peer, sync, forced, side->identity,
+                                     side->secret, rig.now, &verdict);
+}
+
+static enum kvpbus_error lease_one(struct journal_side *side)
+{
+    struct kvpbus_delivery *delivery;
+    enum kvpbus_error error =
+        kvpbus_journal_lease(side->journal, 0, "a.>", 1000, rig.now, &delivery);
+    cr_assert_eq(error == KVPBUS_OK, delivery != NULL);
+    if (error == KVPBUS_OK)
+        lease = delivery->lease;
+    kvpbus_delivery_free(delivery);
+    return error;
+}
+
+static enum kvpbus_error list_peers(void)
+{
+    struct kvpbus_peer *peers;
+    size_t count;
+    enum kvpbus_error error = kvpbus_journal_peers(rig.host.journal, &peers, &count);
+    cr_assert(error != KVPBUS_OK || count == 2);
+    free(peers);
+    return error;
+}
+
+static enum kvpbus_error open_bundles(void)
+{
+    struct kvpbus_sealed open[KVPBUS_BUNDLE_WINDOW];
+    size_t count;
+    return kvpbus_journal_open_bundles(rig.host.journal, rig.host.peer, KVPBUS_CLASS_NORMAL, open,
+                                       &count);
+}
+
+static enum kvpbus_error epochs(void)
+{
+    uint8_t list[KVPBUS_EPOCHS_KEPT][KVPBUS_EPOCH_BYTES];
+    size_t count;
+    enum kvpbus_error error =
+        kvpbus_journal_epoch_add(rig.host.journal, rig.host.peer, true, ids[0].bundle);
+    if (error != KVPBUS_OK)
+        return error;
+    return kvpbus_journal_epochs(rig.host.journal, rig.host.peer, true, list, &count);
+}
+
+static enum kvpbus_error other_calls(void)
+{
+    bool waiting;
+    int64_t next;
+    uint64_t room[KVPBUS_CLASS_COUNT];
+    struct kvpbus_message_status status;
+    struct kvpbus_journal_counts counts;
+    struct kvpbus_journal *journal = rig.host.journal;
+    enum kvpbus_error error =
+        kvpbus_journal_waiting(journal, rig.host.peer, KVPBUS_CLASS_NORMAL, &waiting);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_room(journal, rig.host.peer, room);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_status(journal, rig.host.peer, &ids[0], &status);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_counts(journal, rig.host.peer, &counts);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_pending(journal, rig.host.peer, rig.guest.identity);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_leases_end(journal, rig.now, &next);
+    return error;
+}
+
+// Each call is a transaction of its own. Its side, for the commit, and what it does.
+#define STORY(CALL)                                                                                \
+    CALL(host,                                                                                     \
+         kvpbus_journal_peer(rig.host.journal, ids[5].bundle, "x", &(struct kvpbus_peer){0}))      \
+    CALL(host, list_peers())                                                                       \
+    CALL(host, epochs())                                                                           \
+    CALL(host, kvpbus_journal_sync_make(rig.host.journal, rig.host.peer, &host_sync))              \
+    CALL(guest, kvpbus_journal_sync_make(rig.guest.journal, rig.guest.peer, &guest_sync))          \
+    CALL(host, apply(&rig.host, &guest_sync, false))                                               \
+    CALL(guest, apply(&rig.guest, &host_sync, false))                                              \
+    CALL(host, queue(0, KVPBUS_CLASS_NORMAL, 0, true))                                             \
+    CALL(host, queue(1, KVPBUS_CLASS_NORMAL, 0, false))                                            \
+    CALL(host, queue(2, KVPBUS_CLASS_NORMAL, 0, false))                                            \
+    CALL(host, seal(KVPBUS_CLASS_NORMAL))                                                          \
+    CALL(host, open_bundles())                                                                     \
+    CALL(host, other_calls())                                                                      \
+    CALL(host, read_all())                                                                         \
+    CALL(guest, give(700, 1400))                                                                   \
+    CALL(guest, give(0, 700))                                                                      \
+    CALL(host, kvpbus_journal_withdraw(rig.host.journal, rig.host.peer, &ids[1]))                  \
+    CALL(host, kvpbus_journal_gaps(rig.host.journal, rig.host.peer, gaps, 4, &gap_count))          \
+    CALL(guest, kvpbus_journal_gap(rig.guest.journal, rig.guest.peer, &gaps[0], rig.now, answers)) \
+    CALL(guest, kvpbus_journal_sync_make(rig.guest.journal, rig.guest.peer, &guest_sync))          \
+    CALL(host, apply(&rig.host, &guest_sync, false))                                               \
+    CALL(guest, give(1400, sealed.length))                                                         \
+    CALL(guest, kvpbus_journal_sync_make(rig.guest.journal, rig.guest.peer, &guest_sync))          \
+    CALL(host, apply(&rig.host, &guest_sync, false))                                               \
+    CALL(host, kvpbus_journal_gap_answered(rig.host.journal, rig.host.peer, answers))              \
+    CALL(guest, lease_one(&rig.guest))                                                             \
+    CALL(guest, kvpbus_journal_nack(rig.guest.journal, lease, 10, "no", rig.now))                  \
+    CALL(guest, kvpbus_journal_leases_end(rig.guest.journal, rig.now + 10, &(int64_t){0}))         \
+    CALL(guest, lease_one(&rig.guest))                                                             \
+    CALL(guest, kvpbus_journal_ack(rig.guest.journal, lease))                                      \
+    CALL(guest, lease_one(&rig.guest))                                                             \
+    CALL(guest, kvpbus_journal_leases_end(rig.guest.journal, rig.now + 2000, &(int64_t){0}))       \
+    CALL(guest, lease_one(&rig.guest))                                                             \
+    CALL(guest, kvpbus_journal_nack(rig.guest.journal, lease, 0, "no", rig.now))                   \
+    CALL(host, queue(3, KVPBUS_CLASS_NORMAL, 0, false))                                            \
+    CALL(host, seal(KVPBUS_CLASS_NORMAL))                                                          \
+    CALL(host, kvpbus_journal_withdraw(rig.host.journal, rig.host.peer, &ids[3]))                  \
+    CALL(host, kvpbus_journal_gaps(rig.host.journal, rig.host.peer, gaps, 4, &gap_count))          \
+    CALL(guest, kvpbus_journal_gap(rig.guest.journal, rig.guest.peer, &gaps[0], rig.now, answers)) \
+    CALL(host, kvpbus_journal_gap_answered(rig.host.journal, rig.host.peer, answers))              \
+    CALL(host, queue(4, KVPBUS_CLASS_BULK, 500, false))                                            \
+    CALL(host, seal(KVPBUS_CLASS_BULK))                                                            \
+    CALL(host, queue(5, KVPBUS_CLASS_BULK, 500, false))                                            \
+    CALL(host, kvpbus_journal_expire(rig.host.journal, rig.host.peer, rig.now + 1, &(int64_t){0})) \
+    /* The guest has lost all that it had: what was delivered is unknown, or waits again. */       \
+    CALL(host, apply(&rig.host, &(struct kvpbus_sync){.timeline = {1}}, false))                    \
+    CALL(host,                                                                                     \
+         kvpbus_journal_expire(rig.host.journal, rig.host.peer, rig.now + 500, &(int64_t){0}))     \
+    CALL(host, seal(KVPBUS_CLASS_NORMAL))                                                          \
+    CALL(host, kvpbus_journal_delivered(rig.host.journal, rig.host.peer, KVPBUS_CLASS_NORMAL, 1))  \
+    CALL(host, kvpbus_journal_unpin(rig.host.journal, rig.host.peer))                              \
+    CALL(host,                                                                                     \
+         kvpbus_journal_pin(rig.host.journal, rig.host.peer, rig.host.identity, ids[0].bundle))    \
+    CALL(host, kvpbus_journal_prune(rig.host.journal, rig.now + (INT64_C(1) << 40), 100))          \
+    CALL(guest, kvpbus_journal_prune(rig.guest.journal, rig.now + (INT64_C(1) << 40), 100))
+
+// Makes the call; when the fault strikes, it is made again.
+#define CALL(side, call)                                                                          \
+    do {                                                                                          \
+        cr_assert_eq(kvpbus_journal_begin(rig.side.journal), KVPBUS_OK);                          \
+        struck = false;                                                                           \
+        armed = countdown >= 0;                                                                   \
+        enum kvpbus_error error = (call);                                                         \
+        armed = false;                                                                            \
+        if (error != KVPBUS_OK) {                                                                 \
+            cr_assert(struck, "%s: %s", #call, kvpbus_journal_failure(rig.side.journal)->detail); \
+            cr_assert_eq(error, statements ? KVPBUS_IO : KVPBUS_NOMEM, "%s: %s", #call,           \
+                         kvpbus_error_name(error));                                               \
+            cr_assert_eq(kvpbus_journal_failure(rig.side.journal)->code, error, "%s", #call);     \
+            kvpbus_journal_rollback(rig.side.journal);                                            \
+            cr_assert_eq(kvpbus_journal_begin(rig.side.journal), KVPBUS_OK);                      \
+            error = (call);                                                                       \
+            cr_assert_eq(error, KVPBUS_OK, "%s again: %s", #call,                                 \
+                         kvpbus_journal_failure(rig.side.journal)->detail);                       \
+        } else { /* compression may do without memory */                                          \
+            cr_assert(!struck || !statements, "%s hides a fault", #call);                         \
+        }                                                                                         \
+        cr_assert_eq(kvpbus_journal_commit(rig.side.journal, NULL), KVPBUS_OK);                   \
+    } while (0);
+
+static void check_end(void)
+{
+    struct kvpbus_message_status status;
+    // All had come to an end, and was forgotten.
+    for (int i = 0; i < 6; i++)
+        FAILS(&rig.host, KVPBUS_NOT_FOUND,
+              kvpbus_journal_status(rig.host.journal, rig.host.peer, &ids[i], &status));
+    struct kvpbus_journal_counts host = rig_counts(&rig.host), guest = rig_counts(&rig.guest);
+    cr_assert(host.queued == 0 && host.queued_bytes == 0 && host.delivered == 0 &&
+              host.unknown == 0 && host.expired == 0);
+    cr_assert(guest.received == 2 && guest.inbox == 0 && guest.inbox_bytes == 0 &&
+              guest.dead_letters == 0);
+}
+
+// True when the fault struck.
+static bool tell(long at)
+{
+    struct kvpbus_journal_options options = {.tries_max = 2};
+    countdown = -1;
+    rig_open(&rig, &options);
+    memset(ids, 0, sizeof ids);
+    ids[5].bundle[0] = 99;
+    countdown = at;
+    STORY(CALL)
+    bool reached = at >= 0 && countdown < 0;
+    check_end();
+    rig_close(&rig);
+    return reached;
+}
+
+Test(journal_faults, the_story_without_faults)
+{
+    tell(-1);
+}
+
+Test(journal_faults, every_statement_fails_once)
+{
+    long at = 0;
+    statements = true;
+    while (tell(at))
+        at++;
+    cr_assert_gt(at, 300);
+}
+
+Test(journal_faults, every_allocation_fails_once)
+{
+    long at = 0;
+    while (tell(at))
+        at++;
+    cr_assert_gt(at, 20);
+}
+
+Test(journal_faults, opening_fails_at_every_statement)
+{
+    struct kvpbus_failure failure;
+    countdown = -1;
+    rig_open(&rig, NULL);
+    kvpbus_journal_close(rig.host.journal);
+    rig.host.journal = NULL;
+    statements = true;
+    long at = 0;
+    enum kvpbus_error error;
+    do {
+        countdown = at++;
+        armed = true;
+        struck = false;
+        error = kvpbus_journal_open(rig.host.path, &rig.host.options, &rig.host.journal, &failure);
+        armed = false;
+        cr_assert_eq(error, struck ? KVPBUS_IO : KVPBUS_OK);
+    } while (error != KVPBUS_OK);
+    cr_assert_gt(at, 5);
+    rig_close(&rig);
+}
