@@ -194,6 +194,7 @@ static void confirmed(struct kvpbus_link *link)
         return;
     }
     shake->keyed = true;
+    shake->used = true; // numbers begin at 1 once for each pair of cores, proven or not
     sender_reset(link);
     receiver_reset(link);
     link->session++;
@@ -242,7 +243,7 @@ void handshake_proven(struct kvpbus_link *link)
     struct handshake *shake = &link->handshake;
     if (shake->proven)
         return;
-    shake->proven = shake->used = true;
+    shake->proven = true;
     shake->rewrite_at = NEVER;
     // H2. Exactly the core of the session before: one that never came to live may be the peer's
     // present one, seen before a stale scan brought back an older.

@@ -238,8 +238,11 @@ static void check_writer(struct kvpbus_link *link, const char *value)
         kvpbus_hello_read(bytes, length, &hello) != KVPBUS_OK ||
         memcmp(hello.core.identity, link->options.identity, KVPBUS_IDENTITY_BYTES) != 0 ||
         handshake_own_epoch(link, hello.core.epoch) ||
+        memcmp(hello.core.epoch, store->foreign_epoch, KVPBUS_EPOCH_BYTES) == 0 ||
         kvpbus_hello_verify(bytes, length, &hello) != KVPBUS_OK)
         return;
+    // One that only stands there is left over from a life that I do not remember.
+    memcpy(store->foreign_epoch, hello.core.epoch, KVPBUS_EPOCH_BYTES);
     if (++store->foreign_hellos < FOREIGN_HELLOS_MAX)
         return;
     link->stopped = true;

@@ -137,6 +137,15 @@ struct sim_message *sim_check_delivery(struct sim_world *world, int side,
 
 // --- crashes and reverts ------------------------------------------------------------------------
 
+bool sim_check_submitted(const struct sim_world *world, int side)
+{
+    const struct sim_checker *checker = &world->checker;
+    for (size_t i = 0; i < checker->count[side]; i++)
+        if (checker->messages[side][i].sent.state == SIM_SUBMITTED)
+            return true;
+    return false;
+}
+
 void sim_check_crash(struct sim_world *world, int side)
 {
     struct sim_checker *checker = &world->checker;

@@ -94,6 +94,8 @@ void sim_check_queued(struct sim_message *message, const struct kvpbus_message_i
 // The consumer of `side` was given this; NULL when it is nothing that was sent.
 struct sim_message *sim_check_delivery(struct sim_world *world, int side,
                                        const struct kvpbus_delivery *delivery);
+// True while a message of this side is being queued.
+bool sim_check_submitted(const struct sim_world *world, int side);
 // The side lost what was under way.
 void sim_check_crash(struct sim_world *world, int side);
 // Asks the side's journal what became of its messages.

@@ -90,9 +90,11 @@ static void stranger(struct sim_world *world, int writer)
     sim_rng_bytes(&world->rng, vm, sizeof vm);
     sim_rng_bytes(&world->rng, seed, sizeof seed);
     crypto_sign_seed_keypair(identity, secret, seed);
-    if (sim_rng_chance(&world->rng, 500))
+    if (sim_rng_chance(&world->rng, 500)) {
+        // What stands in pool 1 is in the guest's own store: there it is a second writer's.
+        world->second_writer |= !world->channels[writer].pushed;
         put_hello(world, writer, false, side->identity, side->secret, vm);
-    else
+    } else
         put_hello(world, writer, false, identity, secret, world->vm);
 }
 
@@ -303,7 +305,11 @@ static void happen(struct sim_world *world, const struct sim_event *event)
         side->disk.full_permille = side->disk.error_permille = 0;
         break;
     case SIM_CHECKPOINT:
-        sim_checkpoint_take(side, event->argument);
+        // A message that is being queued would be queued twice, once in each life.
+        if (sim_check_submitted(world, event->side))
+            sim_plan_add(world, world->now + 20, SIM_CHECKPOINT, event->side, event->argument);
+        else
+            sim_checkpoint_take(side, event->argument);
         break;
     case SIM_REVERT_GUEST_DISK:
     case SIM_RESTORE_HOST:
