@@ -204,15 +204,16 @@ static void confirmed(struct kvpbus_link *link)
     event->session = link->session;
 }
 
-void handshake_hello(struct kvpbus_link *link, const char *value)
+bool handshake_hello(struct kvpbus_link *link, const char *value)
 {
     struct handshake *shake = &link->handshake;
     uint8_t digest[DIGEST], bytes[KVPBUS_ITEM_MAX];
     size_t length;
     link_digest(value, strlen(value), digest);
     if (memcmp(digest, shake->last_digest, DIGEST) == 0)
-        return;
+        return shake->shows_peer;
     memcpy(shake->last_digest, digest, DIGEST);
+    shake->shows_peer = false;
 
     struct kvpbus_hello hello;
     if (kvpbus_item_decode(value, bytes, &length) != KVPBUS_OK ||
@@ -220,10 +221,11 @@ void handshake_hello(struct kvpbus_link *link, const char *value)
         epoch_in(shake->retired[0], shake->retired_count, hello.core.epoch) ||
         kvpbus_hello_verify(bytes, length, &hello) != KVPBUS_OK) {
         link->counters.bad_items++;
-        return;
+        return false;
     }
     if (!acceptable(link, &hello.core))
-        return;
+        return false;
+    shake->shows_peer = true;
     link->last_news = link->now;
     take_core(link, &hello.core);
     if ((hello.flags & KVPBUS_HELLO_MISSING) != 0)
@@ -236,6 +238,7 @@ void handshake_hello(struct kvpbus_link *link, const char *value)
         shake->rewrite_delay = HELLO_FIRST;
         shake->rewrite_at = link->now + HELLO_FIRST;
     }
+    return true;
 }
 
 void handshake_proven(struct kvpbus_link *link)

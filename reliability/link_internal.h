@@ -107,6 +107,7 @@ struct handshake {
     bool keyed;         // `keys` are of own and peer
 
     uint8_t last_digest[DIGEST]; // of the hello value looked at last
+    bool shows_peer;             // that one showed the peer's present core
     bool peer_seen;              // some valid hello is there, whoever's
     bool stranger;               // the present one is not of the pinned identity
     uint8_t pending[KVPBUS_IDENTITY_BYTES];
@@ -246,7 +247,8 @@ void handshake_start(struct kvpbus_link *link);
 void handshake_new_core(struct kvpbus_link *link);
 // The present session is given up and a new core made; the peer will follow.
 void handshake_renew(struct kvpbus_link *link, enum kvpbus_link_event_kind kind, const char *why);
-void handshake_hello(struct kvpbus_link *link, const char *value);
+// True when the value shows the present core of the peer, after it was looked at.
+bool handshake_hello(struct kvpbus_link *link, const char *value);
 void handshake_proven(struct kvpbus_link *link);
 void handshake_tick(struct kvpbus_link *link);
 uint64_t handshake_deadline(const struct kvpbus_link *link);

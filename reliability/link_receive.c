@@ -342,6 +342,9 @@ void receiver_tick(struct kvpbus_link *link)
         receiver->missing_delay = HELLO_MAX;
     receiver->missing_again = link->now + receiver->missing_delay;
     store_dirty(link, CELL_STATE);
+    // The peer may sit in a session that I have left: it learns that from my hello alone.
+    if (receiver->say_hello_missing)
+        store_dirty(link, CELL_HELLO);
 }
 
 static const char *find(const struct kvpbus_scan *scan, const char *key, size_t nth)
@@ -361,9 +364,9 @@ void kvpbus_link_scan_peer(struct kvpbus_link *link, const struct kvpbus_scan *s
     if (link->suspended || link->stopped)
         return;
     kvpbus_key_format(link->prefix, KVPBUS_KEY_HELLO, 0, key);
-    bool hello = find(scan, key, 0) != NULL;
+    bool hello = false;
     for (size_t i = 0; i < COPIES && find(scan, key, i) != NULL; i++)
-        handshake_hello(link, find(scan, key, i));
+        hello |= handshake_hello(link, find(scan, key, i));
     kvpbus_key_format(link->prefix, KVPBUS_KEY_STATE, 0, key);
     bool state = false;
     for (size_t i = 0; link->handshake.keyed && i < COPIES && find(scan, key, i) != NULL; i++)

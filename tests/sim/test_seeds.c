@@ -47,8 +47,7 @@ Test(seeds, those_that_failed_once_pass, .init = sim_setup)
     } failed[] = {
         {3, "crash"}, // polling without a pause before the first news
         {17, "life"}, // a commit of a session that had been given up
-        {91, "hostile"},
-        {114, "limits"},
+        {91, "hostile"}, {114, "limits"}, {9, "revert-memory"}, {2010, "revert-memory"},
     };
     uint64_t hash;
     for (size_t i = 0; i < sizeof failed / sizeof *failed; i++)
