@@ -8,6 +8,16 @@
 
 // --- jobs ---
 
+static void end_job(struct bus_job *job)
+{
+    job->finished(job);
+    if (job->dispose != NULL)
+        job->dispose(job);
+    if (job->endpoint != NULL)
+        bus_drain(job->endpoint);
+    free(job);
+}
+
 static void job_done(struct kvpbus_job *base)
 {
     struct bus_job *job = (struct bus_job *)base;
@@ -25,12 +35,7 @@ static void job_done(struct kvpbus_job *base)
         job->endpoint->retry_at = bus->now + JOB_RETRY;
         return;
     }
-    job->finished(job);
-    if (job->dispose != NULL)
-        job->dispose(job);
-    if (job->endpoint != NULL)
-        bus_drain(job->endpoint);
-    free(job);
+    end_job(job);
 }
 
 void *bus_job_new(size_t size, struct kvpbus_bus *bus, struct kvpbus_endpoint *endpoint,
@@ -73,7 +78,12 @@ static void retry_jobs(struct kvpbus_endpoint *endpoint)
     }
     while (ordered != NULL) {
         struct kvpbus_job *next = ordered->next;
-        bus_submit((struct bus_job *)ordered);
+        struct bus_job *again = (struct bus_job *)ordered;
+        // Behind the SYNC of a later session it would speak of other positions.
+        if (again->of_session && again->session != endpoint->session)
+            end_job(again);
+        else
+            bus_submit(again);
         ordered = next;
     }
 }
@@ -107,14 +117,20 @@ static void sodium_random(void *context, uint8_t *bytes, size_t length)
     randombytes_buf(bytes, length);
 }
 
+void kvpbus_bus_polling(struct kvpbus_bus *bus, uint32_t fast_ms, uint32_t slow_ms)
+{
+    uint32_t slow = bus->options.role == KVPBUS_ROLE_HOST ? POLL_SLOW_HOST : POLL_SLOW_GUEST;
+    bus->options.poll_fast_ms = fast_ms != 0 ? fast_ms : POLL_FAST;
+    bus->options.poll_slow_ms = slow_ms != 0 ? slow_ms : slow;
+}
+
 enum kvpbus_error kvpbus_bus_open(const struct kvpbus_bus_options *options,
                                   struct kvpbus_executor *executor, struct kvpbus_bus **out)
 {
     const char *prefix = options->prefix != NULL ? options->prefix : "kvpbus";
-    bool am_host = options->role == KVPBUS_ROLE_HOST;
     if (!kvpbus_prefix_valid(prefix) || options->ring_slots > KVPBUS_RING_MAX ||
         options->value_max > KVPBUS_VALUE_MAX ||
-        (options->value_max != 0 && options->value_max < 256))
+        (options->value_max != 0 && options->value_max < KVPBUS_VALUE_MIN))
         return KVPBUS_INVALID_ARGUMENT;
     struct kvpbus_bus *bus = calloc(1, sizeof *bus);
     if (bus == NULL)
@@ -126,9 +142,7 @@ enum kvpbus_error kvpbus_bus_open(const struct kvpbus_bus_options *options,
     own->value_max = own->value_max != 0 ? own->value_max : KVPBUS_VALUE_MAX;
     own->bundle_target = own->bundle_target != 0 ? own->bundle_target : BUNDLE_TARGET;
     own->body_max = own->body_max != 0 ? own->body_max : KVPBUS_MESSAGE_DEFAULT_MAX;
-    own->poll_fast_ms = own->poll_fast_ms != 0 ? own->poll_fast_ms : POLL_FAST;
-    if (own->poll_slow_ms == 0)
-        own->poll_slow_ms = am_host ? POLL_SLOW_HOST : POLL_SLOW_GUEST;
+    kvpbus_bus_polling(bus, own->poll_fast_ms, own->poll_slow_ms);
     if (own->random == NULL)
         own->random = sodium_random;
     bus->executor = executor;

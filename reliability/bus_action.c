@@ -41,6 +41,30 @@ bool kvpbus_bus_action(struct kvpbus_endpoint *endpoint, struct kvpbus_action *a
     return false;
 }
 
+// A guest is told by notices when an acknowledgement comes; a host has to look.
+static uint64_t until_poll(const struct kvpbus_endpoint *endpoint)
+{
+    const struct kvpbus_bus *bus = endpoint->bus;
+    bool often =
+        bus->options.role == KVPBUS_ROLE_HOST && kvpbus_link_transfers(endpoint->link, bus->now);
+    return often ? endpoint->poll_interval / POLL_TRANSFER : endpoint->poll_interval;
+}
+
+// In which the items that are coming have come, or a good part of them.
+static uint64_t gather_time(const struct kvpbus_endpoint *endpoint)
+{
+    uint64_t time = endpoint->notice_spacing * NOTICE_ITEMS / NOTICE_UNIT;
+    if (time < NOTICE_LEAST)
+        return NOTICE_LEAST;
+    return time < NOTICE_MOST ? time : NOTICE_MOST;
+}
+
+static uint64_t least_interval(const struct kvpbus_endpoint *endpoint)
+{
+    uint64_t time = gather_time(endpoint);
+    return time > POLL_LEAST ? time : POLL_LEAST;
+}
+
 // At once after news, then more and more rarely; never so often that reading is all that is done.
 static void plan_poll(struct kvpbus_endpoint *endpoint, enum kvpbus_error error)
 {
@@ -49,15 +73,32 @@ static void plan_poll(struct kvpbus_endpoint *endpoint, enum kvpbus_error error)
         endpoint->poll_at = bus->now + bus->options.poll_slow_ms;
         return;
     }
-    uint64_t took = bus->now - endpoint->poll_began;
+    uint64_t took = bus->now - endpoint->poll_began, least = least_interval(endpoint);
     bool news = kvpbus_link_news(endpoint->link) >= endpoint->poll_began;
-    endpoint->poll_interval = news ? POLL_LEAST : 2 * endpoint->poll_interval;
-    if (endpoint->poll_interval < POLL_LEAST)
-        endpoint->poll_interval = POLL_LEAST;
+    endpoint->poll_interval = news ? least : 2 * endpoint->poll_interval;
+    if (endpoint->poll_interval < least)
+        endpoint->poll_interval = least;
     if (endpoint->poll_interval > bus->options.poll_fast_ms)
         endpoint->poll_interval = bus->options.poll_fast_ms;
-    endpoint->poll_at =
-        bus->now + (endpoint->poll_interval > took ? endpoint->poll_interval : took);
+    uint64_t wait = until_poll(endpoint);
+    endpoint->poll_at = bus->now + (wait > took ? wait : took);
+}
+
+static void plan_gathered(struct kvpbus_endpoint *endpoint)
+{
+    uint64_t at = endpoint->bus->now + gather_time(endpoint);
+    if (at < endpoint->poll_at)
+        endpoint->poll_at = at;
+}
+
+static void take_scan(struct kvpbus_endpoint *endpoint, const struct kvpbus_scan *scan)
+{
+    uint64_t packets = endpoint->packets;
+    kvpbus_link_scan_peer(endpoint->link, scan, endpoint->bus->now);
+    bus_drain(endpoint);
+    // Packets can be gathered; what waits for an acknowledgement waits for one item.
+    if (endpoint->packets == packets)
+        endpoint->notice_spacing = 0;
 }
 
 void kvpbus_bus_read_done(struct kvpbus_endpoint *endpoint, enum kvpbus_action_kind kind,
@@ -79,10 +120,11 @@ void kvpbus_bus_read_done(struct kvpbus_endpoint *endpoint, enum kvpbus_action_k
     } else {
         endpoint->reading_peer = false;
         if (error == KVPBUS_OK)
-            kvpbus_link_scan_peer(endpoint->link, scan, bus->now);
+            take_scan(endpoint, scan);
         plan_poll(endpoint, error);
         if (endpoint->noticed)
-            kvpbus_bus_notice(endpoint);
+            plan_gathered(endpoint);
+        endpoint->noticed = false;
     }
     bus_drain(endpoint);
 }
@@ -98,9 +140,9 @@ void kvpbus_bus_write_done(struct kvpbus_endpoint *endpoint, const enum kvpbus_e
     kvpbus_link_write_done(endpoint->link, results, bus->now);
     // An answer may come soon now.
     if (kvpbus_link_active(endpoint->link, bus->now)) {
-        endpoint->poll_interval = POLL_LEAST;
-        if (bus->now + POLL_LEAST < endpoint->poll_at)
-            endpoint->poll_at = bus->now + POLL_LEAST;
+        endpoint->poll_interval = least_interval(endpoint);
+        if (bus->now + until_poll(endpoint) < endpoint->poll_at)
+            endpoint->poll_at = bus->now + until_poll(endpoint);
     }
     bus_drain(endpoint);
 }
@@ -117,8 +159,10 @@ bool kvpbus_endpoint_quiet(const struct kvpbus_endpoint *endpoint)
 
 void kvpbus_bus_notice(struct kvpbus_endpoint *endpoint)
 {
-    uint64_t soon = endpoint->bus->now + NOTICE_DELAY;
+    uint64_t now = endpoint->bus->now, gap = now - endpoint->noticed_at;
+    endpoint->noticed_at = now;
+    endpoint->notice_spacing =
+        gap <= NOTICE_ROW ? (3 * endpoint->notice_spacing + gap * NOTICE_UNIT) / 4 : 0;
     endpoint->noticed = endpoint->reading_peer; // that read may have been too early
-    if (soon < endpoint->poll_at)
-        endpoint->poll_at = soon;
+    plan_gathered(endpoint);
 }

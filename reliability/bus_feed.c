@@ -7,12 +7,14 @@
 
 void feed_begin(struct kvpbus_endpoint *endpoint, const struct kvpbus_sync *sync)
 {
+    // What the peer holds of a former timeline is no part of the bundles that are numbered now.
+    bool present = memcmp(sync->peer_timeline, endpoint->peer.timeline, KVPBUS_TIMELINE_BYTES) == 0;
     endpoint->feeding = true;
     for (size_t class_ = 0; class_ < KVPBUS_CLASS_COUNT; class_++) {
         struct class_feed *feed = &endpoint->feeds[class_];
         feed->offered = 0;
         feed->waiting = true;
-        feed->peer = sync->classes[class_];
+        feed->peer = present ? sync->classes[class_] : (struct kvpbus_sync_class){0};
     }
     endpoint->gaps_due = true;
 }
@@ -39,12 +41,38 @@ void feed_queued(struct kvpbus_endpoint *endpoint, enum kvpbus_class class_, uin
         endpoint->expire_at = at;
 }
 
+void feed_answered(struct kvpbus_endpoint *endpoint, const struct kvpbus_gap_answer *answer)
+{
+    // Of a bundle that the peer had, messages that it was asked about one by one are still open.
+    bool had = answer->count == 0 && answer->answers[0] == KVPBUS_ANSWER_HAD;
+    endpoint->gaps_due |= had || endpoint->gaps_more;
+    feed_again(endpoint, answer->class_);
+}
+
+// Whether `answer` says all that `old` says.
+static bool covers(const struct kvpbus_gap_answer *answer, const struct kvpbus_gap_answer *old)
+{
+    return answer->class_ == old->class_ && answer->number == old->number &&
+           (answer->count == 0) == (old->count == 0) && answer->count >= old->count &&
+           memcmp(answer->indices, old->indices, old->count * sizeof *old->indices) == 0;
+}
+
 void feed_answer(struct kvpbus_endpoint *endpoint, const struct kvpbus_gap_answer *answer)
 {
-    if (endpoint->answer_count < ANSWERS_MAX)
+    for (size_t i = 0; i < endpoint->answer_count; i++)
+        if (covers(answer, &endpoint->answers[i])) { // asked about once more meanwhile
+            endpoint->answers[i] = *answer;
+            return;
+        }
+    if (endpoint->answer_count < ANSWERS_MAX) {
         endpoint->answers[endpoint->answer_count++] = *answer;
-    else // more gaps than answers can be kept: with the next session the peer asks again
-        bus_event(endpoint, KVPBUS_LINK_ALARM, "too many withdrawn messages at once");
+        return;
+    }
+    endpoint->answer_count = 0;
+    kvpbus_link_renew(endpoint->link,
+                      "more withdrawn messages at once than can be answered; the session is "
+                      "renewed, in which the peer asks again",
+                      endpoint->bus->now);
 }
 
 // --- bundles ---
@@ -137,7 +165,7 @@ static void offer(struct kvpbus_endpoint *endpoint, enum kvpbus_class class_)
     job->after = feed->offered;
     job->peer = feed->peer;
     job->wall = endpoint->bus->wall;
-    job->head.needed = true;
+    job->head.needed = job->head.of_session = true;
     feed->waiting = false;
     feed->busy = true;
     bus_submit(&job->head);
@@ -166,6 +194,7 @@ static void gaps_finished(struct bus_job *base)
     struct gaps_job *job = (struct gaps_job *)base;
     struct kvpbus_endpoint *endpoint = base->endpoint;
     endpoint->gaps_busy = false;
+    endpoint->gaps_more = job->count == KVPBUS_LINK_FRAMES_MAX;
     if (base->session != endpoint->session || !endpoint->feeding)
         return;
     for (size_t i = 0; i < job->count; i++)
@@ -177,7 +206,7 @@ static void send_gaps(struct kvpbus_endpoint *endpoint)
 {
     struct gaps_job *job =
         bus_job_new(sizeof *job, endpoint->bus, endpoint, gaps_run, gaps_finished);
-    job->head.needed = true;
+    job->head.needed = job->head.of_session = true;
     endpoint->gaps_due = false;
     endpoint->gaps_busy = true;
     bus_submit(&job->head);

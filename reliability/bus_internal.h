@@ -20,9 +20,16 @@ enum {
     TIMER_MAX = 60 * 1000, // ms; a clock step delays an expiry by no more
     PRUNE_EVERY = 60 * 60 * 1000,
     PRUNE_ROWS = 2000,
-    POLL_LEAST = 10, // ms after news; doubling up to poll_fast while none comes
+    POLL_LEAST = 10,   // ms after news; doubling up to poll_fast while none comes
+    POLL_TRANSFER = 4, // so many times as often for a host in the midst of a transfer
     POLL_FAST = 200,
-    NOTICE_DELAY = 15, // ms: a batch of items comes as so many notices and is read in a few scans
+    // A batch of items comes as so many notices; about so many are waited for before a scan, which
+    // costs a transaction and a write, but no longer than this.
+    NOTICE_ITEMS = 12,
+    NOTICE_LEAST = 4, // ms
+    NOTICE_MOST = 40,
+    NOTICE_ROW = 10,  // notices that are further apart do not belong together
+    NOTICE_UNIT = 16, // parts of a ms in which the time between notices is reckoned
     POLL_SLOW_HOST = 2000,
     POLL_SLOW_GUEST = 10000,
     BUNDLE_TARGET = 256 * 1024,
@@ -47,13 +54,17 @@ struct kvpbus_endpoint {
 
     bool reading_peer, reading_own, writing;
     bool noticed;
+    uint64_t noticed_at, notice_spacing; // of notices that come in a row, in ms / NOTICE_UNIT
+    uint64_t packets;                    // taken from the link so far
     uint64_t poll_at, poll_interval, poll_began;
     enum kvpbus_error read_error;
 
-    bool feeding; // in a session whose positions were compared
+    uint8_t offered[KVPBUS_TIMELINE_BYTES]; // the peer's, in the SYNC taken in last
+    bool feeding;                           // in a session whose positions were compared
     uint32_t session;
     struct class_feed feeds[KVPBUS_CLASS_COUNT];
     bool gaps_due, gaps_busy;
+    bool gaps_more; // there were as many as are asked about at once
     uint64_t expire_at;
     bool expire_busy;
     struct kvpbus_gap_answer answers[ANSWERS_MAX];
@@ -86,6 +97,7 @@ struct bus_job {
     void (*finished)(struct bus_job *job); // on the loop's thread; the job is freed afterwards
     void (*dispose)(struct bus_job *job);  // frees what it owns; may be NULL
     bool needed;                           // tried again when the journal fails
+    bool of_session;                       // but not once its session is over
 };
 
 // bus.c
@@ -111,6 +123,8 @@ void feed_begin(struct kvpbus_endpoint *endpoint, const struct kvpbus_sync *sync
 void feed_end(struct kvpbus_endpoint *endpoint);
 void feed_queued(struct kvpbus_endpoint *endpoint, enum kvpbus_class class_, uint64_t ttl_ms);
 void feed_answer(struct kvpbus_endpoint *endpoint, const struct kvpbus_gap_answer *answer);
+// The peer's answer to a gap of mine has been taken in.
+void feed_answered(struct kvpbus_endpoint *endpoint, const struct kvpbus_gap_answer *answer);
 // Something of the class is done: another number may be opened.
 void feed_again(struct kvpbus_endpoint *endpoint, enum kvpbus_class class_);
 void feed_run(struct kvpbus_endpoint *endpoint);

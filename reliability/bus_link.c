@@ -71,6 +71,8 @@ static enum kvpbus_error sync_make_run(struct kvpbus_job *base, struct kvpbus_jo
 static void sync_make_finished(struct bus_job *base)
 {
     struct sync_job *job = (struct sync_job *)base;
+    if (base->job.result != KVPBUS_OK)
+        return; // its session is over
     kvpbus_link_room(base->endpoint->link, job->room);
     kvpbus_link_sync_ready(base->endpoint->link, base->session, &job->sync, base->bus->now);
 }
@@ -80,7 +82,7 @@ static void make_sync(struct kvpbus_endpoint *endpoint, uint32_t session)
     struct sync_job *job =
         bus_job_new(sizeof *job, endpoint->bus, endpoint, sync_make_run, sync_make_finished);
     job->head.session = session;
-    job->head.needed = true;
+    job->head.needed = job->head.of_session = true;
     bus_submit(&job->head);
 }
 
@@ -101,7 +103,10 @@ static void sync_apply_finished(struct bus_job *base)
 {
     struct sync_job *job = (struct sync_job *)base;
     struct kvpbus_endpoint *endpoint = base->endpoint;
+    if (base->job.result != KVPBUS_OK)
+        return; // its session is over
     memcpy(endpoint->peer.timeline, job->peer.timeline, sizeof endpoint->peer.timeline);
+    memcpy(endpoint->offered, job->sync.timeline, sizeof endpoint->offered);
     bool consistent = job->verdict == KVPBUS_SYNC_CONSISTENT;
     bool current = base->session == endpoint->session;
     kvpbus_link_sync_done(endpoint->link, base->session, consistent, base->bus->now);
@@ -123,7 +128,33 @@ static void apply_sync(struct kvpbus_endpoint *endpoint, const struct kvpbus_lin
     job->head.session = event->session;
     job->sync = event->sync;
     job->wall = endpoint->bus->wall;
-    job->head.needed = true;
+    job->head.needed = job->head.of_session = true;
+    bus_submit(&job->head);
+}
+
+struct agreed_job {
+    struct bus_job head;
+    uint8_t timeline[KVPBUS_TIMELINE_BYTES];
+};
+
+static enum kvpbus_error agreed_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+{
+    struct agreed_job *job = (struct agreed_job *)base;
+    return noted(base, journal,
+                 kvpbus_journal_agreed(journal, job->head.endpoint->peer.id, job->timeline));
+}
+
+static void agreed_finished(struct bus_job *base)
+{
+    bus_inbox(base->bus, base->endpoint->peer.id);
+}
+
+static void agree(struct kvpbus_endpoint *endpoint)
+{
+    struct agreed_job *job =
+        bus_job_new(sizeof *job, endpoint->bus, endpoint, agreed_run, agreed_finished);
+    memcpy(job->timeline, endpoint->offered, sizeof job->timeline);
+    job->head.needed = job->head.of_session = true;
     bus_submit(&job->head);
 }
 
@@ -135,6 +166,7 @@ struct packet_job {
     int64_t wall;
     size_t messages;
     bool fork;
+    struct kvpbus_failure refusal; // why a bundle of the packet was refused
     // An answer for each gap, and one for each bundle that is refused.
     struct kvpbus_gap_answer answers[2 * KVPBUS_LINK_FRAMES_MAX];
     size_t answer_count;
@@ -152,12 +184,14 @@ static enum kvpbus_error commit_fragments(struct packet_job *job, struct kvpbus_
             return error;
         job->messages += result.messages;
         job->fork |= result.fork;
-        if (result.refused)
-            job->answers[job->answer_count++] = (struct kvpbus_gap_answer){
-                .class_ = packet->fragments[i].class_,
-                .number = packet->fragments[i].number,
-                .answers = {KVPBUS_ANSWER_REFUSED},
-            };
+        if (!result.refused)
+            continue;
+        job->refusal = *kvpbus_journal_failure(journal);
+        job->answers[job->answer_count++] = (struct kvpbus_gap_answer){
+            .class_ = packet->fragments[i].class_,
+            .number = packet->fragments[i].number,
+            .answers = {KVPBUS_ANSWER_REFUSED},
+        };
     }
     return KVPBUS_OK;
 }
@@ -168,6 +202,7 @@ static enum kvpbus_error packet_run(struct kvpbus_job *base, struct kvpbus_journ
     const struct kvpbus_link_packet *packet = job->packet;
     int64_t peer = job->head.endpoint->peer.id;
     job->messages = job->answer_count = 0;
+    job->refusal.code = KVPBUS_OK;
     enum kvpbus_error error = commit_fragments(job, journal);
     for (size_t i = 0; error == KVPBUS_OK && i < packet->gap_count; i++)
         error = kvpbus_journal_gap(journal, peer, &packet->gaps[i], job->wall,
@@ -201,10 +236,18 @@ static void packet_finished(struct bus_job *base)
     if (job->fork)
         bus_event(endpoint, KVPBUS_LINK_ALARM,
                   "the peer used one position for two bundles: the second was refused");
+    if (job->refusal.code != KVPBUS_OK) {
+        kvpbus_failure_wrap(&job->refusal, "a bundle was refused, and its sender is told");
+        bus_event(endpoint, KVPBUS_LINK_ALARM, job->refusal.detail);
+    }
     if (job->messages > 0)
         bus_inbox(base->bus, endpoint->peer.id);
-    for (size_t i = 0; i < packet->answer_count; i++)
-        feed_again(endpoint, packet->answers[i].class_);
+    for (size_t i = 0; i < packet->answer_count; i++) {
+        const struct kvpbus_gap_answer *answer = &packet->answers[i];
+        if (answer->count == 0 && packet->session == endpoint->session)
+            kvpbus_link_answered(endpoint->link, answer->class_, answer->number);
+        feed_answered(endpoint, answer);
+    }
     if (packet->answer_count > 0)
         bus_outcome(base->bus, endpoint->peer.id);
 }
@@ -221,6 +264,7 @@ static void commit_packet(struct kvpbus_endpoint *endpoint, struct kvpbus_link_p
     job->packet = packet;
     job->wall = endpoint->bus->wall;
     job->head.dispose = packet_dispose;
+    endpoint->packets++;
     bus_submit(&job->head);
 }
 
@@ -256,7 +300,7 @@ static void read_want(struct kvpbus_endpoint *endpoint, const struct kvpbus_link
     struct want_job *job =
         bus_job_new(sizeof *job, endpoint->bus, endpoint, want_run, want_finished);
     job->want = *want;
-    job->head.needed = true;
+    job->head.needed = job->head.of_session = true;
     bus_submit(&job->head);
 }
 
@@ -289,7 +333,7 @@ static void mark_delivered(struct kvpbus_endpoint *endpoint, const struct kvpbus
         bus_job_new(sizeof *job, endpoint->bus, endpoint, delivered_run, delivered_finished);
     job->class_ = event->done.class_;
     job->number = event->done.number;
-    job->head.needed = true;
+    job->head.needed = job->head.of_session = true;
     bus_submit(&job->head);
 }
 
@@ -322,7 +366,8 @@ static void pending_finished(struct bus_job *base)
     if (job->pin)
         bus_pinned(endpoint);
     else
-        bus_event(endpoint, KVPBUS_LINK_PENDING, "an identity waits for pairing");
+        bus_event(endpoint, KVPBUS_LINK_PENDING,
+                  "an identity waits for pairing: compare fingerprints, then 'kvpbus pair'");
 }
 
 static void take_pending(struct kvpbus_endpoint *endpoint, const struct kvpbus_link_event *event)
@@ -361,14 +406,14 @@ static void take_event(struct kvpbus_endpoint *endpoint, const struct kvpbus_lin
     case KVPBUS_LINK_SYNC:
         apply_sync(endpoint, event);
         break;
+    case KVPBUS_LINK_AGREED:
+        agree(endpoint);
+        break;
     case KVPBUS_LINK_PACKET:
         commit_packet(endpoint, event->packet);
         break;
     case KVPBUS_LINK_WANT:
         read_want(endpoint, &event->want);
-        break;
-    case KVPBUS_LINK_DELIVERED:
-        mark_delivered(endpoint, event);
         break;
     case KVPBUS_LINK_PENDING:
         take_pending(endpoint, event);
@@ -379,15 +424,43 @@ static void take_event(struct kvpbus_endpoint *endpoint, const struct kvpbus_lin
     case KVPBUS_LINK_SECOND_WRITER:
         bus_event(endpoint, event->kind, event->text);
         break;
+    case KVPBUS_LINK_DELIVERED:
+        break; // bus_drain keeps these
     }
+}
+
+// What is acknowledged in a scan may be refused by a packet of the same scan: that is judged first,
+// so that nothing is called delivered which is dead a moment later.
+struct acknowledged {
+    size_t count;
+    struct kvpbus_link_event events[KVPBUS_CLASS_COUNT * KVPBUS_BUNDLE_WINDOW];
+};
+
+static void mark_all(struct kvpbus_endpoint *endpoint, struct acknowledged *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        mark_delivered(endpoint, &list->events[i]);
+    list->count = 0;
 }
 
 void bus_drain(struct kvpbus_endpoint *endpoint)
 {
     struct kvpbus_link_event event;
+    struct acknowledged list;
+    list.count = 0;
     if (endpoint->link == NULL)
         return;
-    while (kvpbus_link_next_event(endpoint->link, &event))
+    while (kvpbus_link_next_event(endpoint->link, &event)) {
+        if (event.kind == KVPBUS_LINK_DELIVERED) {
+            assert(list.count < sizeof list.events / sizeof *list.events);
+            list.events[list.count++] = event;
+            continue;
+        }
+        // Behind a new session the same number may be another bundle's.
+        if (event.kind != KVPBUS_LINK_PACKET)
+            mark_all(endpoint, &list);
         take_event(endpoint, &event);
+    }
+    mark_all(endpoint, &list);
     feed_run(endpoint);
 }

@@ -88,7 +88,8 @@ static bool core_read(const uint8_t *bytes, size_t length, struct kvpbus_core *c
     core_hash(bytes, length, core->hash);
     return core->version_min >= 1 && core->version_min <= core->version_max &&
            (bytes[3] & 1) != 0 && core->ring_slots >= 1 && core->ring_slots <= KVPBUS_RING_MAX &&
-           core->window >= 1 && core->window <= KVPBUS_LINK_WINDOW && core->value_max >= 256 &&
+           core->window >= 1 && core->window <= KVPBUS_LINK_WINDOW &&
+           core->value_max >= KVPBUS_VALUE_MIN &&
            extensions_valid(bytes + KVPBUS_CORE_MIN, length - KVPBUS_CORE_MIN);
 }
 

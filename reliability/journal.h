@@ -26,6 +26,7 @@ enum {
     KVPBUS_EPOCHS_KEPT = 64,     // per peer and side; older ones are forgotten
     KVPBUS_BUNDLE_WINDOW = 4,    // bundles of one class in flight: docs/protocol.md section 2.4
     KVPBUS_GAP_INDICES_MAX = 64, // per GAP frame
+    KVPBUS_FORMER_MAX = 4,       // earlier timelines that SYNC names
     KVPBUS_PEER_NAME_MAX = 255,
     KVPBUS_REASON_MAX = 240,
 };
@@ -214,6 +215,13 @@ struct kvpbus_sync {
     uint8_t timeline[KVPBUS_TIMELINE_BYTES];      // of what the sender of SYNC sends
     uint8_t peer_timeline[KVPBUS_TIMELINE_BYTES]; // as it knows the other's; zeros: none
     struct kvpbus_sync_class classes[KVPBUS_CLASS_COUNT];
+    // Those of the other's timelines that it took before peer_timeline, newest first, for a sender
+    // that no longer knows that one.
+    size_t former_count;
+    struct kvpbus_former {
+        uint8_t timeline[KVPBUS_TIMELINE_BYTES];
+        uint64_t floors[KVPBUS_CLASS_COUNT];
+    } former[KVPBUS_FORMER_MAX];
 };
 
 // My SYNC for this peer. Fragments that lie behind a hole are dropped: the peer goes on from the
@@ -227,19 +235,25 @@ enum kvpbus_sync_verdict {
     KVPBUS_SYNC_PEER_WENT_BACK // the peer holds less than it had acknowledged
 };
 // Takes in the peer's SYNC. As receiver: a timeline that is new here is noted, and begins at zero
-// with its first fragment or gap, which the peer sends only once it has judged my SYNC; unfinished
-// bundles of the former one are dropped then, whole ones stay. As sender: what the peer holds is
-// delivered. When either side went back, my direction begins a new timeline: all that is queued
-// keeps its ids and order and waits to be sealed again; deliveries that the peer forgot become
-// KVPBUS_OUTCOME_UNKNOWN, or pending again where resend_on_revert was asked. `forced`: begin a new
-// timeline whatever the numbers say. After a verdict other than CONSISTENT the session must be
-// renewed. KVPBUS_BAD_PACKET: nonsense. `identity` and `secret` are not looked at: sealing comes
+// once the peer has judged my SYNC: with kvpbus_journal_agreed, or its first fragment or gap;
+// unfinished bundles of the former one are dropped then, whole ones stay. As sender: what the peer
+// holds is delivered. When either side went back, my direction begins a new timeline: all that is
+// queued keeps its ids and order and waits to be sealed again; deliveries that the peer forgot
+// become KVPBUS_OUTCOME_UNKNOWN, or pending again where resend_on_revert was asked. `forced`: begin
+// a new timeline whatever the numbers say. After a verdict other than CONSISTENT the session must
+// be renewed. KVPBUS_BAD_PACKET: nonsense. `identity` and `secret` are not looked at: sealing comes
 // later.
 enum kvpbus_error kvpbus_journal_sync_apply(struct kvpbus_journal *journal, int64_t peer,
                                             const struct kvpbus_sync *sync, bool forced,
                                             const uint8_t identity[KVPBUS_IDENTITY_BYTES],
                                             const uint8_t secret[KVPBUS_SECRET_BYTES],
                                             int64_t now_ms, enum kvpbus_sync_verdict *verdict);
+
+// The peer has found my SYNC consistent with its timeline `timeline`: nothing more comes in the
+// former one, and what waits there behind a hole may go to consumers. Does nothing when another
+// SYNC has been taken in since.
+enum kvpbus_error kvpbus_journal_agreed(struct kvpbus_journal *journal, int64_t peer,
+                                        const uint8_t timeline[KVPBUS_TIMELINE_BYTES]);
 
 // --- receiving ---
 

@@ -62,6 +62,20 @@ enum kvpbus_error journal_arrive(struct kvpbus_journal *journal, int64_t peer,
     return take_up(journal, peer, &arrival->source);
 }
 
+enum kvpbus_error kvpbus_journal_agreed(struct kvpbus_journal *journal, int64_t peer,
+                                        const uint8_t timeline[KVPBUS_TIMELINE_BYTES])
+{
+    sqlite3_stmt *row;
+    enum kvpbus_error error =
+        GET(journal, &row, "SELECT 1 FROM peer WHERE id = ?1 AND offered = ?2 AND source != 0",
+            INT(peer), BLOB(timeline, KVPBUS_TIMELINE_BYTES));
+    if (error != KVPBUS_OK)
+        return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
+    journal_end(row);
+    struct arrival arrival;
+    return journal_arrive(journal, peer, KVPBUS_CLASS_CONTROL, &arrival);
+}
+
 enum kvpbus_error journal_find_arrived(struct kvpbus_journal *journal,
                                        const struct arrival *arrival, uint64_t number,
                                        struct arrived *arrived)

@@ -6,11 +6,21 @@
 #include "journal_internal.h"
 #include "topic_match.h"
 
-enum { TRY_BITS = 16 }; // a lease is the message's row << 16 | the try
+enum {
+    TRY_BITS = 16, // a lease is the message's row << 16 | the try
+    CLOCK_STEP_MS = 1000,
+};
 
 static int64_t later(int64_t now_ms, uint64_t ms)
 {
     return ms > (uint64_t)(INT64_MAX - now_ms) ? INT64_MAX : now_ms + (int64_t)ms;
+}
+
+static void reckon(struct kvpbus_journal *journal, int64_t now_ms)
+{
+    journal->now_ms = now_ms;
+    if (now_ms > journal->lease_clock_ms)
+        journal->lease_clock_ms = now_ms;
 }
 
 // --- finding a message ---
@@ -143,7 +153,7 @@ enum kvpbus_error kvpbus_journal_lease(struct kvpbus_journal *journal, int64_t p
                                        struct kvpbus_delivery **delivery)
 {
     *delivery = NULL;
-    journal->now_ms = now_ms;
+    reckon(journal, now_ms);
     if (pattern != NULL && !kvpbus_pattern_valid(pattern))
         return kvpbus_fail(&journal->failure, KVPBUS_BAD_TOPIC,
                            "'%.64s' is not a pattern: names joined by dots, * for one name, a last "
@@ -247,7 +257,7 @@ enum kvpbus_error kvpbus_journal_nack(struct kvpbus_journal *journal, int64_t le
                                       uint64_t delay_ms, const char *reason, int64_t now_ms)
 {
     struct leased of;
-    journal->now_ms = now_ms;
+    reckon(journal, now_ms);
     enum kvpbus_error error = find_leased(journal, lease, &of);
     if (error != KVPBUS_OK)
         return error;
@@ -274,13 +284,27 @@ static enum kvpbus_error end_one(struct kvpbus_journal *journal, int64_t now_ms)
     return give_back(journal, &of, 0, "its leases ran out", now_ms);
 }
 
+// Leases and delays are as long as was said, not as a clock that is set back would make them.
+static enum kvpbus_error follow_clock(struct kvpbus_journal *journal, int64_t now_ms)
+{
+    int64_t back = journal->lease_clock_ms - now_ms;
+    reckon(journal, now_ms);
+    if (back < CLOCK_STEP_MS)
+        return KVPBUS_OK;
+    journal->lease_clock_ms = now_ms;
+    return RUN(journal, "UPDATE inbox SET due_ms = max(due_ms - ?1, 1) WHERE due_ms > 0",
+               INT(back));
+}
+
 enum kvpbus_error kvpbus_journal_leases_end(struct kvpbus_journal *journal, int64_t now_ms,
                                             int64_t *next_ms)
 {
     *next_ms = 0;
-    enum kvpbus_error error =
-        RUN(journal, "UPDATE inbox SET due_ms = 0 WHERE due_ms > 0 AND due_ms <= ?1 AND leased = 0",
-            INT(now_ms));
+    enum kvpbus_error error = follow_clock(journal, now_ms);
+    if (error == KVPBUS_OK)
+        error = RUN(journal,
+                    "UPDATE inbox SET due_ms = 0 WHERE due_ms > 0 AND due_ms <= ?1 AND leased = 0",
+                    INT(now_ms));
     while (error == KVPBUS_OK)
         error = end_one(journal, now_ms);
     if (error != KVPBUS_NOT_FOUND)

@@ -62,9 +62,10 @@ struct kvpbus_journal {
     char *path;
     struct kvpbus_journal_options options; // with the defaults filled in
     int64_t page_size;
-    int64_t now_ms;  // of the latest call that said it
-    int64_t settled; // messages that the latest journal_settle settled
-    bool open;       // a transaction is
+    int64_t now_ms;         // of the latest call that said it
+    int64_t lease_clock_ms; // the latest time by which a lease or a delay was reckoned
+    int64_t settled;        // messages that the latest journal_settle settled
+    bool open;              // a transaction is
     struct statement statements[STATEMENTS_MAX];
     size_t statement_count;
     struct kvpbus_failure failure;
@@ -115,6 +116,10 @@ enum kvpbus_error journal_sqlite_error(struct kvpbus_journal *journal, int code,
 // would be committed alone.
 enum kvpbus_error journal_still_open(struct kvpbus_journal *journal);
 void journal_finalize(struct kvpbus_journal *journal);
+// Random bytes for which the query finds no row: a VM whose memory went back may draw what it drew
+// before, and its journal may know that.
+enum kvpbus_error journal_draw(struct kvpbus_journal *journal, const char *sql, uint8_t *bytes,
+                               size_t length);
 // Adds to a count and its bytes.
 enum kvpbus_error journal_tally(struct kvpbus_journal *journal, int64_t peer, int what,
                                 int64_t count, int64_t bytes);
@@ -161,8 +166,8 @@ enum kvpbus_error journal_position(struct kvpbus_journal *journal, int64_t peer,
 #define SETTLE(condition)                                                                      \
     "UPDATE message SET outcome = iif(?3 = 2 AND doubt, 4, ?3), gap = 0, settled_ms = ?4, "    \
     "reason = iif(?3 = 2 AND doubt, 'a revert hid whether it was delivered before it ended', " \
-    "coalesce(?5, reason)), content = NULL WHERE outcome = 0 AND " condition                   \
-    " RETURNING size, outcome"
+    "coalesce(?5, reason)), content = NULL, unproven = ?3 = 2 AND NOT doubt AND sent IS NULL " \
+    "WHERE outcome = 0 AND " condition " RETURNING size, outcome"
 enum kvpbus_error journal_settle(struct kvpbus_journal *journal, int64_t peer, const char *sql,
                                  int64_t first, int64_t second, enum kvpbus_outcome outcome,
                                  const char *reason);
@@ -197,6 +202,14 @@ size_t journal_plain_max(const struct kvpbus_journal *journal);
 // before the first.
 enum kvpbus_error journal_forgotten(struct kvpbus_journal *journal, int64_t peer, int64_t line,
                                     const struct kvpbus_sync *sync, int64_t *sealed);
+// What expired unsent is proven so: the peer holds nothing of mine that I do not know. `false`: it
+// does, so that nobody knows whether they were delivered.
+enum kvpbus_error journal_prove(struct kvpbus_journal *journal, int64_t peer, bool proven);
+// The peer may have as void what counts as delivered here, or have had what counts as void: the
+// latest bundles of a class that are done, up to those beyond the peer's `floor`, lose their
+// outcome.
+enum kvpbus_error journal_doubt(struct kvpbus_journal *journal, int64_t peer, int64_t line,
+                                int class_, uint64_t floor);
 // Puts everything that is not done back in the queue, settles what the peer has forgotten (`sync`
 // NULL: nothing), and begins a new timeline.
 enum kvpbus_error journal_renew(struct kvpbus_journal *journal, int64_t peer, int64_t line,

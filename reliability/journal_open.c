@@ -192,7 +192,7 @@ enum kvpbus_error kvpbus_journal_commit(struct kvpbus_journal *journal,
     assert(journal->open);
     enum kvpbus_error error = journal_still_open(journal);
     if (error == KVPBUS_OK)
-        error = journal_exec(journal, "COMMIT");
+        error = journal_run(journal, "COMMIT", NULL, 0);
     if (error == KVPBUS_OK) {
         journal->open = false;
         return KVPBUS_OK;
@@ -212,21 +212,19 @@ void kvpbus_journal_rollback(struct kvpbus_journal *journal)
     journal->open = false;
 }
 
-static enum kvpbus_error in_transaction(struct kvpbus_journal *journal, const char *sql)
-{
-    assert(journal->open);
-    enum kvpbus_error error = journal_still_open(journal);
-    return error == KVPBUS_OK ? journal_exec(journal, sql) : error;
-}
-
 enum kvpbus_error kvpbus_journal_savepoint(struct kvpbus_journal *journal)
 {
-    return in_transaction(journal, "SAVEPOINT part");
+    assert(journal->open);
+    return journal_run(journal, "SAVEPOINT part", NULL, 0);
 }
 
 enum kvpbus_error kvpbus_journal_release(struct kvpbus_journal *journal, bool keep)
 {
-    return in_transaction(journal, keep ? "RELEASE part" : "ROLLBACK TO part; RELEASE part");
+    assert(journal->open);
+    enum kvpbus_error error = KVPBUS_OK;
+    if (!keep)
+        error = journal_run(journal, "ROLLBACK TO part", NULL, 0);
+    return error == KVPBUS_OK ? journal_run(journal, "RELEASE part", NULL, 0) : error;
 }
 
 const struct kvpbus_failure *kvpbus_journal_failure(const struct kvpbus_journal *journal)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Peers, what is pinned of them, and epochs.
-#include <sodium.h>
 #include <stdio.h>
 
 #include "journal_internal.h"
@@ -62,10 +61,12 @@ enum kvpbus_error journal_new_line(struct kvpbus_journal *journal, int64_t peer)
 {
     uint8_t timeline[KVPBUS_TIMELINE_BYTES];
     int64_t line;
-    randombytes_buf(timeline, sizeof timeline);
     enum kvpbus_error error =
         RUN(journal, "DELETE FROM out_stream WHERE line = (SELECT line FROM peer WHERE id = ?1)",
             INT(peer));
+    if (error == KVPBUS_OK)
+        error = journal_draw(journal, "SELECT 1 FROM line WHERE timeline = ?1", timeline,
+                             sizeof timeline);
     if (error == KVPBUS_OK)
         error = journal_add_line(journal, peer, timeline, &line);
     if (error == KVPBUS_OK)

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The outbox before sealing: what is queued, and what ends there.
-#include <sodium.h>
-
 #include "journal_internal.h"
 
 enum { ROW_BYTES = 512 }; // what a message needs in the file beside its content, at most
@@ -55,7 +53,10 @@ static enum kvpbus_error take_id(struct kvpbus_journal *journal, int64_t peer,
     if (error != KVPBUS_OK)
         return error;
     if (!open) {
-        randombytes_buf(id->bundle, sizeof id->bundle);
+        error = journal_draw(journal, "SELECT 1 FROM message WHERE bundle = ?1 LIMIT 1", id->bundle,
+                             sizeof id->bundle);
+        if (error != KVPBUS_OK)
+            return error;
         count = 0;
     }
     id->index = (uint16_t)count;

@@ -129,6 +129,9 @@ static enum kvpbus_error refuse_long(struct kvpbus_journal *journal, const struc
     if (error != KVPBUS_OK)
         return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
     journal_print(header, print);
+    kvpbus_fail(&journal->failure, KVPBUS_TOO_LARGE,
+                "a bundle of %lu bytes; the limit is %zu: raise it, or lower that of the peer",
+                (unsigned long)arrived->total, KVPBUS_BUNDLE_HEADER + journal_plain_max(journal));
     result->complete = result->refused = true;
     return journal_arrived(journal, arrival, arrived, ARRIVED_REFUSED, print);
 }

@@ -5,6 +5,10 @@
 // unknown, or waits again.
 #include "journal_internal.h"
 
+// A peer that goes back may take once more, in another order, what its ring held: a packet a slot,
+// and of one class no more bundles in each than are in flight.
+enum { DOUBT_MAX = 64 * KVPBUS_BUNDLE_WINDOW };
+
 enum kvpbus_error journal_forgotten(struct kvpbus_journal *journal, int64_t peer, int64_t line,
                                     const struct kvpbus_sync *sync, int64_t *sealed)
 {
@@ -119,7 +123,7 @@ static enum kvpbus_error unpack(struct kvpbus_journal *journal, int64_t peer,
             break;
         error = move(
             journal, peer,
-            "UPDATE message SET sent = NULL, outcome = 0, asked = 0, settled_ms = NULL, "
+            "UPDATE message SET sent = NULL, outcome = 0, asked = 0, doubt = 1, settled_ms = NULL, "
             "content = ?3 WHERE sent = ?1 AND place = ?2 AND outcome = ?4 AND "
             "(outcome = 0 OR resend = 1) RETURNING size",
             VALUES(INT(bundle->id), INT(messages[i].id.index), BLOB(bytes, length), INT(before)),
@@ -155,6 +159,18 @@ static enum kvpbus_error put_back(struct kvpbus_journal *journal, int64_t peer, 
         error = journal_drop_parts(journal, sealed);
     return error == KVPBUS_OK ? RUN(journal, "DELETE FROM sealed WHERE id = ?1", INT(sealed))
                               : error;
+}
+
+enum kvpbus_error journal_prove(struct kvpbus_journal *journal, int64_t peer, bool proven)
+{
+    if (proven)
+        return RUN(journal, "UPDATE message SET unproven = 0 WHERE peer = ?1 AND unproven = 1",
+                   INT(peer));
+    return move(journal, peer,
+                "UPDATE message SET unproven = 0, outcome = 4, "
+                "reason = 'a revert hid whether it was delivered before it ended' "
+                "WHERE peer = ?1 AND unproven = 1 RETURNING size",
+                VALUES(INT(peer)), KVPBUS_OUTCOME_EXPIRED, KVPBUS_OUTCOME_UNKNOWN);
 }
 
 // --- all of them ---
@@ -217,4 +233,31 @@ enum kvpbus_error journal_renew(struct kvpbus_journal *journal, int64_t peer, in
         error =
             RUN(journal, "UPDATE message SET doubt = 1 WHERE peer = ?1 AND outcome = 0", INT(peer));
     return error == KVPBUS_OK ? journal_new_line(journal, peer) : error;
+}
+
+enum kvpbus_error journal_doubt(struct kvpbus_journal *journal, int64_t peer, int64_t line,
+                                int class_, uint64_t floor)
+{
+    int64_t first = floor > DOUBT_MAX ? (int64_t)(floor - DOUBT_MAX) : 0;
+    for (;;) {
+        sqlite3_stmt *row;
+        enum kvpbus_error error =
+            GET(journal, &row,
+                "SELECT id FROM sealed WHERE peer = ?1 AND line = ?2 AND class = ?3 AND "
+                "number > ?4 AND done = 1 LIMIT 1",
+                INT(peer), INT(line), INT(class_), INT(first));
+        if (error != KVPBUS_OK)
+            return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
+        int64_t sealed = sqlite3_column_int64(row, 0);
+        journal_end(row);
+        error = put_back(journal, peer, sealed);
+        if (error == KVPBUS_OK)
+            error = move(journal, peer,
+                         "UPDATE message SET outcome = 4, reason = ?2 WHERE sent = ?1 AND "
+                         "outcome = 2 RETURNING size",
+                         VALUES(INT(sealed), TEXT("a revert hid whether it was delivered")),
+                         KVPBUS_OUTCOME_EXPIRED, KVPBUS_OUTCOME_UNKNOWN);
+        if (error != KVPBUS_OK)
+            return error;
+    }
 }

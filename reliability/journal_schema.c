@@ -37,12 +37,13 @@ static const char outgoing[] =
     " used_ms INTEGER NOT NULL, PRIMARY KEY(line, class, stream)) WITHOUT ROWID;"
     // sent: the sealed bundle that it travels in, NULL while it waits. gap: its lifetime has ended,
     // the peer is to say whether it had it. asked: by its index, not with the whole bundle.
-    // doubt: a revert may have hidden its delivery.
+    // doubt: a revert may have hidden its delivery. unproven: it expired unsent, and no SYNC has
+    // shown since that it was not sent in a life that a revert undid.
     "CREATE TABLE message(id INTEGER PRIMARY KEY AUTOINCREMENT, peer INTEGER NOT NULL,"
     " class INTEGER NOT NULL, bundle BLOB NOT NULL, place INTEGER NOT NULL, sent INTEGER,"
     " outcome INTEGER NOT NULL DEFAULT 0, gap INTEGER NOT NULL DEFAULT 0,"
-    " asked INTEGER NOT NULL DEFAULT 0, doubt INTEGER NOT NULL DEFAULT 0, resend INTEGER NOT NULL, "
-    "ends_ms INTEGER,"
+    " asked INTEGER NOT NULL DEFAULT 0, doubt INTEGER NOT NULL DEFAULT 0,"
+    " unproven INTEGER NOT NULL DEFAULT 0, resend INTEGER NOT NULL, ends_ms INTEGER,"
     " queued_ms INTEGER NOT NULL, settled_ms INTEGER, size INTEGER NOT NULL, reason TEXT,"
     " content BLOB);"
     "CREATE UNIQUE INDEX message_id ON message(bundle, place);"
@@ -52,6 +53,7 @@ static const char outgoing[] =
     " WHERE outcome = 0 AND gap = 0 AND ends_ms IS NOT NULL;"
     "CREATE INDEX message_gap ON message(peer, sent) WHERE outcome = 0 AND gap = 1;"
     "CREATE INDEX message_settled ON message(settled_ms) WHERE outcome != 0;"
+    "CREATE INDEX message_unproven ON message(peer) WHERE unproven = 1;"
     // kept: done, its bytes stay for a peer that may go back.
     "CREATE TABLE sealed(id INTEGER PRIMARY KEY AUTOINCREMENT, peer INTEGER NOT NULL,"
     " class INTEGER NOT NULL, line INTEGER NOT NULL, number INTEGER NOT NULL,"

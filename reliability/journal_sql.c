@@ -2,8 +2,11 @@
 //
 // Statements, kept prepared, and what SQLite's errors mean here.
 #include <errno.h>
+#include <sodium.h>
 
 #include "journal_internal.h"
+
+enum { DRAWS_MAX = 1024 };
 
 // --- errors ---
 
@@ -183,6 +186,22 @@ enum kvpbus_error journal_run(struct kvpbus_journal *journal, const char *sql,
 int64_t journal_changed(const struct kvpbus_journal *journal)
 {
     return sqlite3_changes64(journal->db);
+}
+
+enum kvpbus_error journal_draw(struct kvpbus_journal *journal, const char *sql, uint8_t *bytes,
+                               size_t length)
+{
+    enum kvpbus_error error = KVPBUS_OK;
+    for (int draw = 0; error == KVPBUS_OK && draw < DRAWS_MAX; draw++) {
+        sqlite3_stmt *row;
+        randombytes_buf(bytes, length);
+        error = GET(journal, &row, sql, BLOB(bytes, length));
+        if (error == KVPBUS_OK)
+            journal_end(row);
+    }
+    if (error == KVPBUS_OK)
+        return kvpbus_fail(&journal->failure, KVPBUS_INTERNAL, "the random numbers repeat");
+    return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
 }
 
 enum kvpbus_error journal_exec(struct kvpbus_journal *journal, const char *sql)

@@ -107,6 +107,32 @@ static enum kvpbus_error make_view(struct kvpbus_journal *journal, int64_t peer,
     return error;
 }
 
+static enum kvpbus_error list_former(struct kvpbus_journal *journal, int64_t peer, int64_t source,
+                                     struct kvpbus_sync *sync)
+{
+    sqlite3_stmt *row;
+    enum kvpbus_error error =
+        GET(journal, &row,
+            "SELECT timeline, (SELECT floor FROM floor WHERE source = source.id AND class = 0), "
+            "(SELECT floor FROM floor WHERE source = source.id AND class = 1), "
+            "(SELECT floor FROM floor WHERE source = source.id AND class = 2) "
+            "FROM source WHERE peer = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
+            INT(peer), INT(source), INT(KVPBUS_FORMER_MAX));
+    static_assert(KVPBUS_CLASS_COUNT == 3, "the query lists them");
+    while (error == KVPBUS_OK) {
+        struct kvpbus_former *former = &sync->former[sync->former_count++];
+        for (int i = 0; i < KVPBUS_CLASS_COUNT; i++)
+            former->floors[i] = (uint64_t)sqlite3_column_int64(row, 1 + i);
+        error = journal_bytes(journal, row, 0, former->timeline, sizeof former->timeline);
+        if (error != KVPBUS_OK) {
+            journal_end(row);
+            return error;
+        }
+        error = journal_next(journal, row);
+    }
+    return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
+}
+
 enum kvpbus_error kvpbus_journal_sync_make(struct kvpbus_journal *journal, int64_t peer,
                                            struct kvpbus_sync *sync)
 {
@@ -128,17 +154,18 @@ enum kvpbus_error kvpbus_journal_sync_make(struct kvpbus_journal *journal, int64
     journal_end(row);
     for (int i = 0; error == KVPBUS_OK && i < KVPBUS_CLASS_COUNT; i++)
         error = make_view(journal, peer, source, i, &sync->classes[i]);
-    return error;
+    return error == KVPBUS_OK ? list_former(journal, peer, source, sync) : error;
 }
 
 // --- the peer's ---
 
 struct comparison {
-    int64_t peer, line; // `line`: what the peer takes from me; 0 nothing
-    bool present;       // that is my present timeline
-    bool unknown;       // I never had such a timeline
-    bool other;         // the peer holds what I do not have, or other content
-    bool forgotten;     // the peer does not have what it had acknowledged
+    int64_t peer, line;             // `line`: what the peer takes from me; 0 nothing
+    bool present;                   // that is my present timeline
+    bool unknown;                   // I never had such a timeline
+    bool other;                     // the peer holds what I do not have, or other content
+    bool doubt[KVPBUS_CLASS_COUNT]; // one of us does not know all that is void
+    bool forgotten;                 // the peer does not have what it had acknowledged
 };
 
 static bool zeros(const uint8_t *bytes, size_t length)
@@ -146,28 +173,56 @@ static bool zeros(const uint8_t *bytes, size_t length)
     return sodium_is_zero(bytes, length) != 0;
 }
 
-static enum kvpbus_error find_line(struct kvpbus_journal *journal, const struct kvpbus_sync *sync,
+static enum kvpbus_error line_of(struct kvpbus_journal *journal, int64_t peer,
+                                 const uint8_t timeline[KVPBUS_TIMELINE_BYTES], int64_t *line,
+                                 bool *present)
+{
+    sqlite3_stmt *row;
+    enum kvpbus_error error = GET(journal, &row,
+                                  "SELECT line.id, line.id = peer.line FROM line JOIN peer ON "
+                                  "peer.id = line.peer WHERE line.peer = ?1 AND timeline = ?2",
+                                  INT(peer), BLOB(timeline, KVPBUS_TIMELINE_BYTES));
+    if (error != KVPBUS_OK)
+        return error;
+    *line = sqlite3_column_int64(row, 0);
+    *present = sqlite3_column_int(row, 1) != 0;
+    journal_end(row);
+    return KVPBUS_OK;
+}
+
+// The peer takes a timeline that I began in a life that was undone. What it had of mine before it,
+// it may have lost meanwhile: the newest one that we both know tells.
+static enum kvpbus_error find_former(struct kvpbus_journal *journal, struct kvpbus_sync *sync,
+                                     struct comparison *of)
+{
+    int64_t unknown;
+    bool present;
+    of->unknown = true;
+    // From now on it is a former one, which the peer may still name.
+    enum kvpbus_error error = journal_add_line(journal, of->peer, sync->peer_timeline, &unknown);
+    memset(sync->classes, 0, sizeof sync->classes);
+    for (size_t i = 0; error == KVPBUS_OK && i < sync->former_count; i++) {
+        const struct kvpbus_former *former = &sync->former[i];
+        error = line_of(journal, of->peer, former->timeline, &of->line, &present);
+        if (error == KVPBUS_OK) {
+            for (int class_ = 0; class_ < KVPBUS_CLASS_COUNT; class_++)
+                sync->classes[class_].floor = former->floors[class_];
+            return KVPBUS_OK;
+        }
+        if (error == KVPBUS_NOT_FOUND)
+            error = KVPBUS_OK;
+    }
+    return error;
+}
+
+static enum kvpbus_error find_line(struct kvpbus_journal *journal, struct kvpbus_sync *sync,
                                    struct comparison *of)
 {
     if (zeros(sync->peer_timeline, sizeof sync->peer_timeline))
         return KVPBUS_OK;
-    sqlite3_stmt *row;
     enum kvpbus_error error =
-        GET(journal, &row,
-            "SELECT line.id, line.id = peer.line FROM line JOIN peer ON "
-            "peer.id = line.peer WHERE line.peer = ?1 AND timeline = ?2",
-            INT(of->peer), BLOB(sync->peer_timeline, sizeof sync->peer_timeline));
-    if (error == KVPBUS_NOT_FOUND) {
-        // From now on it is a former one, which the peer may still name.
-        of->unknown = true;
-        return journal_add_line(journal, of->peer, sync->peer_timeline, &of->line);
-    }
-    if (error != KVPBUS_OK)
-        return error;
-    of->line = sqlite3_column_int64(row, 0);
-    of->present = sqlite3_column_int(row, 1) != 0;
-    journal_end(row);
-    return KVPBUS_OK;
+        line_of(journal, of->peer, sync->peer_timeline, &of->line, &of->present);
+    return error == KVPBUS_NOT_FOUND ? find_former(journal, sync, of) : error;
 }
 
 // My print of bundle `number` of the present timeline, and whether all its messages are in
@@ -195,6 +250,17 @@ static enum kvpbus_error my_print(struct kvpbus_journal *journal, int64_t peer,
     return error;
 }
 
+// Two contents are two pasts of mine. What one has and the other calls void may be the peer's: an
+// item that it read before it went back, and again afterwards, may have met its gap only once.
+static void differ(struct comparison *of, int class_, const uint8_t mine[PRINT_SHORT],
+                   const uint8_t theirs[PRINT_SHORT])
+{
+    if (zeros(mine, PRINT_SHORT) || zeros(theirs, PRINT_SHORT))
+        of->doubt[class_] = true;
+    else
+        of->other = true;
+}
+
 // What one entry of SYNC says about my bundle `number`: is it that bundle?
 static enum kvpbus_error check_entry(struct kvpbus_journal *journal, const struct position *at,
                                      int class_, uint64_t number, const uint8_t print[PRINT_SHORT],
@@ -211,7 +277,8 @@ static enum kvpbus_error check_entry(struct kvpbus_journal *journal, const struc
     if (error == KVPBUS_NOT_FOUND) // older than what the history keeps
         return KVPBUS_OK;
     *same = memcmp(mine, print, PRINT_SHORT) == 0 || (in_question && zeros(print, PRINT_SHORT));
-    of->other |= error == KVPBUS_OK && !*same;
+    if (error == KVPBUS_OK && !*same)
+        differ(of, class_, mine, print);
     return error;
 }
 
@@ -238,10 +305,13 @@ static enum kvpbus_error check_floor(struct kvpbus_journal *journal, const struc
     if (in_question && zeros(half, PRINT_SHORT))
         memset(print, 0, sizeof print);
     *same = memcmp(print + PRINT_SHORT, half, PRINT_SHORT) == 0;
-    if (*same)
-        error = journal_voids_fit(journal, of->peer, (enum kvpbus_class)class_, at,
-                                  kvpbus_get_be(view->floor_id, 8) ^ kvpbus_get_be(print, 8), same);
-    of->other |= !*same;
+    if (!*same) {
+        differ(of, class_, print + PRINT_SHORT, half);
+        return KVPBUS_OK;
+    }
+    error = journal_voids_fit(journal, of->peer, (enum kvpbus_class)class_, at,
+                              kvpbus_get_be(view->floor_id, 8) ^ kvpbus_get_be(print, 8), same);
+    of->doubt[class_] |= !*same;
     return error;
 }
 
@@ -317,7 +387,8 @@ static enum kvpbus_error compare_floors(struct kvpbus_journal *journal,
     return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
 }
 
-static enum kvpbus_error compare(struct kvpbus_journal *journal, const struct kvpbus_sync *sync,
+// `sync`: its classes become those of the timeline that is compared.
+static enum kvpbus_error compare(struct kvpbus_journal *journal, struct kvpbus_sync *sync,
                                  struct comparison *of)
 {
     enum kvpbus_error error = find_line(journal, sync, of);
@@ -357,20 +428,27 @@ enum kvpbus_error kvpbus_journal_sync_apply(struct kvpbus_journal *journal, int6
     *verdict = KVPBUS_SYNC_CONSISTENT;
     if (!sync_valid(sync))
         return kvpbus_fail(&journal->failure, KVPBUS_BAD_PACKET, "the peer's SYNC makes no sense");
-    // A timeline that is new here is taken up with its first fragment or gap: the peer sends that
-    // only once it has found its own memory in order.
+    // A timeline that is new here is taken up when the peer has found its own memory in order.
     enum kvpbus_error error = RUN(journal, "UPDATE peer SET offered = ?2 WHERE id = ?1", INT(peer),
                                   BLOB(sync->timeline, sizeof sync->timeline));
     struct comparison of = {.peer = peer};
+    struct kvpbus_sync theirs = *sync;
     if (error == KVPBUS_OK)
-        error = compare(journal, sync, &of);
+        error = compare(journal, &theirs, &of);
     if (error != KVPBUS_OK)
         return error;
-    if (of.unknown || of.other || (forced && !of.forgotten))
+    bool mine = of.unknown || of.other, doubt = of.doubt[0] || of.doubt[1] || of.doubt[2];
+    static_assert(KVPBUS_CLASS_COUNT == 3, "all of them");
+    if (mine || ((doubt || forced) && !of.forgotten))
         *verdict = KVPBUS_SYNC_I_WENT_BACK;
     else if (of.forgotten)
         *verdict = KVPBUS_SYNC_PEER_WENT_BACK;
-    if (*verdict == KVPBUS_SYNC_CONSISTENT)
-        return KVPBUS_OK;
-    return journal_renew(journal, peer, of.line, sync);
+    error = journal_prove(journal, peer, !mine);
+    if (error != KVPBUS_OK || *verdict == KVPBUS_SYNC_CONSISTENT)
+        return error;
+    error = journal_renew(journal, peer, of.line, &theirs);
+    for (int i = 0; error == KVPBUS_OK && i < KVPBUS_CLASS_COUNT; i++)
+        if (of.doubt[i])
+            error = journal_doubt(journal, peer, of.line, i, theirs.classes[i].floor);
+    return error;
 }

@@ -74,7 +74,7 @@ struct kvpbus_link *kvpbus_link_new(const struct kvpbus_link_options *options, u
 {
     assert(kvpbus_prefix_valid(options->prefix));
     assert(options->ring_slots >= 1 && options->ring_slots <= KVPBUS_RING_MAX);
-    assert(options->value_max >= 256 && options->value_max <= KVPBUS_VALUE_MAX);
+    assert(options->value_max >= KVPBUS_VALUE_MIN && options->value_max <= KVPBUS_VALUE_MAX);
     struct kvpbus_link *link = calloc(1, sizeof *link);
     if (link == NULL)
         return NULL;
@@ -126,6 +126,7 @@ void kvpbus_link_pin(struct kvpbus_link *link, const uint8_t *identity,
         memcpy(link->pinned_vm, vm, sizeof link->pinned_vm);
     shake->has_peer = shake->has_pending = shake->peer_seen = false;
     memset(shake->last_digest, 0, DIGEST);
+    shake->look_again = 0;
     link->trouble[0] = '\0';
     handshake_renew(link, KVPBUS_LINK_CHANGED, identity != NULL ? "paired" : "no longer paired");
 }
@@ -221,6 +222,14 @@ void link_report_state(struct kvpbus_link *link)
     link_say(link, KVPBUS_LINK_CHANGED, "the link is %s", kvpbus_link_state_name(state));
 }
 
+void link_agree(struct kvpbus_link *link)
+{
+    if (link->synced || !link->own_sync_done || !link->peer_sync_done)
+        return;
+    link->synced = true;
+    link_event(link, KVPBUS_LINK_AGREED)->session = link->session;
+}
+
 static void explain(const struct kvpbus_link *link, struct kvpbus_link_status *status)
 {
     static const char *const texts[] = {
@@ -235,6 +244,11 @@ static void explain(const struct kvpbus_link *link, struct kvpbus_link_status *s
     };
     if (link->trouble[0] != '\0')
         snprintf(status->why, sizeof status->why, "%s", link->trouble);
+    else if (status->state == KVPBUS_LINK_ALONE && link->counters.bad_items > 0)
+        snprintf(status->why, sizeof status->why,
+                 "what stands in its store is not to be believed: an agent of another version, or "
+                 "another program writes keys of %s.*",
+                 link->prefix);
     else if (status->state == KVPBUS_LINK_LIVE && link->store.last_error != KVPBUS_OK)
         snprintf(status->why, sizeof status->why, "writing fails: %s",
                  kvpbus_error_text(link->store.last_error));

@@ -18,8 +18,10 @@
 enum {
     KVPBUS_LINK_WINDOW = 64, // packets; the bitmap of the state register
     KVPBUS_LINK_KEYS = 2 + KVPBUS_RING_MAX,
-    KVPBUS_LINK_CHUNK = 32 * 1024, // sealed bytes that one WANT asks for
-    KVPBUS_LINK_FRAMES_MAX = 16,   // frames of each kind that a packet may hold
+    // Sealed bytes that are read ahead of a bundle, and that one WANT asks for at most: more than a
+    // window carries, so that a write has all that may go.
+    KVPBUS_LINK_CHUNK = 64 * 1024,
+    KVPBUS_LINK_FRAMES_MAX = 16, // frames of each kind that a packet may hold
 };
 
 enum kvpbus_link_state {
@@ -44,6 +46,7 @@ enum kvpbus_link_event_kind {
     KVPBUS_LINK_WANT,       // give the bytes of `want` by kvpbus_link_supply
     // To record; no answer:
     KVPBUS_LINK_RETIRED,   // `epoch` of the peer is superseded
+    KVPBUS_LINK_AGREED,    // each has found the other's SYNC consistent
     KVPBUS_LINK_DELIVERED, // the bundle `done` is whole in the peer's journal
     KVPBUS_LINK_PENDING,   // an unknown identity `identity` with VM id `vm` asks for pairing
     // For people: `text` says it
@@ -96,7 +99,7 @@ struct kvpbus_link_options {
     uint8_t secret[KVPBUS_SECRET_BYTES];
     uint8_t vm[KVPBUS_VM_ID_BYTES]; // host: the GUID; guest: the one it was paired under, or zeros
     uint32_t ring_slots;            // 1 to KVPBUS_RING_MAX
-    uint32_t value_max;             // characters that I write at most, 256 to KVPBUS_VALUE_MAX
+    uint32_t value_max;             // characters that I write at most, KVPBUS_VALUE_MIN to _MAX
     uint32_t bundle_max;            // longest sealed bundle that I accept, bytes
     const uint8_t (*own_epochs)[KVPBUS_EPOCH_BYTES];
     size_t own_epoch_count;
@@ -130,6 +133,8 @@ void kvpbus_link_own_scan_failed(struct kvpbus_link *link, uint64_t now);
 bool kvpbus_link_wants_own_scan(const struct kvpbus_link *link);
 // True while something is in flight or expected, so that polling should be fast.
 bool kvpbus_link_active(const struct kvpbus_link *link, uint64_t now);
+// True in the midst of a transfer: the sooner an acknowledgement is seen, the sooner it goes on.
+bool kvpbus_link_transfers(const struct kvpbus_link *link, uint64_t now);
 // When something new came from the peer last.
 uint64_t kvpbus_link_news(const struct kvpbus_link *link);
 
@@ -157,6 +162,8 @@ void kvpbus_link_committed(struct kvpbus_link *link, uint32_t session, uint64_t 
 // else it is tried again with a later scan.
 void kvpbus_link_refused(struct kvpbus_link *link, uint32_t session, uint64_t number, bool fatal,
                          uint64_t now);
+// The session cannot go on; a new one is begun.
+void kvpbus_link_renew(struct kvpbus_link *link, const char *why, uint64_t now);
 // Free bytes of the inbox; the base of the credit that I give.
 void kvpbus_link_room(struct kvpbus_link *link, const uint64_t room[KVPBUS_CLASS_COUNT]);
 
@@ -176,6 +183,8 @@ bool kvpbus_link_takes_gap(const struct kvpbus_link *link);
 // Queued for the next packet; at most KVPBUS_LINK_FRAMES_MAX wait, else KVPBUS_BUSY. A whole-bundle
 // gap stops sending the bundle's bytes.
 enum kvpbus_error kvpbus_link_gap(struct kvpbus_link *link, const struct kvpbus_gap *gap);
+// The peer has answered for the whole bundle: no more of its bytes are sent.
+void kvpbus_link_answered(struct kvpbus_link *link, enum kvpbus_class class_, uint64_t number);
 enum kvpbus_error kvpbus_link_answer(struct kvpbus_link *link,
                                      const struct kvpbus_gap_answer *answer);
 

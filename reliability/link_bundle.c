@@ -69,16 +69,19 @@ enum kvpbus_error kvpbus_link_offer(struct kvpbus_link *link, const struct kvpbu
     return KVPBUS_OK;
 }
 
-// Asks for the next chunk while a chunk is still left to send.
 static void read_ahead(struct kvpbus_link *link, struct outgoing *bundle)
 {
+    static const uint32_t least = KVPBUS_LINK_CHUNK / 4; // a job of the journal is worth that
+    static_assert(KVPBUS_LINK_CHUNK - KVPBUS_LINK_CHUNK / 4 >=
+                      KVPBUS_LINK_WINDOW * KVPBUS_PLAIN_MAX,
+                  "what is left without asking fills a window");
     uint32_t buffered_to = bundle->buffer_start + bundle->buffer_length;
-    if (bundle->wanted_to != buffered_to || buffered_to == bundle->total ||
-        buffered_to - bundle->sent >= KVPBUS_LINK_CHUNK)
-        return;
     uint32_t length = bundle->total - buffered_to;
-    if (length > KVPBUS_LINK_CHUNK)
-        length = KVPBUS_LINK_CHUNK;
+    uint32_t room = KVPBUS_LINK_CHUNK - (buffered_to - bundle->sent);
+    if (bundle->wanted_to != buffered_to || length == 0 || room < least)
+        return;
+    if (length > room)
+        length = room;
     bundle->wanted_to = buffered_to + length;
     struct kvpbus_link_event *event = link_event(link, KVPBUS_LINK_WANT);
     event->want = (struct kvpbus_link_want){
@@ -88,6 +91,14 @@ static void read_ahead(struct kvpbus_link *link, struct outgoing *bundle)
         .offset = buffered_to,
         .length = length,
     };
+}
+
+void bundle_read_ahead(struct kvpbus_link *link)
+{
+    for (size_t class_ = 0; class_ < KVPBUS_CLASS_COUNT; class_++)
+        for (size_t i = 0; i < KVPBUS_BUNDLE_WINDOW; i++)
+            if (link->sender.bundles[class_][i] != NULL)
+                read_ahead(link, link->sender.bundles[class_][i]);
 }
 
 enum kvpbus_error kvpbus_link_supply(struct kvpbus_link *link, const struct kvpbus_link_want *want,
@@ -156,7 +167,6 @@ void bundle_sent(struct kvpbus_link *link, struct outgoing *bundle, size_t bytes
     assert(bundle->sent <= bundle->buffer_start + bundle->buffer_length);
     // A packet each in turn, so that a small bundle does not wait for a large one.
     sender->turn[bundle->class_] = (sender->turn[bundle->class_] + 1) % KVPBUS_BUNDLE_WINDOW;
-    read_ahead(link, bundle);
 }
 
 void bundle_acknowledged(struct kvpbus_link *link, const struct piece *piece)
@@ -186,10 +196,16 @@ enum kvpbus_error kvpbus_link_gap(struct kvpbus_link *link, const struct kvpbus_
         return KVPBUS_BUSY;
     sender->gaps[sender->gap_count++] = *gap;
     sender->idle_since = NEVER;
-    struct outgoing *bundle = find(link, gap->class_, gap->number);
-    if (gap->count == 0 && bundle != NULL)
-        forget(link, bundle);
+    if (gap->count == 0)
+        kvpbus_link_answered(link, gap->class_, gap->number);
     return KVPBUS_OK;
+}
+
+void kvpbus_link_answered(struct kvpbus_link *link, enum kvpbus_class class_, uint64_t number)
+{
+    struct outgoing *bundle = find(link, class_, number);
+    if (bundle != NULL)
+        forget(link, bundle);
 }
 
 enum kvpbus_error kvpbus_link_answer(struct kvpbus_link *link,

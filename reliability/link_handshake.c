@@ -83,6 +83,12 @@ void handshake_renew(struct kvpbus_link *link, enum kvpbus_link_event_kind kind,
     link_report_state(link);
 }
 
+void kvpbus_link_renew(struct kvpbus_link *link, const char *why, uint64_t now)
+{
+    link->now = now;
+    handshake_renew(link, KVPBUS_LINK_ALARM, why);
+}
+
 void kvpbus_link_epoch_recorded(struct kvpbus_link *link, const uint8_t epoch[KVPBUS_EPOCH_BYTES],
                                 uint64_t now)
 {
@@ -141,7 +147,9 @@ static bool acceptable(struct kvpbus_link *link, const struct kvpbus_core *core)
 {
     if (core->role == link->options.role ||
         memcmp(core->identity, link->options.identity, sizeof core->identity) == 0) {
-        link_say(link, KVPBUS_LINK_ALARM, "a hello of my own side stands in the peer's store");
+        link_say(link, KVPBUS_LINK_ALARM,
+                 "a hello of my own side stands in the peer's store: somebody has copied it "
+                 "there; it is ignored");
         return false;
     }
     link->handshake.peer_seen = true;
@@ -152,7 +160,8 @@ static bool acceptable(struct kvpbus_link *link, const struct kvpbus_core *core)
     }
     if (core->version_min > KVPBUS_PROTOCOL_VERSION ||
         core->version_max < KVPBUS_PROTOCOL_VERSION) {
-        link_say(link, KVPBUS_LINK_ALARM, "the peer speaks protocol versions %u to %u, I speak %u",
+        link_say(link, KVPBUS_LINK_ALARM,
+                 "the peer speaks protocol versions %u to %u, I speak %u: update the older side",
                  core->version_min, core->version_max, KVPBUS_PROTOCOL_VERSION);
         return false;
     }
@@ -164,6 +173,22 @@ static bool acceptable(struct kvpbus_link *link, const struct kvpbus_core *core)
     }
     link->handshake.stranger = false;
     return vm_fits(link, core);
+}
+
+bool core_in(uint8_t (*hashes)[KVPBUS_CORE_HASH], size_t count, const uint8_t *hash)
+{
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(hashes[i], hash, sizeof hashes[i]) == 0)
+            return true;
+    return false;
+}
+
+// Whatever the other side's store has shown, also before it is paired.
+static void remember_core(struct handshake *shake, const uint8_t hash[KVPBUS_CORE_HASH])
+{
+    if (core_in(shake->peer_cores, PEER_CORES_KEPT, hash))
+        return;
+    memcpy(shake->peer_cores[shake->peer_core_next++ % PEER_CORES_KEPT], hash, KVPBUS_CORE_HASH);
 }
 
 // H1: my core was in a session already, so the new peer core gets a new one of mine.
@@ -212,19 +237,28 @@ bool handshake_hello(struct kvpbus_link *link, const char *value)
     link_digest(value, strlen(value), digest);
     if (memcmp(digest, shake->last_digest, DIGEST) == 0)
         return shake->shows_peer;
+    if (link->now < shake->look_again)
+        return false;
     memcpy(shake->last_digest, digest, DIGEST);
     shake->shows_peer = false;
 
     struct kvpbus_hello hello;
     if (kvpbus_item_decode(value, bytes, &length) != KVPBUS_OK ||
         kvpbus_hello_read(bytes, length, &hello) != KVPBUS_OK ||
-        epoch_in(shake->retired[0], shake->retired_count, hello.core.epoch) ||
-        kvpbus_hello_verify(bytes, length, &hello) != KVPBUS_OK) {
+        epoch_in(shake->retired[0], shake->retired_count, hello.core.epoch)) {
         link->counters.bad_items++;
         return false;
     }
+    // Whoever is not the pinned peer gets one check of a signature a second.
+    shake->look_again = link->now + HELLO_FIRST;
+    if (kvpbus_hello_verify(bytes, length, &hello) != KVPBUS_OK) {
+        link->counters.bad_items++;
+        return false;
+    }
+    remember_core(shake, hello.core.hash);
     if (!acceptable(link, &hello.core))
         return false;
+    shake->look_again = 0;
     shake->shows_peer = true;
     link->last_news = link->now;
     take_core(link, &hello.core);

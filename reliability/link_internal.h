@@ -39,12 +39,18 @@ enum {
     OWN_SCAN_EVERY = 30000,
     OWN_SCAN_RETRY = 1000,
     ACTIVE_AFTER = 3000, // polling stays fast for so long after the last news
+    TRANSFER_AFTER = 50, // and faster for so long while something is in flight
     CORE_LIFETIME = 24 * 60 * 60 * 1000,
 
     MISSING_SCANS = 3,       // a register must be absent in so many scans in a row
     GROW_AFTER = 16,         // good writes before a shrunken ring grows by one slot
     BLACK_HOLE_ATTEMPTS = 4, // rewrites of a full item before values are made shorter
-    FOREIGN_HELLOS_MAX = 3,  // hellos of mine that I did not write before I stop
+    // Before I stop: cores of the peer that hellos of mine which I did not write have answered. A
+    // revert leaves hellos of the life that it undid; without stale scans those answer at most two
+    // cores that this life knows: of the checkpoint, and the present one.
+    FOREIGN_ANSWERS_MAX = 6,
+    FOREIGN_ALONE_MAX = 12, // and such hellos while no peer has shown itself
+    PEER_CORES_KEPT = 16,
 };
 
 #define CORE_PACKETS_MAX (UINT64_C(1) << 32)
@@ -68,27 +74,25 @@ enum { CELL_HELLO = 0, CELL_STATE = 1, CELL_SLOT = 2 };
 
 struct own_store {
     struct cell cells[KVPBUS_LINK_KEYS];
-    bool scanned; // once since start
-    uint64_t last_scan;
-    bool scan_wanted;
-    uint64_t scan_after; // not before, after one that failed
-    bool writing;
+    uint64_t last_scan, scan_after; // not before, after one that failed
+    bool scanned;                   // once since start
+    bool scan_wanted, writing;
+    bool hello_written; // mine has been accepted by the store since start
+    enum kvpbus_error last_error;
     size_t change_count;
     struct kvpbus_change changes[KVPBUS_LINK_KEYS];
     uint8_t change_cell[KVPBUS_LINK_KEYS]; // KVPBUS_LINK_KEYS: a key that is not one of the cells
     uint8_t change_digest[KVPBUS_LINK_KEYS][DIGEST];
+    char stray[KVPBUS_KEY_MAX + 1]; // a key of my prefix that is not the protocol's; "" none
     char (*keys)[KVPBUS_PREFIX_MAX + 8];
     char (*values)[KVPBUS_VALUE_MAX + 1];
-    char stray[KVPBUS_KEY_MAX +
-               1];        // a key of my prefix that is not the protocol's, to be removed; "" none
     uint64_t write_after; // not before, after a failed write
     uint64_t retry;       // the present delay
     uint64_t repair_after, repair_delay;
     unsigned good_writes;
-    unsigned foreign_hellos;
+    unsigned foreign_answer_count, foreign_alone;
+    uint8_t foreign_answers[FOREIGN_ANSWERS_MAX][KVPBUS_CORE_HASH]; // what they answered
     uint8_t foreign_epoch[KVPBUS_EPOCH_BYTES];
-    bool hello_written; // mine has been accepted by the store since start
-    enum kvpbus_error last_error;
 };
 
 // --- handshake ---
@@ -102,6 +106,8 @@ struct handshake {
 
     bool has_peer; // `peer` is a verified core of the pinned identity
     struct kvpbus_core peer;
+    uint8_t peer_cores[PEER_CORES_KEPT][KVPBUS_CORE_HASH]; // the latest, in turns
+    unsigned peer_core_next;
     bool peer_confirms; // it confirmed my present core
     bool proven;        // an item under the session's keys was opened: the session is live
     bool keyed;         // `keys` are of own and peer
@@ -113,7 +119,8 @@ struct handshake {
     uint8_t pending[KVPBUS_IDENTITY_BYTES];
     bool has_pending;
     uint64_t rewrite_at, rewrite_delay;
-    unsigned rewrites; // of the present core
+    uint64_t look_again; // no hello of a stranger is looked at before
+    unsigned rewrites;   // of the present core
 
     uint8_t met[KVPBUS_EPOCH_BYTES]; // the peer's epoch in the last live session; zeros: none
     uint8_t own_epochs[KVPBUS_EPOCHS_KEPT][KVPBUS_EPOCH_BYTES];
@@ -151,7 +158,7 @@ struct outgoing {
     uint32_t total, sent, acknowledged;
     bool begun; // FIRST was sent in this session, or the peer held a part
     uint32_t buffer_start, buffer_length, wanted_to;
-    uint8_t buffer[2 * KVPBUS_LINK_CHUNK];
+    uint8_t buffer[KVPBUS_LINK_CHUNK];
 };
 
 struct sender {
@@ -162,6 +169,7 @@ struct sender {
     uint64_t credit[KVPBUS_CLASS_COUNT], begun[KVPBUS_CLASS_COUNT];
     unsigned ring_limit;
     struct sent_packet packets[KVPBUS_LINK_WINDOW]; // number % window
+    uint64_t in_slot[KVPBUS_RING_MAX];              // packet that took the slot last
     struct outgoing *bundles[KVPBUS_CLASS_COUNT][KVPBUS_BUNDLE_WINDOW];
     unsigned turn[KVPBUS_CLASS_COUNT]; // whose turn it is in a class
     struct kvpbus_gap gaps[FRAMES_QUEUED_MAX];
@@ -201,6 +209,7 @@ struct receiver {
     unsigned hello_absent, state_absent; // scans in a row
     uint64_t missing_again, missing_delay;
     bool say_hello_missing, say_state_missing;
+    bool said_damaged, said_noise;                // to people, once a session
     uint8_t slot_digest[KVPBUS_RING_MAX][DIGEST]; // of values that need not be looked at again
 };
 
@@ -237,12 +246,15 @@ void link_say(struct kvpbus_link *link, enum kvpbus_link_event_kind kind, const 
     __attribute__((format(printf, 3, 4)));
 void link_digest(const void *bytes, size_t length, uint8_t digest[DIGEST]);
 void link_report_state(struct kvpbus_link *link);
+// One of the two SYNCs is settled; the session carries bundles when both are.
+void link_agree(struct kvpbus_link *link);
 static inline bool link_live(const struct kvpbus_link *link)
 {
     return link->handshake.proven;
 }
 
 // link_handshake.c
+bool core_in(uint8_t (*hashes)[KVPBUS_CORE_HASH], size_t count, const uint8_t *hash);
 void handshake_start(struct kvpbus_link *link);
 void handshake_new_core(struct kvpbus_link *link);
 // The present session is given up and a new core made; the peer will follow.
@@ -274,6 +286,8 @@ bool sender_idle(const struct kvpbus_link *link);
 // link_bundle.c
 bool bundle_next(struct kvpbus_link *link, enum kvpbus_class class_,
                  struct kvpbus_fragment *fragment, struct outgoing **from);
+// Asks for the bytes that the next window may take.
+void bundle_read_ahead(struct kvpbus_link *link);
 void bundle_sent(struct kvpbus_link *link, struct outgoing *bundle, size_t bytes);
 void bundle_acknowledged(struct kvpbus_link *link, const struct piece *piece);
 void bundle_forget_all(struct kvpbus_link *link);

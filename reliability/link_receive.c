@@ -192,6 +192,24 @@ static bool accept(struct kvpbus_link *link, const struct kvpbus_item_head *head
     return true;
 }
 
+// What an earlier session left in a slot is no damage.
+static void say_damaged(struct kvpbus_link *link, const char *value)
+{
+    uint8_t bytes[KVPBUS_ITEM_MAX];
+    size_t length;
+    struct kvpbus_item_head head;
+    bool stale = kvpbus_item_decode(value, bytes, &length) == KVPBUS_OK &&
+                 kvpbus_item_head_read(bytes, length, &head) == KVPBUS_OK &&
+                 memcmp(head.session_tag, link->keys.session, sizeof head.session_tag) != 0;
+    if (stale || link->receiver.said_damaged || !link_live(link))
+        return;
+    link->receiver.said_damaged = true;
+    link_say(link, KVPBUS_LINK_ALARM,
+             "a value of the peer is cut or changed: the channel carries shorter ones, or another "
+             "program writes keys of %s.*; it is sent again",
+             link->prefix);
+}
+
 static void take_data(struct kvpbus_link *link, unsigned slot, const char *value)
 {
     struct receiver *receiver = &link->receiver;
@@ -206,6 +224,7 @@ static void take_data(struct kvpbus_link *link, unsigned slot, const char *value
             KVPBUS_OK ||
         head.type != KVPBUS_ITEM_DATA) {
         link->counters.bad_items++;
+        say_damaged(link, value);
         memcpy(receiver->slot_digest[slot], digest, DIGEST);
         return;
     }
@@ -253,6 +272,9 @@ void kvpbus_link_committed(struct kvpbus_link *link, uint32_t session, uint64_t 
         receiver->cumulative++;
     }
     store_dirty(link, CELL_STATE);
+    // Whatever was wrong, it goes on.
+    if (!link->stopped)
+        link->trouble[0] = '\0';
 }
 
 void kvpbus_link_refused(struct kvpbus_link *link, uint32_t session, uint64_t number, bool fatal,
@@ -294,7 +316,7 @@ void kvpbus_link_sync_done(struct kvpbus_link *link, uint32_t session, bool cons
         return;
     }
     link->peer_sync_done = true;
-    link->synced = link->own_sync_done;
+    link_agree(link);
     memset(link->receiver.slot_digest, 0, sizeof link->receiver.slot_digest);
     kvpbus_link_committed(link, session, 1, now);
     link_report_state(link);
@@ -355,6 +377,17 @@ static const char *find(const struct kvpbus_scan *scan, const char *key, size_t 
     return NULL;
 }
 
+static void look_for_noise(struct kvpbus_link *link, const struct kvpbus_scan *scan)
+{
+    struct receiver *receiver = &link->receiver;
+    if (scan->skipped > 0 && !receiver->said_noise)
+        link_say(link, KVPBUS_LINK_ALARM,
+                 "the peer's store holds more items than are read, or such as are no text: another "
+                 "program writes keys of %s.*; remove them there",
+                 link->prefix);
+    receiver->said_noise = scan->skipped > 0;
+}
+
 void kvpbus_link_scan_peer(struct kvpbus_link *link, const struct kvpbus_scan *scan, uint64_t now)
 {
     // A pool may hold a key twice; more copies than this are somebody's noise.
@@ -378,5 +411,6 @@ void kvpbus_link_scan_peer(struct kvpbus_link *link, const struct kvpbus_scan *s
     }
     if (link_live(link))
         look_for_registers(link, hello, state);
+    look_for_noise(link, scan);
     link_report_state(link);
 }

@@ -55,14 +55,28 @@ bool sender_idle(const struct kvpbus_link *link)
     return true;
 }
 
+bool kvpbus_link_transfers(const struct kvpbus_link *link, uint64_t now)
+{
+    if (!link->synced || sender_in_flight(link) == 0)
+        return false;
+    if (now < link->last_news + TRANSFER_AFTER)
+        return true;
+    for (size_t class_ = 0; class_ < KVPBUS_CLASS_COUNT; class_++)
+        for (size_t i = 0; i < KVPBUS_BUNDLE_WINDOW; i++) {
+            const struct outgoing *bundle = link->sender.bundles[class_][i];
+            if (bundle != NULL && bundle->sent < bundle->total)
+                return true;
+        }
+    return false;
+}
+
 struct sent_packet *sender_in_slot(struct kvpbus_link *link, unsigned slot)
 {
-    for (size_t i = 0; i < KVPBUS_LINK_WINDOW; i++) {
-        struct sent_packet *packet = &link->sender.packets[i];
-        if (packet->number != 0 && !packet->acknowledged && packet->slot == (int)slot)
-            return packet;
-    }
-    return NULL;
+    uint64_t number = link->sender.in_slot[slot];
+    struct sent_packet *packet = packet_at(link, number);
+    bool there = number != 0 && packet->number == number && !packet->acknowledged &&
+                 packet->slot == (int)slot;
+    return there ? packet : NULL;
 }
 
 // --- filling ---
@@ -167,6 +181,7 @@ static bool fill_one(struct kvpbus_link *link)
     fresh.digest =
         kvpbus_packet_digest(link->keys.send.siv, fresh.number, fresh.plain, fresh.length);
     *packet = fresh;
+    sender->in_slot[slot] = fresh.number;
     sender->next++;
     sender->idle_since = NEVER;
     store_dirty(link, CELL_SLOT + (unsigned)slot);
@@ -186,6 +201,7 @@ static bool place_homeless(struct kvpbus_link *link)
             all = false;
             break;
         }
+        link->sender.in_slot[packet->slot] = n;
         packet->attempt++;
         packet->written = false;
         store_dirty(link, CELL_SLOT + (unsigned)packet->slot);
@@ -201,6 +217,7 @@ void sender_fill(struct kvpbus_link *link)
         return;
     for (int i = 0; i < KVPBUS_LINK_WINDOW && fill_one(link); i++) {
     }
+    bundle_read_ahead(link);
 }
 
 // --- acknowledgement ---
@@ -233,7 +250,7 @@ static void acknowledge(struct kvpbus_link *link, struct sent_packet *packet)
     packet->slot = -1;
     if (packet->number == 1) {
         link->own_sync_done = true;
-        link->synced = link->peer_sync_done;
+        link_agree(link);
         link_report_state(link);
     }
 }

@@ -226,6 +226,23 @@ void kvpbus_link_write_done(struct kvpbus_link *link, const enum kvpbus_error *r
 }
 
 // --- what it really holds ---
+
+// Counts a hello of mine that I did not write. True: these are too many for leftovers.
+static bool is_second_writer(struct kvpbus_link *link, const struct kvpbus_hello *hello)
+{
+    struct handshake *shake = &link->handshake;
+    struct own_store *store = &link->store;
+    if (shake->peer_core_next == 0)
+        return ++store->foreign_alone >= FOREIGN_ALONE_MAX;
+    if ((hello->flags & KVPBUS_HELLO_CONFIRMS) == 0 ||
+        !core_in(shake->peer_cores, PEER_CORES_KEPT, hello->confirmed) ||
+        core_in(store->foreign_answers, store->foreign_answer_count, hello->confirmed))
+        return false;
+    memcpy(store->foreign_answers[store->foreign_answer_count++], hello->confirmed,
+           sizeof hello->confirmed);
+    return store->foreign_answer_count == FOREIGN_ANSWERS_MAX;
+}
+
 // A hello with my signature that I did not write: another program uses my identity, or my prefix
 // with a copy of my state.
 static void check_writer(struct kvpbus_link *link, const char *value)
@@ -243,7 +260,7 @@ static void check_writer(struct kvpbus_link *link, const char *value)
         return;
     // One that only stands there is left over from a life that I do not remember.
     memcpy(store->foreign_epoch, hello.core.epoch, KVPBUS_EPOCH_BYTES);
-    if (++store->foreign_hellos < FOREIGN_HELLOS_MAX)
+    if (!is_second_writer(link, &hello))
         return;
     link->stopped = true;
     link_say(link, KVPBUS_LINK_SECOND_WRITER,
@@ -286,9 +303,11 @@ static bool from_my_future(const struct kvpbus_link *link, const char *value)
                                           : head.number >= link->sender.next;
 }
 
-static void take_found(struct kvpbus_link *link, const struct kvpbus_scan *scan)
+// False: an item shows that I went back.
+static bool take_found(struct kvpbus_link *link, const struct kvpbus_scan *scan)
 {
     struct own_store *store = &link->store;
+    bool past = false;
     for (unsigned i = 0; i < KVPBUS_LINK_KEYS; i++)
         store->cells[i].found = FOUND_NOTHING;
     for (size_t n = 0; n < scan->count; n++) {
@@ -305,6 +324,7 @@ static void take_found(struct kvpbus_link *link, const struct kvpbus_scan *scan)
         struct cell *cell = &store->cells[i];
         uint8_t digest[DIGEST];
         link_digest(item->value, strlen(item->value), digest);
+        past |= memcmp(digest, cell->wanted, DIGEST) != 0 && from_my_future(link, item->value);
         // Of two records with one key the one that is mine counts; the other goes with the next
         // write.
         if (cell->found == FOUND_VALUE && memcmp(cell->held, cell->wanted, DIGEST) == 0)
@@ -314,6 +334,7 @@ static void take_found(struct kvpbus_link *link, const struct kvpbus_scan *scan)
         if (kind == KVPBUS_KEY_HELLO)
             check_writer(link, item->value);
     }
+    return !past;
 }
 
 void kvpbus_link_scan_own(struct kvpbus_link *link, const struct kvpbus_scan *scan, uint64_t now)
@@ -321,16 +342,15 @@ void kvpbus_link_scan_own(struct kvpbus_link *link, const struct kvpbus_scan *sc
     struct own_store *store = &link->store;
     assert(!store->writing);
     link->now = now;
-    take_found(link, scan);
+    bool present = take_found(link, scan);
     store->scanned = true;
     store->scan_wanted = false;
     store->last_scan = now;
-    for (size_t n = 0; n < scan->count; n++)
-        if (from_my_future(link, scan->items[n].value)) {
-            handshake_renew(link, KVPBUS_LINK_WENT_BACK,
-                            "my store holds what I have not written yet: this side went back");
-            return;
-        }
+    if (!present) {
+        handshake_renew(link, KVPBUS_LINK_WENT_BACK,
+                        "my store holds what I have not written yet: this side went back");
+        return;
+    }
     bool any = false;
     for (unsigned i = 0; i < KVPBUS_LINK_KEYS; i++)
         any |= differs(&store->cells[i]);

@@ -119,6 +119,18 @@ static bool put_sync_class(struct kvpbus_frame_writer *writer, const struct kvpb
     return fits;
 }
 
+static bool put_former(struct kvpbus_frame_writer *writer, const struct kvpbus_former *former,
+                       size_t count)
+{
+    bool fits = put_varint(writer, count);
+    for (size_t i = 0; fits && i < count; i++) {
+        fits = put_bytes(writer, former[i].timeline, sizeof former[i].timeline);
+        for (size_t class_ = 0; fits && class_ < KVPBUS_CLASS_COUNT; class_++)
+            fits = put_varint(writer, former[i].floors[class_]);
+    }
+    return fits;
+}
+
 bool kvpbus_frame_sync(struct kvpbus_frame_writer *writer, const struct kvpbus_sync *sync)
 {
     size_t start = writer->length;
@@ -129,6 +141,12 @@ bool kvpbus_frame_sync(struct kvpbus_frame_writer *writer, const struct kvpbus_s
     fits = fits && put_bytes(writer, sync->peer_timeline, sizeof sync->peer_timeline);
     for (size_t i = 0; fits && i < KVPBUS_CLASS_COUNT; i++)
         fits = put_sync_class(writer, &sync->classes[i]);
+    size_t former = sync->former_count, end = writer->length;
+    assert(former <= KVPBUS_FORMER_MAX);
+    while (fits && !put_former(writer, sync->former, former)) { // as many as there is room for
+        writer->length = end;
+        fits = former-- > 0;
+    }
     if (!fits)
         writer->length = start;
     return fits;
@@ -294,6 +312,18 @@ static bool get_sync(struct reader *reader, struct kvpbus_sync *sync)
     for (size_t i = 0; i < KVPBUS_CLASS_COUNT; i++)
         if (!get_sync_class(reader, &sync->classes[i]))
             return false;
+    uint64_t count;
+    if (!get_varint(reader, KVPBUS_FORMER_MAX, &count))
+        return false;
+    sync->former_count = (size_t)count;
+    for (size_t i = 0; i < sync->former_count; i++) {
+        struct kvpbus_former *former = &sync->former[i];
+        if (!get_bytes(reader, former->timeline, sizeof former->timeline))
+            return false;
+        for (size_t class_ = 0; class_ < KVPBUS_CLASS_COUNT; class_++)
+            if (!get_varint(reader, INT64_MAX, &former->floors[class_]))
+                return false;
+    }
     return true;
 }
 

@@ -14,6 +14,7 @@
 
 enum {
     KVPBUS_ITEM_MAX = KVPBUS_VALUE_MAX * 3 / 4, // 766 bytes in a full value
+    KVPBUS_VALUE_MIN = 512, // characters that each side can read: every register and SYNC fits
     KVPBUS_ITEM_OVERHEAD = 42,
     KVPBUS_PLAIN_MAX = KVPBUS_ITEM_MAX - KVPBUS_ITEM_OVERHEAD, // 724
     KVPBUS_SESSION_BYTES = 32,

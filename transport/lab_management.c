@@ -18,7 +18,7 @@
 enum {
     DEADLINE_MS = 30000,
     IDLE_MAX = 8,
-    GUIDS_MAX = 64, // VMs in one request
+    GUIDS_MAX = 256, // VMs in one request
 };
 
 struct lab_management {

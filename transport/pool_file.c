@@ -15,7 +15,9 @@
 #include "pool_edit.h"
 
 enum {
-    PAUSE_FIRST_US = 500,
+    // The daemon locks the file for each item of a batch and leaves it alone only between them.
+    PAUSE_FIRST_US = 100,
+    PAUSES_SHORT = 50,
     PAUSE_LAST_US = 20000,
     // A file that is replaced again and again while we wait for its lock is given up.
     REOPEN_MAX = 8,
@@ -128,7 +130,7 @@ static int try_lock(int fd, bool exclusive)
 static enum kvpbus_error lock(struct file *file, bool exclusive, int64_t deadline)
 {
     long pause_us = PAUSE_FIRST_US;
-    for (;;) {
+    for (int tries = 1;; tries++) {
         int code = try_lock(file->fd, exclusive);
         if (code == 0)
             return KVPBUS_OK;
@@ -138,7 +140,8 @@ static enum kvpbus_error lock(struct file *file, bool exclusive, int64_t deadlin
             return fail(file, KVPBUS_STORE_BUSY, 0, "another program keeps it locked");
         struct timespec pause = {.tv_nsec = pause_us * 1000};
         nanosleep(&pause, NULL);
-        pause_us = pause_us * 2 < PAUSE_LAST_US ? pause_us * 2 : PAUSE_LAST_US;
+        if (tries >= PAUSES_SHORT)
+            pause_us = pause_us * 2 < PAUSE_LAST_US ? pause_us * 2 : PAUSE_LAST_US;
     }
 }
 
@@ -346,7 +349,7 @@ enum kvpbus_error kvpbus_pool_file_write(const struct kvpbus_pool_place *place, 
         kvpbus_pool_edit(&image, prefix, changes, count, &sink, results);
         error = kvpbus_changes_gravest(results, count);
         if (error == KVPBUS_STORE_TOO_MANY)
-            fail(&file, error, 0, "it has too many records of other programs");
+            fail(&file, error, 0, "it is full of records of other programs; remove them");
     }
     close_file(&file);
     free(image.bytes);

@@ -162,6 +162,7 @@ static void take_event(struct rig *rig, int which, struct kvpbus_link_event *eve
         remember(side->epochs, &side->epoch_count, event->epoch);
         kvpbus_link_epoch_recorded(side->link, event->epoch, rig->now);
         break;
+    case KVPBUS_LINK_AGREED:
     case KVPBUS_LINK_RETIRED:
         remember(side->retired, &side->retired_count, event->epoch);
         break;

@@ -70,6 +70,60 @@ Test(hello, a_hello_of_another_length_is_refused)
     cr_assert_eq(kvpbus_hello_read(bytes, length + 1, &hello), KVPBUS_BAD_HELLO);
 }
 
+// A hello of the side whose core goes on after its fields.
+static size_t extended(const struct side *side, const uint8_t *more, size_t count, uint8_t *bytes)
+{
+    static const char label[] = "kvpbus 1 hello core";
+    uint8_t text[sizeof label + KVPBUS_CORE_MAX + 1];
+    size_t core = KVPBUS_CORE_MIN + count;
+    kvpbus_hello_write(&side->own, side->secret, NULL, false, 1, bytes);
+    bytes[6] = (uint8_t)(core >> 8);
+    bytes[7] = (uint8_t)core;
+    memcpy(bytes + 8 + KVPBUS_CORE_MIN, more, count);
+    memcpy(text, label, sizeof label);
+    memcpy(text + sizeof label, bytes + 8, core);
+    crypto_sign_detached(bytes + 8 + core, NULL, text, sizeof label + core, side->secret);
+    return 8 + core + crypto_sign_BYTES;
+}
+
+Test(hello, unknown_extensions_are_ignored_and_signed)
+{
+    static const uint8_t two[] = {3, 0, 2, 'a', 'b', 0xee, 0, 0};
+    struct side host = side(KVPBUS_ROLE_HOST);
+    uint8_t bytes[KVPBUS_ITEM_MAX];
+    size_t length = extended(&host, two, sizeof two, bytes);
+    struct kvpbus_hello hello;
+    cr_assert_eq(kvpbus_hello_read(bytes, length, &hello), KVPBUS_OK);
+    cr_assert_eq(kvpbus_hello_verify(bytes, length, &hello), KVPBUS_OK);
+    cr_assert_arr_neq(hello.core.hash, host.own.core.hash, KVPBUS_CORE_HASH);
+    bytes[8 + KVPBUS_CORE_MIN + 3] ^= 1;
+    cr_assert_eq(kvpbus_hello_read(bytes, length, &hello), KVPBUS_OK);
+    cr_assert_eq(kvpbus_hello_verify(bytes, length, &hello), KVPBUS_BAD_SIGNATURE);
+}
+
+Test(hello, extensions_end_with_the_core)
+{
+    static const struct {
+        uint8_t bytes[8];
+        size_t length;
+    } cases[] = {{{3}, 1}, {{3, 0}, 2}, {{3, 0, 1}, 3}, {{3, 0, 3, 1, 2}, 5}, {{3, 0xff, 0xff}, 3}};
+    struct side host = side(KVPBUS_ROLE_HOST);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint8_t bytes[KVPBUS_ITEM_MAX];
+        struct kvpbus_hello hello;
+        size_t length = extended(&host, cases[i].bytes, cases[i].length, bytes);
+        cr_assert_eq(kvpbus_hello_read(bytes, length, &hello), KVPBUS_BAD_HELLO, "%zu", i);
+    }
+    uint8_t most[KVPBUS_CORE_MAX + 1 - KVPBUS_CORE_MIN] = {9, 1, 0x81};
+    uint8_t bytes[KVPBUS_ITEM_MAX];
+    struct kvpbus_hello hello;
+    size_t length = extended(&host, most, sizeof most - 1, bytes);
+    cr_assert_eq(kvpbus_hello_read(bytes, length, &hello), KVPBUS_OK, "512 bytes of core");
+    most[2]++;
+    length = extended(&host, most, sizeof most, bytes);
+    cr_assert_eq(kvpbus_hello_read(bytes, length, &hello), KVPBUS_BAD_HELLO, "513");
+}
+
 Test(hello, a_confirmation_is_of_one_core_and_one_direction)
 {
     struct side host = side(KVPBUS_ROLE_HOST), guest = side(KVPBUS_ROLE_GUEST);

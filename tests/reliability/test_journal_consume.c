@@ -125,6 +125,20 @@ Test(journal_consume, a_lease_that_runs_out_comes_back)
     ack(second);
 }
 
+Test(journal_consume, a_clock_that_is_set_back_does_not_make_leases_longer)
+{
+    const int64_t day = 24 * 60 * 60 * 1000;
+    send("t", "s", "a");
+    rig.now += day;
+    lease(NULL, "a");
+    rig.now -= day;
+    cr_assert_eq(end_leases(), rig.now + 1000);
+    lease(NULL, NULL);
+    rig.now += 1000;
+    cr_assert_eq(end_leases(), 0);
+    ack(lease(NULL, "a"));
+}
+
 Test(journal_consume, a_restart_ends_leases)
 {
     send("t", "s", "a");

@@ -142,6 +142,21 @@ Test(journal_sync, a_reverted_sender_with_as_many_new_bundles_is_found_by_conten
     cr_assert_str_eq(rig_consume(&rig, &rig.guest), "x1 x2 y1 y2 y3");
 }
 
+Test(journal_sync, what_was_delivered_before_the_checkpoint_stays_so)
+{
+    rig_sync(&rig);
+    struct kvpbus_message_id a = rig_queue(&rig, &rig.host, "a");
+    send_all();
+    side_save(&rig.host);
+    rig_queue(&rig, &rig.host, "lost");
+    send_all();
+    side_restore(&rig.host);
+    rig_queue(&rig, &rig.host, "b");
+    rig_seal(&rig, &rig.host, 1000); // under the number of what is lost
+    cr_assert_eq(rig_sync(&rig).host, KVPBUS_SYNC_I_WENT_BACK);
+    cr_assert_eq(rig_outcome(&rig.host, &a), KVPBUS_OUTCOME_DELIVERED);
+}
+
 Test(journal_sync, what_arrived_before_the_revert_is_a_duplicate_by_id)
 {
     rig_sync(&rig);
@@ -241,6 +256,59 @@ Test(journal_sync, a_message_that_ends_after_a_revert_is_unknown)
     cr_assert_eq(rig_outcome(&rig.host, &id), KVPBUS_OUTCOME_UNKNOWN);
 }
 
+Test(journal_sync, a_message_that_ends_before_the_revert_is_noticed_is_unknown)
+{
+    rig_sync(&rig);
+    struct kvpbus_message message = rig_message("t", "a");
+    message.ttl_ms = 1000;
+    struct kvpbus_message_id id = rig_queue_message(&rig, &rig.host, &message, false);
+    side_save(&rig.host);
+    send_all();
+    side_restore(&rig.host);
+    int64_t next;
+    IN(&rig.host, kvpbus_journal_expire(rig.host.journal, rig.host.peer, rig.now + 1000, &next));
+    cr_assert_eq(rig_outcome(&rig.host, &id), KVPBUS_OUTCOME_EXPIRED);
+    cr_assert_eq(rig_sync(&rig).host, KVPBUS_SYNC_I_WENT_BACK);
+    cr_assert_eq(rig_outcome(&rig.host, &id), KVPBUS_OUTCOME_UNKNOWN);
+    struct kvpbus_journal_counts counts = rig_counts(&rig.host);
+    cr_assert(counts.expired == 0 && counts.unknown == 1);
+}
+
+Test(journal_sync, a_message_that_ended_before_the_checkpoint_stays_expired)
+{
+    rig_sync(&rig);
+    struct kvpbus_message message = rig_message("t", "a");
+    message.ttl_ms = 1000;
+    struct kvpbus_message_id id = rig_queue_message(&rig, &rig.host, &message, false);
+    int64_t next;
+    IN(&rig.host, kvpbus_journal_expire(rig.host.journal, rig.host.peer, rig.now + 1000, &next));
+    rig_sync(&rig); // the host has forgotten nothing
+    side_save(&rig.host);
+    rig_queue(&rig, &rig.host, "b");
+    send_all();
+    side_restore(&rig.host);
+    cr_assert_eq(rig_sync(&rig).host, KVPBUS_SYNC_I_WENT_BACK);
+    cr_assert_eq(rig_outcome(&rig.host, &id), KVPBUS_OUTCOME_EXPIRED);
+}
+
+Test(journal_sync, what_the_peer_lost_in_a_life_that_was_undone_is_unknown)
+{
+    rig_sync(&rig);
+    side_save(&rig.guest);
+    struct kvpbus_message_id a = rig_queue(&rig, &rig.host, "a");
+    send_all();
+    side_save(&rig.host);
+    side_restore(&rig.guest);
+    rig_sync(&rig); // the host learns it, and begins a new timeline
+    cr_assert_eq(rig_outcome(&rig.host, &a), KVPBUS_OUTCOME_UNKNOWN);
+    rig_queue(&rig, &rig.host, "b");
+    send_all();
+    side_restore(&rig.host); // to where "a" was delivered
+    cr_assert_eq(rig_outcome(&rig.host, &a), KVPBUS_OUTCOME_DELIVERED);
+    cr_assert_eq(rig_sync(&rig).host, KVPBUS_SYNC_I_WENT_BACK);
+    cr_assert_eq(rig_outcome(&rig.host, &a), KVPBUS_OUTCOME_UNKNOWN);
+}
+
 // --- the receiver goes back ---
 
 Test(journal_sync, what_a_reverted_receiver_forgot_is_unknown)
@@ -287,6 +355,28 @@ Test(journal_sync, what_a_reverted_receiver_forgot_is_sent_again_where_asked)
     send_all();
     cr_assert_eq(rig_outcome(&rig.host, &id), KVPBUS_OUTCOME_DELIVERED);
     cr_assert_str_eq(rig_consume(&rig, &rig.guest), "again later");
+}
+
+Test(journal_sync, a_reverted_receiver_that_takes_what_it_had_called_void_is_found)
+{
+    rig_sync(&rig);
+    struct kvpbus_message_id before = rig_queue(&rig, &rig.host, "before");
+    send_all();
+    struct kvpbus_message_id id = rig_queue(&rig, &rig.host, "a");
+    struct kvpbus_sealed sealed = rig_seal(&rig, &rig.host, 1000);
+    uint8_t *bytes = rig_bytes(&rig.host, &sealed);
+    side_save(&rig.guest);
+    IN(&rig.host, kvpbus_journal_withdraw(rig.host.journal, rig.host.peer, &id));
+    rig_gaps(&rig, &rig.host, &rig.guest);
+    cr_assert_eq(rig_outcome(&rig.host, &id), KVPBUS_OUTCOME_EXPIRED);
+    side_restore(&rig.guest);
+    // Its items lie in the ring still, and the gap comes no more.
+    rig_carry(&rig, &rig.guest, &sealed, bytes, 0, sealed.length, 1000);
+    free(bytes);
+    cr_assert_str_eq(rig_consume(&rig, &rig.guest), "before a");
+    cr_assert_neq(rig_sync(&rig).host, KVPBUS_SYNC_CONSISTENT);
+    cr_assert_eq(rig_outcome(&rig.host, &id), KVPBUS_OUTCOME_UNKNOWN);
+    cr_assert_eq(rig_outcome(&rig.host, &before), KVPBUS_OUTCOME_UNKNOWN);
 }
 
 Test(journal_sync, a_receiver_reverted_across_timelines_is_found)
@@ -347,6 +437,32 @@ Test(journal_sync, a_new_timeline_begins_at_the_receiver_with_its_first_fragment
     send_all();
     IN(&rig.guest, kvpbus_journal_sync_make(rig.guest.journal, rig.guest.peer, &after));
     cr_assert_neq(memcmp(after.peer_timeline, before.peer_timeline, sizeof after.peer_timeline), 0);
+}
+
+Test(journal_sync, what_is_whole_behind_a_hole_goes_out_when_both_agree_on_a_new_timeline)
+{
+    rig_sync(&rig);
+    rig_queue(&rig, &rig.host, "hole");
+    rig_seal(&rig, &rig.host, 1000);
+    rig_queue(&rig, &rig.host, "b");
+    struct kvpbus_sealed second = rig_seal(&rig, &rig.host, 1000);
+    uint8_t *bytes = rig_bytes(&rig.host, &second);
+    rig_carry(&rig, &rig.guest, &second, bytes, 0, second.length, 1000);
+    free(bytes);
+    cr_assert_str_eq(rig_consume(&rig, &rig.guest), "");
+    struct kvpbus_sync sync;
+    enum kvpbus_sync_verdict verdict;
+    IN(&rig.guest, kvpbus_journal_sync_make(rig.guest.journal, rig.guest.peer, &sync));
+    IN(&rig.host, kvpbus_journal_sync_apply(rig.host.journal, rig.host.peer, &sync, true,
+                                            rig.host.identity, rig.host.secret, rig.now, &verdict));
+    rig_sync(&rig);
+    cr_assert_str_eq(rig_consume(&rig, &rig.guest), "", "the host may not have judged it yet");
+    // Another timeline than the one offered last: of a session that has ended.
+    IN(&rig.guest, kvpbus_journal_agreed(rig.guest.journal, rig.guest.peer, sync.peer_timeline));
+    cr_assert_str_eq(rig_consume(&rig, &rig.guest), "");
+    IN(&rig.host, kvpbus_journal_sync_make(rig.host.journal, rig.host.peer, &sync));
+    IN(&rig.guest, kvpbus_journal_agreed(rig.guest.journal, rig.guest.peer, sync.timeline));
+    cr_assert_str_eq(rig_consume(&rig, &rig.guest), "b");
 }
 
 Test(journal_sync, both_sides_may_go_back)

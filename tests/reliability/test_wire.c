@@ -69,6 +69,12 @@ Test(wire, a_full_sync_fits_a_packet_and_comes_back)
         }
     }
     struct kvpbus_frame_writer out = writer(KVPBUS_PLAIN_MAX);
+    sync.former_count = KVPBUS_FORMER_MAX;
+    for (size_t i = 0; i < sync.former_count; i++) {
+        memset(sync.former[i].timeline, 3 + (int)i, sizeof sync.former[i].timeline);
+        for (size_t class_ = 0; class_ < KVPBUS_CLASS_COUNT; class_++)
+            sync.former[i].floors[class_] = 1000 * i + class_;
+    }
     cr_assert(kvpbus_frame_sync(&out, &sync));
     struct kvpbus_link_packet packet;
     bool is_sync;
@@ -80,10 +86,36 @@ Test(wire, a_full_sync_fits_a_packet_and_comes_back)
     for (size_t length = 0; length < out.length; length++)
         cr_assert_eq(kvpbus_packet_read(out.bytes, length, &is_sync, &back, &packet),
                      KVPBUS_BAD_PACKET, "%zu", length);
-    // A SYNC that does not fit leaves the packet as it was.
-    struct kvpbus_frame_writer small = writer(out.length - 1);
+    // With less room it names fewer former timelines.
+    struct kvpbus_frame_writer less = writer(out.length - 1);
+    cr_assert(kvpbus_frame_sync(&less, &sync));
+    cr_assert_eq(kvpbus_packet_read(less.bytes, less.length, &is_sync, &back, &packet), KVPBUS_OK);
+    cr_assert_eq(back.former_count, KVPBUS_FORMER_MAX - 1);
+    // One that does not fit leaves the packet as it was.
+    sync.former_count = 0;
+    struct kvpbus_frame_writer least = writer(KVPBUS_PLAIN_MAX);
+    cr_assert(kvpbus_frame_sync(&least, &sync));
+    struct kvpbus_frame_writer small = writer(least.length - 1);
     cr_assert_not(kvpbus_frame_sync(&small, &sync));
     cr_assert_eq(small.length, 0);
+}
+
+Test(wire, the_longest_sync_fits_the_shortest_values)
+{
+    struct kvpbus_sync sync;
+    memset(&sync, 0, sizeof sync);
+    for (size_t class_ = 0; class_ < KVPBUS_CLASS_COUNT; class_++) {
+        struct kvpbus_sync_class *view = &sync.classes[class_];
+        view->next = view->floor = INT64_MAX - KVPBUS_BUNDLE_WINDOW;
+        // Of the numbers above the floor each is either complete or not.
+        view->partial_count = KVPBUS_BUNDLE_WINDOW;
+        for (size_t i = 0; i < view->partial_count; i++) {
+            view->partial[i] = view->floor + 1 + i;
+            view->partial_prefix[i] = UINT32_MAX;
+        }
+    }
+    struct kvpbus_frame_writer out = writer(KVPBUS_VALUE_MIN * 3 / 4 - KVPBUS_ITEM_OVERHEAD);
+    cr_assert(kvpbus_frame_sync(&out, &sync));
 }
 
 Test(wire, gaps_answers_and_fragments_share_a_packet)

@@ -57,6 +57,7 @@ struct sim_message {
     size_t length;
     uint64_t ttl_ms;
     bool resend, compressible;
+    const uint8_t *body; // NULL: drawn from serial and side
     uint64_t send_at;
     struct sim_sent sent;
     struct sim_got got;

@@ -369,14 +369,14 @@ void sim_events_turn(struct sim_world *world)
     }
 }
 
-static void restart_stopped(struct sim_world *world, struct sim_side *side)
+void sim_restart_stopped(struct sim_side *side)
 {
     struct kvpbus_link_status status;
     if (!sim_side_ready(side))
         return;
     kvpbus_endpoint_status(side->process->endpoint, &status);
     if (status.state == KVPBUS_LINK_STOPPED)
-        sim_side_kill(side, false, world->now + 1000, "a second writer was found and ended");
+        sim_side_kill(side, false, side->world->now + 1000, "a second writer was found and ended");
 }
 
 void sim_heal(struct sim_world *world)
@@ -393,7 +393,7 @@ void sim_heal(struct sim_world *world)
         side->consumer_stops = false;
         if (side->process == NULL && side->start_at == SIM_NEVER)
             side->start_at = world->now;
-        restart_stopped(world, side);
+        sim_restart_stopped(side);
         // A job that still runs ends now.
         for (size_t late = 0; late < world->channels[i].late_count; late++)
             world->channels[i].late[late].due = world->now;

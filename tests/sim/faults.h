@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct sim_side;
 struct sim_world;
 
 // X(name, group, text). The first ones have a level, the chance of each operation in 1000; the
@@ -127,5 +128,8 @@ void sim_events_turn(struct sim_world *world);
 uint64_t sim_events_deadline(const struct sim_world *world);
 // Ends all faults: both machines run, with good disks and clocks.
 void sim_heal(struct sim_world *world);
+// A side that found a second writer, which may come a while after the second one has ended, is
+// started again by a person.
+void sim_restart_stopped(struct sim_side *side);
 
 #endif

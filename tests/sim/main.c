@@ -138,6 +138,33 @@ static void report_death(const struct arguments *arguments, struct progress *pro
     progress->failures++;
 }
 
+static uint64_t passed_so_far(const struct arguments *arguments, const struct progress *progress)
+{
+    uint64_t passed = 0;
+    for (unsigned i = 0; i < arguments->jobs; i++)
+        passed += progress->workers[i].passed;
+    return passed;
+}
+
+// The next child that ends; meanwhile a person is told how far it is.
+static pid_t wait_for(const struct arguments *arguments, const struct progress *progress,
+                      int *status)
+{
+    static const struct timespec pause = {.tv_nsec = 200 * 1000 * 1000};
+    bool person = isatty(STDERR_FILENO);
+    pid_t child;
+    while (person && (child = waitpid(-1, status, WNOHANG)) == 0) {
+        fprintf(stderr, "\r%llu seeds passed, %llu failed ",
+                (unsigned long long)passed_so_far(arguments, progress),
+                (unsigned long long)progress->failures);
+        nanosleep(&pause, NULL);
+    }
+    if (!person)
+        return wait(status);
+    fputs("\r\033[K", stderr);
+    return child;
+}
+
 static int run_all(const struct arguments *arguments)
 {
     struct progress *progress =
@@ -151,7 +178,7 @@ static int run_all(const struct arguments *arguments)
         children[i] = start_worker(arguments, progress, i, end);
     for (unsigned left = arguments->jobs; left > 0;) {
         int status;
-        pid_t child = wait(&status);
+        pid_t child = wait_for(arguments, progress, &status);
         unsigned worker = 0;
         while (worker < arguments->jobs && children[worker] != child)
             worker++;
@@ -164,12 +191,11 @@ static int run_all(const struct arguments *arguments)
         report_death(arguments, progress, worker, status);
         children[worker] = start_worker(arguments, progress, worker, end);
     }
-    uint64_t passed = 0, hash = 0;
-    for (unsigned i = 0; i < arguments->jobs; i++) {
-        passed += progress->workers[i].passed;
+    uint64_t hash = 0;
+    for (unsigned i = 0; i < arguments->jobs; i++)
         hash ^= progress->workers[i].hash;
-    }
-    printf("%llu seeds passed, %llu failed, in %lld s\n%016llx\n", (unsigned long long)passed,
+    printf("%llu seeds passed, %llu failed, in %lld s\n%016llx\n",
+           (unsigned long long)passed_so_far(arguments, progress),
            (unsigned long long)progress->failures, (long long)(time(NULL) - begin),
            (unsigned long long)hash);
     return progress->failures > 0 ? 1 : 0;

@@ -316,7 +316,7 @@ static void report_read(struct sim_process *process, struct sim_action *action)
     enum kvpbus_error error = sim_read(side, own, &scan);
     if (error != KVPBUS_OK)
         kvpbus_fail(&failure, error, "%s", kvpbus_error_text(error));
-    (*(own ? &side->counters.reads_own : &side->counters.reads_peer))++;
+    sim_watch_read(side, own, &scan);
     action->active = false;
     kvpbus_bus_read_done(process->endpoint, action->action.kind, error, &scan, &failure);
     kvpbus_scan_free(&scan);

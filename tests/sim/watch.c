@@ -104,10 +104,43 @@ static void watch_value(struct sim_side *side, const struct kvpbus_change *chang
     }
 }
 
+void sim_watch_read(struct sim_side *side, bool own, const struct kvpbus_scan *scan)
+{
+    struct sim_counters *counters = &side->counters;
+    (*(own ? &counters->reads_own : &counters->reads_peer))++;
+    if (own || !side->world->options.quiet)
+        return;
+    uint64_t shown = 0;
+    for (size_t i = 0; i < scan->count; i++) {
+        const struct kvpbus_item *item = &scan->items[i];
+        shown = hash((const uint8_t *)item->key, strlen(item->key), shown);
+        shown = hash((const uint8_t *)item->value, strlen(item->value), shown);
+    }
+    counters->news += shown != side->last_read;
+    side->last_read = shown;
+}
+
+// A management service adds, changes and removes in calls of their own; a write needs at most two.
+static void count_calls(struct sim_side *side, const struct kvpbus_change *changes, size_t count)
+{
+    const struct sim_table *own = &side->world->channels[side->index].own;
+    bool add = false, change = false, remove = false;
+    for (size_t i = 0; i < count; i++) {
+        bool held = sim_table_get(own, changes[i].key) != NULL;
+        remove |= changes[i].value == NULL;
+        add |= changes[i].value != NULL && !held;
+        change |= changes[i].value != NULL && held;
+    }
+    if (remove && (add || change))
+        sim_fail(side->world, "side %d removes and writes in one go", side->index);
+    side->counters.calls += (unsigned)add + change + remove;
+}
+
 void sim_watch_write(struct sim_side *side, const struct kvpbus_change *changes, size_t count)
 {
     struct sim_world *world = side->world;
     side->counters.writes++;
+    count_calls(side, changes, count);
     if (count == 0 || count > KVPBUS_CHANGES_MAX)
         sim_fail(world, "side %d writes %zu changes at once", side->index, count);
     if (world->phase == SIM_IDLE)

@@ -5,6 +5,7 @@
 #ifndef KVPBUS_SIM_WATCH_H
 #define KVPBUS_SIM_WATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,8 @@ struct sim_watch {
 };
 
 void sim_watch_free(struct sim_watch *watch);
+// A side has read its own store or the peer's.
+void sim_watch_read(struct sim_side *side, bool own, const struct kvpbus_scan *scan);
 // A side is about to write these.
 void sim_watch_write(struct sim_side *side, const struct kvpbus_change *changes, size_t count);
 // The number of keys of the protocol stays below its bound.

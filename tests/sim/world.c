@@ -258,6 +258,8 @@ static void drain(struct sim_world *world)
     uint64_t limit = world->now + DRAIN_MAX, quiet_since = world->now, writes = all_writes(world);
     while (!world->failed) {
         run_until(world, world->now + 1000);
+        for (int side = 0; side < SIM_SIDES; side++)
+            sim_restart_stopped(&world->sides[side]);
         if (all_writes(world) != writes || !drained(world)) {
             writes = all_writes(world);
             quiet_since = world->now;

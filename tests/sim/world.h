@@ -84,6 +84,8 @@ struct sim_process {
 
 struct sim_counters {
     uint64_t writes, items, removed, reads_peer, reads_own, data_items, data_chars;
+    uint64_t calls; // of the management service, which adds, changes and removes apart
+    uint64_t news;  // reads of the peer's store that found it other than the one before
 };
 
 struct sim_side {
@@ -102,6 +104,7 @@ struct sim_side {
     bool suspended;      // a host that knows that the VM is off
     bool consumer_stops; // for a while
     uint64_t behind;     // what its clock has not counted, ms
+    uint64_t last_read;  // a hash of what the peer's store showed
     int64_t wall_offset;
     unsigned starts, reverts;
     struct sim_counters counters;

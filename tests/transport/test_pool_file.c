@@ -362,7 +362,7 @@ Test(pool_file, ten_thousand_records_are_counted_and_not_touched)
     cr_assert_eq(scan.foreign, records - 1);
     cr_assert_eq(write_one("kvpbus.h", "w"), KVPBUS_OK);
     cr_assert_eq(write_one("kvpbus.s", "v"), KVPBUS_STORE_TOO_MANY);
-    expect_detail("too many");
+    expect_detail("full of records of other programs");
     cr_assert_eq(write_one("kvpbus.h", NULL), KVPBUS_STORE_TOO_MANY);
     expect("kvpbus.h", "w");
     size_t length;
