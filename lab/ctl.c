@@ -33,6 +33,11 @@ static void print_help(void)
           "  list                            the VMs, their states and faults\n"
           "  start VM | stop VM | reboot VM  returns when the VM has got there\n"
           "  pause VM | resume VM\n"
+          "  save VM                         a start goes on from there\n"
+          "  checkpoint VM NAME | revert VM NAME\n"
+          "                                  disk and host items of a VM that is off\n"
+          "  clone VM NAME                   another VM with the disk of one that is off\n"
+          "  import VM                       gives a VM that is off another GUID\n"
           "  fault VM KIND [N] [--count C]   a fault, for C strikes or until 'clear'\n"
           "  stats [VM]                      counters since the lab was started\n"
           "\n"
@@ -43,7 +48,8 @@ static void print_help(void)
           "Examples:\n"
           "  kvpbus-lab ctl /tmp/lab reboot alpha\n"
           "  kvpbus-lab ctl /tmp/lab fault alpha cut-value 100 --count 3\n"
-          "  kvpbus-lab ctl /tmp/lab fault alpha clear\n",
+          "  kvpbus-lab ctl /tmp/lab fault alpha clear\n"
+          "  kvpbus-lab ctl /tmp/lab checkpoint alpha before-update\n",
           stdout);
 }
 
@@ -116,14 +122,18 @@ static int control(const struct arguments *arguments)
         const char *word;
         Kvpbus__Lab__Action action;
     } actions[] = {
-        {"start", KVPBUS__LAB__ACTION__START},   {"stop", KVPBUS__LAB__ACTION__STOP},
-        {"reboot", KVPBUS__LAB__ACTION__REBOOT}, {"pause", KVPBUS__LAB__ACTION__PAUSE},
-        {"resume", KVPBUS__LAB__ACTION__RESUME},
+        {"start", KVPBUS__LAB__ACTION__START},           {"stop", KVPBUS__LAB__ACTION__STOP},
+        {"reboot", KVPBUS__LAB__ACTION__REBOOT},         {"pause", KVPBUS__LAB__ACTION__PAUSE},
+        {"resume", KVPBUS__LAB__ACTION__RESUME},         {"save", KVPBUS__LAB__ACTION__SAVE},
+        {"checkpoint", KVPBUS__LAB__ACTION__CHECKPOINT}, {"revert", KVPBUS__LAB__ACTION__REVERT},
+        {"clone", KVPBUS__LAB__ACTION__CLONE},           {"import", KVPBUS__LAB__ACTION__IMPORT},
     };
     Kvpbus__Lab__Request request = KVPBUS__LAB__REQUEST__INIT;
     Kvpbus__Lab__Control query = KVPBUS__LAB__CONTROL__INIT;
     Kvpbus__Lab__Reply *reply;
     query.vm = arguments->operands[0];
+    if (arguments->count == 2)
+        query.name = arguments->operands[1];
     for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
         if (strcmp(arguments->command, actions[i].word) == 0)
             query.action = actions[i].action;
@@ -166,9 +176,11 @@ static const struct {
     int least, most; // operands
     int (*run)(const struct arguments *arguments);
 } commands[] = {
-    {"list", 0, 0, list},      {"start", 1, 1, control}, {"stop", 1, 1, control},
-    {"reboot", 1, 1, control}, {"pause", 1, 1, control}, {"resume", 1, 1, control},
-    {"fault", 2, 3, fault},    {"stats", 0, 1, stats},
+    {"list", 0, 0, list},      {"start", 1, 1, control},      {"stop", 1, 1, control},
+    {"reboot", 1, 1, control}, {"pause", 1, 1, control},      {"resume", 1, 1, control},
+    {"save", 1, 1, control},   {"checkpoint", 2, 2, control}, {"revert", 2, 2, control},
+    {"clone", 2, 2, control},  {"import", 1, 1, control},     {"fault", 2, 3, fault},
+    {"stats", 0, 1, stats},
 };
 
 static int run(const struct arguments *arguments)

@@ -25,6 +25,7 @@ enum kvpbus_lab_fault_value {
       "a job reports success, but the guest gets nothing")                                        \
     X(CUT_VALUE, "cut-value", NEEDED, 1, 1022, "values are cut to N characters, both ways")       \
     X(WIPE_POOL, "wipe-pool", NEEDED, 0, 4, "pool file N is emptied, once, now")                  \
+    X(WIPE_AT_BOOT, "wipe-at-boot", NEEDED, 0, 4, "pool file N is emptied at each start")         \
     X(DAEMON_ABSENT, "daemon-absent", NONE, 0, 0, "the guest's KVP daemon does not run")          \
     X(LATENCY, "latency", NEEDED, 0, 600000, "each request takes N milliseconds more")            \
     X(JOB_LATENCY, "job-latency", NEEDED, 0, 600000, "each job starts N milliseconds late")       \

@@ -106,7 +106,8 @@ static bool start(struct kvpbus_lab_vm *vm, kvpbus_lab_read_done *done, void *co
 
 static enum kvpbus_error readable(const struct kvpbus_lab_vm *vm)
 {
-    if (vm->state == KVPBUS_VM_STATE_OFF || vm->state == KVPBUS_VM_STATE_STOPPING)
+    if (vm->state == KVPBUS_VM_STATE_OFF || vm->state == KVPBUS_VM_STATE_STOPPING ||
+        vm->state == KVPBUS_VM_STATE_SAVED)
         return KVPBUS_VM_OFF;
     if (!vm->exchange_enabled)
         return KVPBUS_EXCHANGE_DISABLED;

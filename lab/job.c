@@ -56,7 +56,8 @@ static uint32_t refusal(struct kvpbus_lab_vm *vm, enum kvpbus_operation operatio
             if (strcmp(items[j].key, item->key) == 0)
                 return KVPBUS_RETURN_INVALID_PARAMETER;
     }
-    if (!vm->exchange_enabled || vm->state == KVPBUS_VM_STATE_PAUSED)
+    if (!vm->exchange_enabled || vm->state == KVPBUS_VM_STATE_PAUSED ||
+        vm->state == KVPBUS_VM_STATE_SAVED)
         return KVPBUS_RETURN_INVALID_STATE;
     if (vm->queue_length >= KVPBUS_LAB_QUEUE_MAX)
         return KVPBUS_RETURN_IN_USE;

@@ -7,6 +7,7 @@
 //   job.c                  Add, Modify, Remove: jobs over the host items
 //   guest_read.c           the guest's items, by enumeration
 //   vm.c, vm_push.c        start, stop, reboot; host items to the guest when it connects
+//   vm_disk.c              checkpoint, revert, clone, import
 //   driver.c, message.c    the kernel's side of the daemon's protocol
 //   guest_process.c        the real daemon in its namespace
 #ifndef KVPBUS_LAB_LAB_H
@@ -26,7 +27,7 @@
 #include "stats.h"
 
 enum {
-    KVPBUS_LAB_VMS_MAX = 64,
+    KVPBUS_LAB_VMS_MAX = 256,
     KVPBUS_LAB_NAME_MAX = 64,
     KVPBUS_LAB_ITEMS_MAX = 1024, // greatest limit of items of either side
     KVPBUS_LAB_QUEUE_MAX = 16,   // jobs that wait at one VM
@@ -49,6 +50,7 @@ struct kvpbus_lab_options {
     uint32_t remove_missing; // return code: 0 or 32773
     bool atomic;             // a batch is checked whole before any of it is done
     bool drop_failed;        // an item that the guest did not take is not kept either
+    bool revert_keeps_items; // the host items stay as they are when a VM is reverted
     bool push_at_reconnect;  // host items are sent again also within one boot
     bool stopped;            // the VMs are not started
 };
@@ -139,8 +141,10 @@ enum kvpbus_error kvpbus_lab_vm_stop(struct kvpbus_lab_vm *vm, struct kvpbus_fai
 enum kvpbus_error kvpbus_lab_vm_reboot(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure);
 enum kvpbus_error kvpbus_lab_vm_pause(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure);
 enum kvpbus_error kvpbus_lab_vm_resume(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure);
+// A start goes on from there, within the same boot, and the host sends its items anew.
+enum kvpbus_error kvpbus_lab_vm_save(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure);
 
-// Off, running, paused or failed, and not on its way to another state.
+// Off, running, paused, saved or failed, and not on its way to another state.
 bool kvpbus_lab_vm_settled(const struct kvpbus_lab_vm *vm);
 
 // "running"
@@ -153,6 +157,9 @@ void kvpbus_lab_vm_set_overfull(struct kvpbus_lab_vm *vm, bool overfull);
 enum kvpbus_error kvpbus_lab_vm_fault(struct kvpbus_lab_vm *vm, enum kvpbus_lab_fault fault,
                                       int64_t value, uint32_t count,
                                       struct kvpbus_failure *failure);
+
+// Empties a pool at the first connection of a boot, when the VM has the fault wipe-at-boot.
+void kvpbus_lab_vm_wipe_at_boot(struct kvpbus_lab_vm *vm);
 
 // Cuts a value on its way when the VM has the fault cut-value.
 void kvpbus_lab_vm_cut(struct kvpbus_lab_vm *vm, char *value);
@@ -168,11 +175,30 @@ void kvpbus_lab_vm_changed(struct kvpbus_lab_vm *vm);
 // Fills in the VM's paths and makes its folders; reads or makes its GUID.
 enum kvpbus_error kvpbus_lab_vm_prepare(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure);
 
+// Gives the VM another GUID, as an import does.
+enum kvpbus_error kvpbus_lab_vm_new_guid(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure);
+
+// A name is also that of a folder, and must not look like an option or a path.
+bool kvpbus_lab_name_valid(const char *name);
+
 // Makes a new boot id and writes it to DIR/vm/NAME/boot-id.
 enum kvpbus_error kvpbus_lab_vm_new_boot(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure);
 
 // Writes the host items when they have changed; an error is logged.
 void kvpbus_lab_vm_save_items(struct kvpbus_lab_vm *vm);
+
+// vm_disk.c -----------------------------------------------------------------------------------
+
+// Of a VM that is off, else KVPBUS_BUSY. A clone is another VM with the same disk and another GUID;
+// an import, whose name is not looked at, is the same VM with another one.
+enum kvpbus_error kvpbus_lab_vm_checkpoint(struct kvpbus_lab_vm *vm, const char *name,
+                                           struct kvpbus_failure *failure);
+enum kvpbus_error kvpbus_lab_vm_revert(struct kvpbus_lab_vm *vm, const char *name,
+                                       struct kvpbus_failure *failure);
+enum kvpbus_error kvpbus_lab_vm_clone(struct kvpbus_lab_vm *vm, const char *name,
+                                      struct kvpbus_failure *failure);
+enum kvpbus_error kvpbus_lab_vm_import(struct kvpbus_lab_vm *vm, const char *name,
+                                       struct kvpbus_failure *failure);
 
 // vm_push.c -----------------------------------------------------------------------------------
 

@@ -92,7 +92,7 @@ static void read_guest(struct kvpbus_lab_connection *connection,
     size_t count = request->n_guids;
     if (count == 0 || count > KVPBUS_LAB_GUIDS_MAX) {
         kvpbus_lab_reply_error(connection, KVPBUS_INVALID_ARGUMENT,
-                               "a read is of 1 to 64 VMs in one request");
+                               "a read is of 1 to 256 VMs in one request");
         return;
     }
     for (size_t i = 0; i < count; i++)
@@ -211,12 +211,20 @@ void kvpbus_lab_request_vm_changed(struct kvpbus_lab_connection *connection)
 
 static void control(struct kvpbus_lab_connection *connection, const Kvpbus__Lab__Control *request)
 {
+    static enum kvpbus_error (*const disk_actions[])(struct kvpbus_lab_vm *, const char *,
+                                                     struct kvpbus_failure *) = {
+        [KVPBUS__LAB__ACTION__CHECKPOINT] = kvpbus_lab_vm_checkpoint,
+        [KVPBUS__LAB__ACTION__REVERT] = kvpbus_lab_vm_revert,
+        [KVPBUS__LAB__ACTION__CLONE] = kvpbus_lab_vm_clone,
+        [KVPBUS__LAB__ACTION__IMPORT] = kvpbus_lab_vm_import,
+    };
     static enum kvpbus_error (*const actions[])(struct kvpbus_lab_vm *, struct kvpbus_failure *) = {
         [KVPBUS__LAB__ACTION__START] = kvpbus_lab_vm_start,
         [KVPBUS__LAB__ACTION__STOP] = kvpbus_lab_vm_stop,
         [KVPBUS__LAB__ACTION__REBOOT] = kvpbus_lab_vm_reboot,
         [KVPBUS__LAB__ACTION__PAUSE] = kvpbus_lab_vm_pause,
         [KVPBUS__LAB__ACTION__RESUME] = kvpbus_lab_vm_resume,
+        [KVPBUS__LAB__ACTION__SAVE] = kvpbus_lab_vm_save,
     };
     struct kvpbus_lab_vm *vm = kvpbus_lab_vm_by_name(connection->lab, request->vm);
     struct kvpbus_failure failure = {0};
@@ -225,12 +233,14 @@ static void control(struct kvpbus_lab_connection *connection, const Kvpbus__Lab_
         unknown_vm(connection);
         return;
     }
-    if (action >= sizeof actions / sizeof *actions) {
+    if (action >= sizeof disk_actions / sizeof *disk_actions) {
         kvpbus_lab_reply_error(connection, KVPBUS_INVALID_ARGUMENT, "there is no such action");
         return;
     }
     // The action itself may bring the VM where it is to go, and tells those who wait at once.
-    enum kvpbus_error error = actions[action](vm, &failure);
+    enum kvpbus_error error = disk_actions[action] != NULL
+                                  ? disk_actions[action](vm, request->name, &failure)
+                                  : actions[action](vm, &failure);
     if (error != KVPBUS_OK) {
         kvpbus_lab_reply_error(connection, error, failure.detail);
         return;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run_options.h"
 
-#include <ctype.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +16,7 @@ static const char help[] =
     "DIR/host.sock. Stays in the foreground and prints a line that begins with \"ready\"\n"
     "when all VMs run; SIGINT or SIGTERM ends it. DIR/vm/NAME/kvp holds a VM's pool files.\n"
     "\n"
-    "  --vm NAME                  a VM; up to 64\n"
+    "  --vm NAME                  a VM; up to 256\n"
     "  --stopped                  do not start the VMs\n"
     "  --daemon PATH              the guest's daemon (" DAEMON ")\n"
     "\n"
@@ -34,6 +33,7 @@ static const char help[] =
     "  --drop-failed              an item that the guest did not take is not kept either\n"
     "  --push-at-reconnect        all host items are sent again when the daemon comes back\n"
     "                             within one boot\n"
+    "  --revert-keeps-items       host items stay as they are when a VM is reverted\n"
     "\n"
     "Example:\n"
     "  kvpbus-lab run /tmp/lab --vm alpha --vm beta\n";
@@ -52,6 +52,7 @@ enum {
     OPTION_REMOVE_MISSING,
     OPTION_DROP_FAILED,
     OPTION_PUSH_AT_RECONNECT,
+    OPTION_REVERT_KEEPS_ITEMS,
 };
 
 static const struct option long_options[] = {
@@ -69,24 +70,13 @@ static const struct option long_options[] = {
     {"remove-missing", required_argument, NULL, OPTION_REMOVE_MISSING},
     {"drop-failed", no_argument, NULL, OPTION_DROP_FAILED},
     {"push-at-reconnect", no_argument, NULL, OPTION_PUSH_AT_RECONNECT},
+    {"revert-keeps-items", no_argument, NULL, OPTION_REVERT_KEEPS_ITEMS},
     {NULL, 0, NULL, 0},
 };
 
-// A name is also that of a folder, and must not look like an option or a path.
-static bool name_valid(const char *name)
-{
-    size_t length = strlen(name);
-    if (length == 0 || length > KVPBUS_LAB_NAME_MAX || !isalnum((unsigned char)name[0]))
-        return false;
-    for (size_t i = 0; i < length; i++)
-        if (!isalnum((unsigned char)name[i]) && strchr("._-", name[i]) == NULL)
-            return false;
-    return true;
-}
-
 static int add_vm(struct kvpbus_lab_options *options, const char *name)
 {
-    if (!name_valid(name))
+    if (!kvpbus_lab_name_valid(name))
         return kvpbus_lab_usage_error("'%s' is no name for a VM: 1 to %d letters, digits, . _ -",
                                       name, KVPBUS_LAB_NAME_MAX);
     for (size_t i = 0; i < options->count; i++)
@@ -154,6 +144,9 @@ static int apply(struct kvpbus_lab_options *options, int option, const char *nam
         return -1;
     case OPTION_PUSH_AT_RECONNECT:
         options->push_at_reconnect = true;
+        return -1;
+    case OPTION_REVERT_KEEPS_ITEMS:
+        options->revert_keeps_items = true;
         return -1;
     default:
         return KVPBUS_LAB_EXIT_USAGE;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A VM's life: off → starting → running ⇄ failed, paused, stopping → off. Its daemon comes and goes
-// with it, and by faults.
+// A VM's life: off → starting → running ⇄ failed, paused, saved, stopping → off. Its daemon comes
+// and goes with it, and by faults.
 #include <assert.h>
 #include <signal.h>
 #include <stdio.h>
@@ -45,6 +45,12 @@ static bool is_up(const struct kvpbus_lab_vm *vm)
            vm->state == KVPBUS_VM_STATE_FAILED;
 }
 
+// Its processes are there and do not run.
+static bool stands_still(const struct kvpbus_lab_vm *vm)
+{
+    return vm->state == KVPBUS_VM_STATE_PAUSED || vm->state == KVPBUS_VM_STATE_SAVED;
+}
+
 static void on_connected(void *context)
 {
     struct kvpbus_lab_vm *vm = context;
@@ -53,6 +59,7 @@ static void on_connected(void *context)
             become_running(vm);
         return;
     }
+    kvpbus_lab_vm_wipe_at_boot(vm);
     if (!vm->pushed || vm->lab->options.push_at_reconnect)
         kvpbus_lab_push_start(vm);
     kvpbus_lab_jobs_pump(vm);
@@ -156,7 +163,7 @@ void kvpbus_lab_vm_adjust_daemon(struct kvpbus_lab_vm *vm)
         is_up(vm) && !kvpbus_lab_fault_active(&vm->faults, KVPBUS_LAB_FAULT_DAEMON_ABSENT);
     if (wanted && vm->process.process == NULL)
         spawn(vm);
-    else if (!wanted && vm->process.process != NULL && vm->state != KVPBUS_VM_STATE_PAUSED)
+    else if (!wanted && vm->process.process != NULL && !stands_still(vm))
         stop_daemon(vm);
 }
 
@@ -179,8 +186,34 @@ static enum kvpbus_error wrong_state(const struct kvpbus_lab_vm *vm, const char 
                        action);
 }
 
+static void wake(struct kvpbus_lab_vm *vm)
+{
+    kvpbus_lab_guest_process_signal(&vm->process, SIGCONT);
+    if (!vm->stopping_daemon)
+        kvpbus_lab_driver_freeze(&vm->driver, false);
+    kvpbus_lab_vm_adjust_daemon(vm);
+}
+
+// The memory is as it was, but the channel is offered anew: the host sends all it holds.
+static void restore(struct kvpbus_lab_vm *vm)
+{
+    vm->pushed = false;
+    vm->state = KVPBUS_VM_STATE_STARTING;
+    wake(vm);
+    if (!vm->exchange_enabled || !kvpbus_lab_driver_connected(&vm->driver)) {
+        become_running(vm);
+        return;
+    }
+    uv_timer_start(&vm->timer, on_start_timer, START_TIMEOUT_MS, 0);
+    kvpbus_lab_push_start(vm);
+}
+
 enum kvpbus_error kvpbus_lab_vm_start(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure)
 {
+    if (vm->state == KVPBUS_VM_STATE_SAVED) {
+        restore(vm);
+        return KVPBUS_OK;
+    }
     if (vm->state != KVPBUS_VM_STATE_OFF)
         return wrong_state(vm, "start", failure);
     enum kvpbus_error error = kvpbus_lab_vm_new_boot(vm, failure);
@@ -206,7 +239,7 @@ enum kvpbus_error kvpbus_lab_vm_stop(struct kvpbus_lab_vm *vm, struct kvpbus_fai
 {
     if (vm->state == KVPBUS_VM_STATE_OFF || vm->state == KVPBUS_VM_STATE_STOPPING)
         return wrong_state(vm, "stop", failure);
-    bool paused = vm->state == KVPBUS_VM_STATE_PAUSED;
+    bool paused = stands_still(vm);
     uv_timer_stop(&vm->timer);
     vm->state = KVPBUS_VM_STATE_STOPPING;
     if (vm->process.process == NULL) {
@@ -233,25 +266,33 @@ enum kvpbus_error kvpbus_lab_vm_reboot(struct kvpbus_lab_vm *vm, struct kvpbus_f
     return error;
 }
 
-enum kvpbus_error kvpbus_lab_vm_pause(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure)
+static enum kvpbus_error stand_still(struct kvpbus_lab_vm *vm, enum kvpbus_vm_state state,
+                                     const char *action, struct kvpbus_failure *failure)
 {
     if (vm->state != KVPBUS_VM_STATE_RUNNING && vm->state != KVPBUS_VM_STATE_FAILED)
-        return wrong_state(vm, "pause", failure);
+        return wrong_state(vm, action, failure);
     kvpbus_lab_driver_freeze(&vm->driver, true);
     kvpbus_lab_guest_process_signal(&vm->process, SIGSTOP);
-    enter(vm, KVPBUS_VM_STATE_PAUSED);
+    enter(vm, state);
     return KVPBUS_OK;
+}
+
+enum kvpbus_error kvpbus_lab_vm_pause(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure)
+{
+    return stand_still(vm, KVPBUS_VM_STATE_PAUSED, "pause", failure);
+}
+
+enum kvpbus_error kvpbus_lab_vm_save(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure)
+{
+    return stand_still(vm, KVPBUS_VM_STATE_SAVED, "be saved", failure);
 }
 
 enum kvpbus_error kvpbus_lab_vm_resume(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure)
 {
     if (vm->state != KVPBUS_VM_STATE_PAUSED)
         return wrong_state(vm, "resume", failure);
-    kvpbus_lab_guest_process_signal(&vm->process, SIGCONT);
     become_running(vm);
-    if (!vm->stopping_daemon)
-        kvpbus_lab_driver_freeze(&vm->driver, false);
-    kvpbus_lab_vm_adjust_daemon(vm);
+    wake(vm);
     kvpbus_lab_jobs_pump(vm);
     return KVPBUS_OK;
 }

@@ -21,6 +21,17 @@ static enum kvpbus_error wipe_pool(struct kvpbus_lab_vm *vm, int64_t pool,
     return KVPBUS_OK;
 }
 
+// As cloud-init does: its unit comes after the daemon's.
+void kvpbus_lab_vm_wipe_at_boot(struct kvpbus_lab_vm *vm)
+{
+    int64_t pool;
+    struct kvpbus_failure failure;
+    if (vm->pushed || !kvpbus_lab_fault_strikes(&vm->faults, KVPBUS_LAB_FAULT_WIPE_AT_BOOT, &pool))
+        return;
+    if (wipe_pool(vm, pool, &failure) != KVPBUS_OK)
+        kvpbus_lab_log(vm, "%s", failure.detail);
+}
+
 // The service is offered to the guest again, which is a new connection for it.
 static void set_exchange(struct kvpbus_lab_vm *vm, bool enabled)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a VM keeps in DIR/vm/NAME: identity, boot id, host items, pool files, the daemon's log.
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
@@ -49,6 +50,28 @@ static void make_guid(uint8_t guid[KVPBUS_GUID_BYTES])
     guid[8] = (uint8_t)((guid[8] & 0x3f) | 0x80);
 }
 
+enum kvpbus_error kvpbus_lab_vm_new_guid(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure)
+{
+    char path[PATH_MAX], text[KVPBUS_GUID_TEXT + 1];
+    enum kvpbus_error error = join(path, vm->directory, "guid", failure);
+    if (error != KVPBUS_OK)
+        return error;
+    make_guid(vm->guid);
+    kvpbus_guid_format(vm->guid, text);
+    return write_line(path, text, failure);
+}
+
+bool kvpbus_lab_name_valid(const char *name)
+{
+    size_t length = strlen(name);
+    if (length == 0 || length > KVPBUS_LAB_NAME_MAX || !isalnum((unsigned char)name[0]))
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (!isalnum((unsigned char)name[i]) && strchr("._-", name[i]) == NULL)
+            return false;
+    return true;
+}
+
 // The GUID belongs to the folder: a VM keeps it when the lab is started again.
 static enum kvpbus_error find_guid(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure)
 {
@@ -57,11 +80,8 @@ static enum kvpbus_error find_guid(struct kvpbus_lab_vm *vm, struct kvpbus_failu
     if (error != KVPBUS_OK)
         return error;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        make_guid(vm->guid);
-        kvpbus_guid_format(vm->guid, text);
-        return write_line(path, text, failure);
-    }
+    if (fd < 0)
+        return kvpbus_lab_vm_new_guid(vm, failure);
     ssize_t length = read(fd, text, sizeof text - 1);
     close(fd);
     text[length > 0 ? length : 0] = '\0';
@@ -94,7 +114,7 @@ static enum kvpbus_error name_paths(struct kvpbus_lab_vm *vm, struct kvpbus_fail
 
 enum kvpbus_error kvpbus_lab_vm_prepare(struct kvpbus_lab_vm *vm, struct kvpbus_failure *failure)
 {
-    char vms[PATH_MAX];
+    char vms[PATH_MAX], disk[PATH_MAX];
     enum kvpbus_error error = join(vms, vm->lab->options.directory, "vm", failure);
     if (error == KVPBUS_OK)
         error = make_folder(vms, failure);
@@ -106,6 +126,10 @@ enum kvpbus_error kvpbus_lab_vm_prepare(struct kvpbus_lab_vm *vm, struct kvpbus_
         error = name_paths(vm, failure);
     if (error == KVPBUS_OK)
         error = make_folder(vm->pools, failure);
+    if (error == KVPBUS_OK)
+        error = join(disk, vm->directory, "disk", failure);
+    if (error == KVPBUS_OK)
+        error = make_folder(disk, failure);
     if (error == KVPBUS_OK)
         error = find_guid(vm, failure);
     return error;

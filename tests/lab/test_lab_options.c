@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lab_fixture.h"
 
@@ -151,7 +152,8 @@ ParameterizedTestParameters(lab_command_line, what_is_wrong_is_said)
 ParameterizedTest(struct wrong *wrong, lab_command_line, what_is_wrong_is_said)
 {
     char output[8192];
-    strcpy(lab.directory, "/tmp/kvpbus-lab-none");
+    // Each line runs beside the others, in a process of its own.
+    snprintf(lab.directory, sizeof lab.directory, "/tmp/kvpbus-lab-none-%d", (int)getpid());
     int status = lab_program(&lab, wrong->line, output, sizeof output);
     lab_remove(&lab);
     cr_assert_eq(status, wrong->exit_code, "'%s': %d %s", wrong->line, status, output);
