@@ -11,6 +11,7 @@
 
 #include "client.h"
 #include "frame.h"
+#include "paths.h"
 
 struct kvpbus_client {
     int socket;
@@ -22,7 +23,7 @@ struct kvpbus_client {
 
 static const char *choose(const char *path)
 {
-    static const char *const defaults[] = {"/run/kvpbus-host.sock", "/run/kvpbus-guest.sock"};
+    static const char *const defaults[] = {KVPBUS_HOST_SOCKET, KVPBUS_GUEST_SOCKET};
     if (path == NULL)
         path = getenv("KVPBUS_SOCKET");
     for (size_t i = 0; path == NULL && i < sizeof defaults / sizeof *defaults; i++)

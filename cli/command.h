@@ -17,10 +17,13 @@ struct kvpbus_command_context {
 int kvpbus_command_vms(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_identity(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_status(const struct kvpbus_command_context *context, int argc, char **argv);
+// status --watch; `peer` NULL: all.
+int kvpbus_command_watch(const struct kvpbus_command_context *context, const char *peer);
 int kvpbus_command_pair(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_unpair(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_send(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_recv(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_doctor(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_items(const struct kvpbus_command_context *context, int argc, char **argv);
 
 // "kvpbus: detail"; returns the exit code of the error.
@@ -28,6 +31,10 @@ int kvpbus_command_failed(const struct kvpbus_command_context *context,
                           const struct kvpbus_failure *failure);
 // "kvpbus: what" and how the command is used; returns KVPBUS_EXIT_USAGE.
 int kvpbus_command_usage(const struct kvpbus_command_context *context, const char *what);
+
+// The same for an option that getopt_long refused.
+int kvpbus_command_bad_option(const struct kvpbus_command_context *context, char *const *argv,
+                              int result);
 
 // One request and its one response. *response is NULL after a failure, which has been said; the
 // exit code is returned.

@@ -66,9 +66,9 @@ int kvpbus_command_pair(const struct kvpbus_command_context *context, int argc, 
                                             {NULL, 0, NULL, 0}};
     const char *given = NULL;
     char fingerprint[64];
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+    for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
         if (option != 'f')
-            return kvpbus_command_usage(context, "the command line is not understood");
+            return kvpbus_command_bad_option(context, argv, option);
         given = optarg;
     }
     if (argc - optind != 1)

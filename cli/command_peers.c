@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // vms, identity, status: different views of one answer.
+#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,21 +30,28 @@ static int ask(const struct kvpbus_command_context *context, const char *peer,
 
 static json_t *peer_json(const Peer *peer)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, "
-                     "s:I, s:I, s:I, "
-                     "s:I, s:I, s:I, s:I}",
-                     "name", peer->name, "guid", peer->guid, "state", peer->state, "why", peer->why,
-                     "paired", (int)peer->paired, "fingerprint", peer->fingerprint,
-                     "pending_fingerprint", peer->pending_fingerprint, "queued",
-                     (json_int_t)peer->queued, "queued_bytes", (json_int_t)peer->queued_bytes,
-                     "inbox", (json_int_t)peer->inbox, "delivered", (json_int_t)peer->delivered,
-                     "received", (json_int_t)peer->received, "in_flight", (int)peer->in_flight,
-                     "ring_limit", (int)peer->ring_limit, "ring_slots", (int)peer->ring_slots,
-                     "rewrites", (json_int_t)peer->rewrites, "writes", (json_int_t)peer->writes,
-                     "items_written", (json_int_t)peer->items_written, "data_items_written",
-                     (json_int_t)peer->data_items_written, "data_chars_written",
-                     (json_int_t)peer->data_chars_written, "bad_items", (json_int_t)peer->bad_items,
-                     "round_trip_ms", (json_int_t)peer->round_trip_ms);
+    json_t *more =
+        json_pack("{s:I, s:I, s:I, s:I, s:I}", "inbox_bytes", (json_int_t)peer->inbox_bytes,
+                  "expired", (json_int_t)peer->expired, "dead", (json_int_t)peer->dead, "unknown",
+                  (json_int_t)peer->unknown, "dead_letters", (json_int_t)peer->dead_letters);
+    json_t *value = json_pack(
+        "{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, "
+        "s:I, s:I, s:I, "
+        "s:I, s:I, s:I, s:I}",
+        "name", peer->name, "guid", peer->guid, "state", peer->state, "why", peer->why, "paired",
+        (int)peer->paired, "fingerprint", peer->fingerprint, "pending_fingerprint",
+        peer->pending_fingerprint, "queued", (json_int_t)peer->queued, "queued_bytes",
+        (json_int_t)peer->queued_bytes, "inbox", (json_int_t)peer->inbox, "delivered",
+        (json_int_t)peer->delivered, "received", (json_int_t)peer->received, "in_flight",
+        (int)peer->in_flight, "ring_limit", (int)peer->ring_limit, "ring_slots",
+        (int)peer->ring_slots, "rewrites", (json_int_t)peer->rewrites, "writes",
+        (json_int_t)peer->writes, "items_written", (json_int_t)peer->items_written,
+        "data_items_written", (json_int_t)peer->data_items_written, "data_chars_written",
+        (json_int_t)peer->data_chars_written, "bad_items", (json_int_t)peer->bad_items,
+        "round_trip_ms", (json_int_t)peer->round_trip_ms);
+    json_object_update(value, more);
+    json_decref(more);
+    return value;
 }
 
 static int print_json(json_t *value)
@@ -75,11 +83,12 @@ static void print_vms(const Kvpbus__Control__Peers *peers)
     printf("%-20s %-36s %-8s %s\n", "NAME", "GUID", "PAIRED", "LINK");
     for (size_t i = 0; i < peers->n_peers; i++) {
         const Peer *peer = peers->peers[i];
-        printf("%-20s %-36s %-8s %s\n", peer->name, peer->guid,
+        bool suspended = strcmp(peer->state, "suspended") == 0;
+        printf("%-20s %-36s %-8s %s%s%s\n", peer->name, peer->guid,
                peer->paired                           ? "yes"
                : peer->pending_fingerprint[0] != '\0' ? "asks"
                                                       : "no",
-               peer->state);
+               peer->state, suspended ? ": " : "", suspended ? peer->why : "");
     }
 }
 
@@ -138,14 +147,24 @@ static void print_status(const Peer *peer)
 int kvpbus_command_status(const struct kvpbus_command_context *context, int argc, char **argv)
 {
     Kvpbus__Control__Response *response;
-    if (argc > 2)
+    static const struct option options[] = {{"watch", no_argument, NULL, 'w'}, {NULL, 0, NULL, 0}};
+    bool watch = false;
+    for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
+        if (option != 'w')
+            return kvpbus_command_bad_option(context, argv, option);
+        watch = true;
+    }
+    if (argc - optind > 1)
         return kvpbus_command_usage(context, "there are words too many");
-    int code = ask(context, argc == 2 ? argv[1] : NULL, &response);
+    const char *peer = optind < argc ? argv[optind] : NULL;
+    if (watch)
+        return kvpbus_command_watch(context, peer);
+    int code = ask(context, peer, &response);
     if (code != KVPBUS_EXIT_OK)
         return code;
     if (context->json)
-        code = print_json(argc == 2 ? peer_json(response->peers->peers[0])
-                                    : peers_json(response->peers));
+        code = print_json(peer != NULL ? peer_json(response->peers->peers[0])
+                                       : peers_json(response->peers));
     for (size_t i = 0; !context->json && i < response->peers->n_peers; i++)
         print_status(response->peers->peers[i]);
     if (!context->json && response->peers->n_peers == 0)

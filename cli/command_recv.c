@@ -238,7 +238,7 @@ int kvpbus_command_recv(const struct kvpbus_command_context *context, int argc, 
     };
     struct receiving receiving = {.timeout_ms = -1};
     uint64_t timeout;
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+    for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
         switch (option) {
         case 't':
             receiving.topic = optarg;
@@ -259,7 +259,7 @@ int kvpbus_command_recv(const struct kvpbus_command_context *context, int argc, 
             receiving.out = optarg;
             break;
         default:
-            return kvpbus_command_usage(context, "the command line is not understood");
+            return kvpbus_command_bad_option(context, argv, option);
         }
     }
     if (optind < argc)

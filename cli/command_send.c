@@ -179,7 +179,7 @@ static int parse(const struct kvpbus_command_context *context, int argc, char **
     };
     const char *text = NULL, *path = NULL;
     enum kvpbus_class class_ = KVPBUS_CLASS_NORMAL;
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+    for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
         switch (option) {
         case 't':
             text = optarg;
@@ -205,7 +205,7 @@ static int parse(const struct kvpbus_command_context *context, int argc, char **
             sending->request.wait_delivered = strcmp(optarg, "delivered") == 0;
             break;
         default:
-            return kvpbus_command_usage(context, "the command line is not understood");
+            return kvpbus_command_bad_option(context, argv, option);
         }
     }
     if (argc - optind == 3 && strcmp(argv[optind + 2], "-") == 0 && path == NULL) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <ini.h>
@@ -45,45 +46,99 @@ bool kvpbus_parse_duration(const char *text, uint64_t *ms)
     return parse_unit(text, units, sizeof units / sizeof *units, ms);
 }
 
-enum kind { KIND_TEXT, KIND_PREFIX, KIND_SIZE, KIND_MS, KIND_COUNT, KIND_LOG };
+enum kind { KIND_TEXT, KIND_PREFIX, KIND_SIZE, KIND_MS, KIND_COUNT, KIND_LOG, KIND_FORMAT };
 
+// The one list of options: what is read, the file kvpbus.conf, and kvpbus.conf(5) agree with it.
 static const struct {
     const char *name;
     enum kind kind;
+    bool at_once; // on SIGHUP, else at the next start
     size_t offset, size;
     uint64_t min, max;
+    const char *fallback; // what stands in the file as an example of the default
+    const char *values;   // which values there are, and which holds without one
+    const char *says;
 } known[] = {
 #define FIELD(name) offsetof(struct kvpbus_service_arguments, name)
-    {"store", KIND_TEXT, FIELD(store), KVPBUS_PATH_MAX, 0, 0},
-    {"state", KIND_TEXT, FIELD(state), KVPBUS_PATH_MAX, 0, 0},
-    {"socket", KIND_TEXT, FIELD(socket), KVPBUS_PATH_MAX, 0, 0},
-    {"prefix", KIND_PREFIX, FIELD(prefix), KVPBUS_PREFIX_MAX + 1, 0, 0},
-    {"log", KIND_LOG, FIELD(log), 0, 0, 0},
-    {"ring_slots", KIND_COUNT, FIELD(options.ring_slots), 0, 1, 64},
-    {"poll_fast", KIND_MS, FIELD(options.poll_fast_ms), 0, 10, 60000},
-    {"poll_slow", KIND_MS, FIELD(options.poll_slow_ms), 0, 100, 600000},
-    {"body_max", KIND_SIZE, FIELD(options.body_max), 0, 1, UINT64_C(1) << 30},
-    {"outbox_max", KIND_SIZE, FIELD(options.outbox_max), 0, 1 << 20, UINT64_C(1) << 40},
-    {"inbox_max", KIND_SIZE, FIELD(options.inbox_max), 0, 1 << 20, UINT64_C(1) << 40},
-    {"journal_max", KIND_SIZE, FIELD(options.journal_max), 0, 1 << 20, UINT64_C(1) << 44},
+    {"store", KIND_TEXT, false, FIELD(store), KVPBUS_PATH_MAX, 0, 0, "",
+     "pool:DIR in a guest, lab:PATH on a host; what the machine has itself unless given",
+     "Where the items are exchanged."},
+    {"state", KIND_TEXT, false, FIELD(state), KVPBUS_PATH_MAX, 0, 0, "",
+     "a folder; /var/lib/kvpbus-host, /var/lib/kvpbus-guest unless given",
+     "Where identity and journal are kept."},
+    {"socket", KIND_TEXT, false, FIELD(socket), KVPBUS_PATH_MAX, 0, 0, "",
+     "a path; the one that kvpbus(1) knows unless given",
+     "Where the kvpbus command finds the service."},
+    {"prefix", KIND_PREFIX, false, FIELD(prefix), KVPBUS_PREFIX_MAX + 1, 0, 0, "kvpbus",
+     "1 to 32 of a-z and 0-9; kvpbus unless given",
+     "Of the keys in the stores; both sides need the same."},
+    {"ring_slots", KIND_COUNT, false, FIELD(options.ring_slots), 0, 1, 64, "64",
+     "1 to 64; 64 unless given", "Data items in the store at most."},
+    {"poll_fast", KIND_MS, true, FIELD(options.poll_fast_ms), 0, 10, 60000, "200ms",
+     "10ms to 60s; 200ms unless given",
+     "Between two looks at the other side's store while something is on its way."},
+    {"poll_slow", KIND_MS, true, FIELD(options.poll_slow_ms), 0, 100, 600000, "2s",
+     "100ms to 10m; 2s on a host, 10s in a guest unless given",
+     "The same at rest; a guest is told of changes anyway."},
+    {"body_max", KIND_SIZE, false, FIELD(options.body_max), 0, 1, UINT64_C(1) << 30, "16M",
+     "1 to 1G; 16M unless given", "Longest message; both sides should have the same."},
+    {"outbox_max", KIND_SIZE, false, FIELD(options.outbox_max), 0, 1 << 20, UINT64_C(1) << 40,
+     "256M", "1M to 1024G; 256M unless given",
+     "Room for queued messages of one peer; when it is used up new ones are refused."},
+    {"inbox_max", KIND_SIZE, false, FIELD(options.inbox_max), 0, 1 << 20, UINT64_C(1) << 40, "256M",
+     "1M to 1024G; 256M unless given",
+     "Room for received messages of one peer; when it is used up the peer waits."},
+    {"journal_max", KIND_SIZE, false, FIELD(options.journal_max), 0, 1 << 20, UINT64_C(1) << 44,
+     "8G", "1M to 16384G; 8G unless given", "Room for the whole journal."},
+    {"stop_within", KIND_MS, true, FIELD(options.stop_within_ms), 0, 1000, 300000, "20s",
+     "1s to 5m; 20s unless given",
+     "How long a stop waits for what is under way at most; a second signal ends at once."},
+    {"log", KIND_LOG, true, FIELD(log), 0, 0, 0, "info",
+     "error, warning, info or debug; info unless given", "Which lines are logged."},
+    {"log_format", KIND_FORMAT, true, FIELD(log_format), 0, 0, 0, "text",
+     "text or json, one object a line; text unless given",
+     "How lines are logged; in systemd's journal each has its priority."},
 #undef FIELD
 };
+
+enum { KNOWN = sizeof known / sizeof *known };
 
 struct reading {
     const char *path;
     struct kvpbus_service_arguments *arguments;
+    kvpbus_config_warn_fn *warn;
     struct kvpbus_failure *failure;
+    size_t unknown;
 };
 
-static bool set_log(const char *value, enum kvpbus_log_level *log)
+static bool set_word(const char *const *words, size_t count, const char *value, unsigned *number)
 {
-    static const char *const names[] = {"error", "warning", "info", "debug"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(value, names[i]) == 0) {
-            *log = (enum kvpbus_log_level)i;
+    for (unsigned i = 0; i < count; i++)
+        if (strcmp(value, words[i]) == 0) {
+            *number = i;
             return true;
         }
     return false;
+}
+
+static bool set_log(const char *value, enum kvpbus_log_level *log)
+{
+    static const char *const levels[] = {"error", "warning", "info", "debug"};
+    unsigned number;
+    if (!set_word(levels, sizeof levels / sizeof *levels, value, &number))
+        return false;
+    *log = (enum kvpbus_log_level)number;
+    return true;
+}
+
+static bool set_format(const char *value, enum kvpbus_log_format *format)
+{
+    static const char *const formats[] = {"text", "json"};
+    unsigned number;
+    if (!set_word(formats, sizeof formats / sizeof *formats, value, &number))
+        return false;
+    *format = (enum kvpbus_log_format)number;
+    return true;
 }
 
 // The command line comes first.
@@ -108,6 +163,8 @@ static bool set(size_t i, void *field, const char *value)
         return value[0] != '\0' && keep_text(i, field, value);
     case KIND_LOG:
         return set_log(value, field);
+    case KIND_FORMAT:
+        return set_format(value, field);
     case KIND_SIZE:
         if (!kvpbus_parse_size(value, &number) || number < known[i].min || number > known[i].max)
             return false;
@@ -125,37 +182,113 @@ static bool set(size_t i, void *field, const char *value)
     return false;
 }
 
+// A file that was written for a newer version must not keep an older one from starting, unless the
+// option would have made something safer: those are in the section [security].
+static int unknown(struct reading *reading, const char *section, const char *name)
+{
+    char text[sizeof reading->failure->detail];
+    snprintf(text, sizeof text,
+             "%s: there is no option %.64s in section [%.64s]; kvpbus.conf(5) lists them",
+             reading->path, name, section);
+    reading->unknown++;
+    if (strcmp(section, "security") != 0) {
+        reading->warn(text);
+        return 1;
+    }
+    kvpbus_fail(reading->failure, KVPBUS_CONFIG, "%s", text);
+    return 0;
+}
+
 static int on_option(void *context, const char *section, const char *name, const char *value)
 {
     struct reading *reading = context;
     if (reading->failure->code != KVPBUS_OK)
         return 0;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    for (size_t i = 0; i < KNOWN; i++) {
         if (strcmp(section, "kvpbus") != 0 || strcmp(name, known[i].name) != 0)
             continue;
         if (set(i, (char *)reading->arguments + known[i].offset, value))
             return 1;
-        kvpbus_fail(reading->failure, KVPBUS_CONFIG,
-                    "%s: '%s' is not a value for %s; kvpbus.conf(5) says what is", reading->path,
-                    value, name);
+        kvpbus_fail(reading->failure, KVPBUS_CONFIG, "%s: '%.64s' is not a value for %s: %s",
+                    reading->path, value, name, known[i].values);
         return 0;
     }
-    kvpbus_fail(reading->failure, KVPBUS_CONFIG,
-                "%s: there is no option %s in section [%s]; kvpbus.conf(5) lists them",
-                reading->path, name, section);
-    return 0;
+    return unknown(reading, section, name);
+}
+
+enum kvpbus_error kvpbus_config_read_stream(FILE *file, const char *path,
+                                            struct kvpbus_service_arguments *arguments,
+                                            kvpbus_config_warn_fn *warn, size_t *unknown_count,
+                                            struct kvpbus_failure *failure)
+{
+    struct reading reading = {
+        .path = path, .arguments = arguments, .warn = warn, .failure = failure};
+    failure->code = KVPBUS_OK;
+    int line = ini_parse_file(file, on_option, &reading);
+    *unknown_count = reading.unknown;
+    if (ferror(file) != 0)
+        return kvpbus_fail(failure, KVPBUS_CONFIG, "cannot read %s; is it a file?", path);
+    if (line != 0 && failure->code == KVPBUS_OK)
+        return kvpbus_fail(failure, KVPBUS_CONFIG, "%s, line %d is not 'name = value'", path, line);
+    return failure->code;
 }
 
 enum kvpbus_error kvpbus_config_read(const char *path, struct kvpbus_service_arguments *arguments,
+                                     kvpbus_config_warn_fn *warn, size_t *unknown_count,
                                      struct kvpbus_failure *failure)
 {
-    struct reading reading = {path, arguments, failure};
-    failure->code = KVPBUS_OK;
-    errno = 0;
-    int line = ini_parse(path, on_option, &reading);
-    if (line < 0)
+    FILE *file = fopen(path, "re");
+    *unknown_count = 0;
+    if (file == NULL)
         return kvpbus_fail(failure, KVPBUS_CONFIG, "cannot read %s: %s", path, strerror(errno));
-    if (line > 0 && failure->code == KVPBUS_OK)
-        return kvpbus_fail(failure, KVPBUS_CONFIG, "%s, line %d is not 'name = value'", path, line);
-    return failure->code;
+    enum kvpbus_error error =
+        kvpbus_config_read_stream(file, path, arguments, warn, unknown_count, failure);
+    fclose(file);
+    return error;
+}
+
+void kvpbus_config_print(FILE *out)
+{
+    fputs("# Configuration of kvpbus-host and kvpbus-guest; kvpbus.conf(5) tells more.\n"
+          "# Nothing here is needed: each line shows what holds without it. Sizes are bytes, or\n"
+          "# end with k, M or G; durations end with ms, s, m, h or d.\n"
+          "[kvpbus]\n",
+          out);
+    for (size_t i = 0; i < KNOWN; i++)
+        fprintf(out, "\n# %s\n# Values: %s. Takes effect %s.\n# %s =%s%s\n", known[i].says,
+                known[i].values, known[i].at_once ? "on SIGHUP" : "at the next start",
+                known[i].name, known[i].fallback[0] != '\0' ? " " : "", known[i].fallback);
+}
+
+size_t kvpbus_config_changes(const struct kvpbus_service_arguments *now,
+                             const struct kvpbus_service_arguments *fresh,
+                             struct kvpbus_config_change *changes)
+{
+    static const size_t sizes[] = {
+        [KIND_SIZE] = sizeof(uint64_t),
+        [KIND_MS] = sizeof(uint32_t),
+        [KIND_COUNT] = sizeof(uint32_t),
+        [KIND_LOG] = sizeof(enum kvpbus_log_level),
+        [KIND_FORMAT] = sizeof(enum kvpbus_log_format),
+    };
+    size_t count = 0;
+    for (size_t i = 0; i < KNOWN; i++) {
+        const char *before = (const char *)now + known[i].offset;
+        const char *after = (const char *)fresh + known[i].offset;
+        bool same = known[i].size != 0 ? strcmp(before, after) == 0
+                                       : memcmp(before, after, sizes[known[i].kind]) == 0;
+        if (same)
+            continue;
+        changes[count].name = known[i].name;
+        changes[count++].at_once = known[i].at_once;
+    }
+    return count;
+}
+
+static_assert((int)KNOWN <= (int)KVPBUS_CONFIG_OPTIONS_MAX, "all changes fit");
+
+void kvpbus_config_each(void (*visit)(const char *name, const char *values, const char *says))
+{
+    for (size_t i = 0; i < KNOWN; i++)
+        visit(known[i].name, known[i].values, known[i].says);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One client of the control socket, shared by control_server.c (its connection) and
-// control_request.c (what it asks).
+// One client of the control socket, shared by control_server.c (its connection), control_request.c
+// (what it asks), and the files that answer that.
 #ifndef KVPBUS_CONTROL_CLIENT_STATE_H
 #define KVPBUS_CONTROL_CLIENT_STATE_H
 
@@ -68,9 +68,31 @@ bool control_returned(struct control_client *client);
 
 // control_request.c
 void control_request(struct control_client *client, const uint8_t *frame, size_t length);
+struct kvpbus_service *control_service(const struct control_client *client);
+// The endpoint that a request names, or NULL and a failure to the client.
+struct kvpbus_endpoint *control_named(struct control_client *client, const char *peer);
+// The answer to a request that has no other result.
+void control_on_done(void *context, const struct kvpbus_failure *failure);
+// Frees what the client's request left.
 void control_forget(struct control_client *client);
-void control_look_for_message(struct control_client *client);
+
+// control_peers.c
+void control_pair(struct control_client *client, const Kvpbus__Control__PairRequest *request);
+void control_unpair(struct control_client *client, const Kvpbus__Control__UnpairRequest *request);
+// `only` NULL: all.
+void control_peers(struct control_client *client, struct kvpbus_endpoint *only);
+void control_status(struct control_client *client, const Kvpbus__Control__StatusRequest *request);
+void control_items(struct control_client *client, const Kvpbus__Control__ItemsRequest *request);
+
+// control_send.c
+void control_send(struct control_client *client, Kvpbus__Control__Request *request);
+void control_chunk(struct control_client *client, const Kvpbus__Control__Chunk *chunk);
 void control_look_for_outcome(struct control_client *client);
 void control_say_progress(struct control_client *client);
+
+// control_receive.c
+void control_receive(struct control_client *client, const Kvpbus__Control__ReceiveRequest *request);
+void control_ack(struct control_client *client, const Kvpbus__Control__AckRequest *request);
+void control_look_for_message(struct control_client *client);
 
 #endif

@@ -16,10 +16,11 @@ struct kvpbus_journal_thread {
     uv_thread_t thread;
     uv_mutex_t mutex;
     uv_cond_t wake;
-    uv_async_t finished_async;
+    uv_async_t turn;
     void (*before)(void *context);
     void *context;
     bool stopping;
+    struct job_list submitted; // in this turn of the loop; the loop's thread only
     struct job_list queued, finished;
 };
 
@@ -34,6 +35,16 @@ static void list_add(struct job_list *list, struct kvpbus_job *job)
     job->next = NULL;
     *list->last = job;
     list->last = &job->next;
+}
+
+// All of `from`, which is empty then.
+static void list_join(struct job_list *list, struct job_list *from)
+{
+    if (from->first == NULL)
+        return;
+    *list->last = from->first;
+    list->last = from->last;
+    list_init(from);
 }
 
 static struct kvpbus_job *list_take(struct job_list *list)
@@ -102,42 +113,52 @@ static void thread_main(void *argument)
         uv_mutex_unlock(&thread->mutex);
         run_group(thread, &group);
         uv_mutex_lock(&thread->mutex);
-        while (group.first != NULL)
-            list_add(&thread->finished, list_take(&group));
-        uv_async_send(&thread->finished_async);
+        list_join(&thread->finished, &group);
+        uv_async_send(&thread->turn);
     }
     uv_mutex_unlock(&thread->mutex);
 }
 
 // --- on the loop's thread ---
 
+// What was asked in one turn of the loop goes together, so that it shares a transaction: the
+// packets of a scan above all.
+static void hand_over(struct kvpbus_journal_thread *thread)
+{
+    if (thread->submitted.first == NULL)
+        return;
+    uv_mutex_lock(&thread->mutex);
+    list_join(&thread->queued, &thread->submitted);
+    uv_cond_signal(&thread->wake);
+    uv_mutex_unlock(&thread->mutex);
+}
+
 static void finish(struct kvpbus_journal_thread *thread)
 {
     struct job_list finished;
     list_init(&finished);
     uv_mutex_lock(&thread->mutex);
-    while (thread->finished.first != NULL)
-        list_add(&finished, list_take(&thread->finished));
+    list_join(&finished, &thread->finished);
     uv_mutex_unlock(&thread->mutex);
+    if (finished.first != NULL)
+        thread->before(thread->context);
     for (struct kvpbus_job *job; (job = list_take(&finished)) != NULL;)
         kvpbus_job_finish(job);
 }
 
-static void on_finished(uv_async_t *async)
+static void on_turn(uv_async_t *async)
 {
     struct kvpbus_journal_thread *thread = async->data;
-    thread->before(thread->context);
+    hand_over(thread);
     finish(thread);
 }
 
 static void submit(struct kvpbus_executor *executor, struct kvpbus_job *job)
 {
     struct kvpbus_journal_thread *thread = (struct kvpbus_journal_thread *)executor;
-    uv_mutex_lock(&thread->mutex);
     assert(!thread->stopping);
-    list_add(&thread->queued, job);
-    uv_cond_signal(&thread->wake);
-    uv_mutex_unlock(&thread->mutex);
+    list_add(&thread->submitted, job);
+    uv_async_send(&thread->turn);
 }
 
 struct kvpbus_executor *kvpbus_journal_thread_executor(struct kvpbus_journal_thread *thread)
@@ -156,11 +177,12 @@ enum kvpbus_error kvpbus_journal_thread_start(uv_loop_t *loop, struct kvpbus_jou
     thread->journal = journal;
     thread->before = before;
     thread->context = context;
+    list_init(&thread->submitted);
     list_init(&thread->queued);
     list_init(&thread->finished);
-    thread->finished_async.data = thread;
+    thread->turn.data = thread;
     if (uv_mutex_init(&thread->mutex) != 0 || uv_cond_init(&thread->wake) != 0 ||
-        uv_async_init(loop, &thread->finished_async, on_finished) != 0 ||
+        uv_async_init(loop, &thread->turn, on_turn) != 0 ||
         uv_thread_create(&thread->thread, thread_main, thread) != 0)
         abort(); // at start only, when the system has no threads left
     *out = thread;
@@ -177,6 +199,7 @@ static void on_closed(uv_handle_t *handle)
 
 void kvpbus_journal_thread_stop(struct kvpbus_journal_thread *thread)
 {
+    hand_over(thread);
     uv_mutex_lock(&thread->mutex);
     thread->stopping = true;
     uv_cond_signal(&thread->wake);
@@ -184,5 +207,5 @@ void kvpbus_journal_thread_stop(struct kvpbus_journal_thread *thread)
     uv_thread_join(&thread->thread);
     finish(thread);
     kvpbus_journal_close(thread->journal);
-    uv_close((uv_handle_t *)&thread->finished_async, on_closed);
+    uv_close((uv_handle_t *)&thread->turn, on_closed);
 }

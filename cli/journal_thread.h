@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The journal's own thread: the executor of bus.h in the programs. All jobs that wait are one
-// transaction (group commit), so that many small messages share one fsync.
+// The journal's own thread: the executor of bus.h in the programs. All jobs that wait, and those of
+// one turn of the loop in any case, are one transaction (group commit), so that many small messages
+// and the packets of a scan share one fsync.
 #ifndef KVPBUS_JOURNAL_THREAD_H
 #define KVPBUS_JOURNAL_THREAD_H
 

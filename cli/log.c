@@ -5,39 +5,133 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/time.h>
 #include <time.h>
+#include <unistd.h>
+
+enum { TEXT_MAX = 512 };
 
 static enum kvpbus_log_level limit = KVPBUS_LOG_INFO;
+static enum kvpbus_log_format form = KVPBUS_LOG_TEXT;
 static bool to_journal;
 
-void kvpbus_log_setup(enum kvpbus_log_level level)
+static const struct {
+    int priority;
+    const char *name;
+} levels[] = {{3, "error"}, {4, "warning"}, {6, "info"}, {7, "debug"}};
+
+// The variable is inherited also by what logs to a file: it counts when it names this stderr.
+static bool stderr_is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat status;
+    return stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+           fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
+void kvpbus_log_setup(enum kvpbus_log_level level, enum kvpbus_log_format format)
 {
     limit = level;
-    to_journal = getenv("JOURNAL_STREAM") != NULL;
+    form = format;
+    to_journal = stderr_is_journal();
+}
+
+// Of the time, as RFC 3339 has it, with milliseconds.
+static void stamp(char text[32])
+{
+    struct timeval now;
+    struct tm parts;
+    gettimeofday(&now, NULL);
+    gmtime_r(&now.tv_sec, &parts);
+    size_t length = strftime(text, 24, "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(text + length, 32 - length, ".%03dZ", (int)(now.tv_usec / 1000) % 1000);
+}
+
+// How many bytes of text begin with a character of UTF-8 that is no control character; 0 for none.
+static size_t character(const unsigned char *text)
+{
+    if (text[0] >= 0x20 && text[0] < 0x7f)
+        return 1;
+    size_t length = text[0] >= 0xc2 && text[0] < 0xe0   ? 2
+                    : text[0] >= 0xe0 && text[0] < 0xf0 ? 3
+                    : text[0] >= 0xf0 && text[0] < 0xf5 ? 4
+                                                        : 0;
+    for (size_t i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
+    bool beyond = (text[0] == 0xed && text[1] >= 0xa0) || (text[0] == 0xf4 && text[1] >= 0x90);
+    bool control = text[0] == 0xc2 && text[1] < 0xa0;
+    return overlong || beyond || control ? 0 : length;
+}
+
+// One line, whatever a VM is named: what is no printable character becomes a question mark.
+static size_t append(char *line, size_t size, size_t at, const char *text)
+{
+    for (const unsigned char *in = (const unsigned char *)text; *in != '\0';) {
+        size_t length = character(in);
+        bool escaped = form == KVPBUS_LOG_JSON && (*in == '"' || *in == '\\');
+        if (at + 5 >= size)
+            break;
+        if (escaped)
+            line[at++] = '\\';
+        if (length == 0)
+            line[at++] = '?';
+        for (size_t i = 0; i < length; i++)
+            line[at++] = (char)in[i];
+        in += length != 0 ? length : 1;
+    }
+    line[at] = '\0';
+    return at;
+}
+
+static void put(enum kvpbus_log_level level, const char *peer, const char *text)
+{
+    char line[3 * TEXT_MAX], time_text[32];
+    size_t at = 0, room = sizeof line - 8; // for what closes it
+    stamp(time_text);
+    if (to_journal)
+        at += (size_t)snprintf(line, room, "<%d>", levels[level].priority);
+    if (form == KVPBUS_LOG_JSON)
+        at += (size_t)snprintf(line + at, room - at, "{\"time\": \"%s\", \"level\": \"%s\", ",
+                               time_text, levels[level].name);
+    else if (!to_journal)
+        at += (size_t)snprintf(line + at, room - at, "%s %s: ", time_text, levels[level].name);
+    if (peer != NULL) {
+        if (form == KVPBUS_LOG_JSON)
+            at += (size_t)snprintf(line + at, room - at, "\"peer\": \"");
+        at = append(line, room - TEXT_MAX, at, peer);
+        at += (size_t)snprintf(line + at, room - at, form == KVPBUS_LOG_JSON ? "\", " : ": ");
+    }
+    if (form == KVPBUS_LOG_JSON)
+        at += (size_t)snprintf(line + at, room - at, "\"message\": \"");
+    at = append(line, room, at, text);
+    snprintf(line + at, sizeof line - at, form == KVPBUS_LOG_JSON ? "\"}\n" : "\n");
+    fputs(line, stderr); // one write a line
 }
 
 void kvpbus_log(enum kvpbus_log_level level, const char *format, ...)
 {
-    static const struct {
-        int priority;
-        const char *name;
-    } levels[] = {{3, "error"}, {4, "warning"}, {6, "info"}, {7, "debug"}};
-    char text[512], line[640];
+    char text[TEXT_MAX];
+    va_list arguments;
     if (level > limit)
         return;
-    va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (to_journal) {
-        snprintf(line, sizeof line, "<%d>%s\n", levels[level].priority, text);
-    } else {
-        char stamp[32];
-        time_t now = time(NULL);
-        struct tm parts;
-        gmtime_r(&now, &parts);
-        strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &parts);
-        snprintf(line, sizeof line, "%s %s: %s\n", stamp, levels[level].name, text);
-    }
-    fputs(line, stderr); // one write a line
+    put(level, NULL, text);
+}
+
+void kvpbus_log_of(enum kvpbus_log_level level, const char *peer, const char *format, ...)
+{
+    char text[TEXT_MAX];
+    va_list arguments;
+    if (level > limit)
+        return;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    put(level, peer, text);
 }

@@ -5,11 +5,16 @@
 #define KVPBUS_LOG_H
 
 enum kvpbus_log_level { KVPBUS_LOG_ERROR, KVPBUS_LOG_WARNING, KVPBUS_LOG_INFO, KVPBUS_LOG_DEBUG };
+enum kvpbus_log_format { KVPBUS_LOG_TEXT, KVPBUS_LOG_JSON };
 
-// Lines above the level are left out. When stderr goes to the journal (JOURNAL_STREAM is set),
-// lines begin with "<3>" to "<7>" as sd-daemon(3) has it, otherwise with the time.
-void kvpbus_log_setup(enum kvpbus_log_level level);
+// Lines above the level are left out. When stderr is systemd's journal (JOURNAL_STREAM names it),
+// lines begin with "<3>" to "<7>" as sd-daemon(3) has it, and text has no time, which the journal
+// knows.
+void kvpbus_log_setup(enum kvpbus_log_level level, enum kvpbus_log_format format);
 void kvpbus_log(enum kvpbus_log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+// Of one peer, by its name: "NAME: text", in JSON a member of its own.
+void kvpbus_log_of(enum kvpbus_log_level level, const char *peer, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

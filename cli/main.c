@@ -1,33 +1,68 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // kvpbus: the command line on either side.
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
+#include "option_fault.h"
 #include "version.h"
 
 static const struct {
     const char *name;
     int (*run)(const struct kvpbus_command_context *context, int argc, char **argv);
-    const char *usage, *summary;
+    const char *usage, *summary, *details;
 } commands[] = {
-    {"vms", kvpbus_command_vms, "vms", "list the VMs of this host (in a guest: the host)"},
+    {"vms", kvpbus_command_vms, "vms", "list the VMs of this host (in a guest: the host)", ""},
     {"identity", kvpbus_command_identity, "identity",
-     "show this side's fingerprint, to be compared when pairing"},
+     "show this side's fingerprint, to be compared when pairing", ""},
     {"pair", kvpbus_command_pair, "pair PEER [--fingerprint F]",
-     "trust the identity that PEER shows"},
-    {"unpair", kvpbus_command_unpair, "unpair PEER", "trust it no longer"},
+     "trust the identity that PEER shows",
+     "  --fingerprint F   as 'kvpbus identity' prints it on the other side; without it you are\n"
+     "                    shown the one that came and asked\n\n"
+     "Both sides have to pair: on the host with the VM, in the VM with 'host'.\n"},
+    {"unpair", kvpbus_command_unpair, "unpair PEER", "trust it no longer",
+     "What is queued for it stays.\n"},
     {"send", kvpbus_command_send,
      "send PEER TOPIC [--text T | --file F | -] [--wait queued|delivered] [--ttl D] "
      "[--stream S] [--class control|normal|bulk]",
-     "send a message"},
+     "send a message",
+     "  --text T            the body is this text\n"
+     "  --file F            the body is this file\n"
+     "  -                   the body is standard input\n"
+     "  --wait queued       return when this side's journal has it; so it is unless given\n"
+     "  --wait delivered    return when the journal of the other side has it\n"
+     "  --ttl D             it expires unless it is delivered in this time: 500ms, 10s, 5m, 2h, "
+     "1d\n"
+     "  --stream S          messages of one stream arrive in order; streams do not wait for each "
+     "other\n"
+     "  --class C           control goes first, bulk goes last; normal unless given\n\n"
+     "  kvpbus send web-1 app.greet --text hello --wait delivered\n"
+     "  kvpbus send web-1 app.image --file disk.img --class bulk\n"},
     {"recv", kvpbus_command_recv,
      "recv [--topic T] [--count N] [--timeout D] [--follow] [--out DIR]",
-     "take messages out of the inbox"},
-    {"status", kvpbus_command_status, "status [PEER]", "say what the link does, and why it waits"},
-    {"items", kvpbus_command_items, "items PEER", "decode what stands in both stores"},
+     "take messages out of the inbox",
+     "  --topic T           only these: * stands for one name, a last > for one or more\n"
+     "  --count N           end after so many messages; one unless given\n"
+     "  --timeout D         end after so long: 500ms, 10s, 5m, 2h, 1d\n"
+     "  --follow            go on until stopped\n"
+     "  --out DIR           write each body into a file of its own in DIR, named by the message's "
+     "id\n\n"
+     "A message is given out once: it is taken when it has been written out.\n\n"
+     "  kvpbus recv --topic 'app.>' --follow\n"},
+    {"status", kvpbus_command_status, "status [PEER] [--watch]",
+     "say what the link does, and why it waits",
+     "  --watch   a table on the terminal, drawn anew every second, until Ctrl-C\n\n"
+     "  kvpbus status web-1\n"},
+    {"doctor", kvpbus_command_doctor, "doctor [--side host|guest] [--config FILE]",
+     "say what is wrong with this installation, and how to mend it",
+     "  --side S         examine the service of a host or of a guest; as installed unless given\n"
+     "  --config FILE    the service's; in /etc/kvpbus unless given\n\n"
+     "It works while the service is down. Ends with 0 when nothing is wrong, else with 1.\n\n"
+     "  kvpbus doctor\n"},
+    {"items", kvpbus_command_items, "items PEER", "decode what stands in both stores", ""},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -66,6 +101,14 @@ int kvpbus_command_usage(const struct kvpbus_command_context *context, const cha
     return KVPBUS_EXIT_USAGE;
 }
 
+int kvpbus_command_bad_option(const struct kvpbus_command_context *context, char *const *argv,
+                              int result)
+{
+    char fault[KVPBUS_OPTION_FAULT];
+    kvpbus_option_fault(argv, result, fault);
+    return kvpbus_command_usage(context, fault);
+}
+
 int kvpbus_command_ask(const struct kvpbus_command_context *context,
                        const Kvpbus__Control__Request *request,
                        Kvpbus__Control__Response **response)
@@ -88,8 +131,10 @@ static int run(struct kvpbus_command_context *context, int argc, char **argv)
         if (strcmp(argv[0], commands[i].name) != 0)
             continue;
         context->usage = commands[i].usage;
-        if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-            printf("usage: kvpbus %s\n%s; see kvpbus(1).\n", context->usage, commands[i].summary);
+        if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+            printf("kvpbus %s: %s\n\nUsage: kvpbus %s\n%s%s\nSee kvpbus(1) for more.\n",
+                   commands[i].name, commands[i].summary, context->usage,
+                   commands[i].details[0] != '\0' ? "\n" : "", commands[i].details);
             return KVPBUS_EXIT_OK;
         }
         return commands[i].run(context, argc, argv);
@@ -102,6 +147,7 @@ int main(int argc, char **argv)
 {
     struct kvpbus_command_context context = {0};
     int i = 1;
+    opterr = 0;
     for (; i < argc && argv[i][0] == '-'; i++) {
         if (strcmp(argv[i], "--json") == 0) {
             context.json = true;

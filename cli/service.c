@@ -6,9 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control_server.h"
+#include "exit_code.h"
 #include "kvpbus/management.h"
+#include "service_notify.h"
+
+enum { STOP_WITHIN = 20000 }; // ms
 
 static int64_t wall_ms(void)
 {
@@ -64,8 +69,6 @@ static void call_done(uv_work_t *work, int status)
     (void)status;
     call->service->calls--;
     kvpbus_service_tick(call->service);
-    if (call->error != KVPBUS_OK)
-        kvpbus_failure_wrap(&call->failure, "%s", kvpbus_endpoint_peer(call->endpoint)->name);
     if (call->kind == KVPBUS_ACTION_WRITE)
         kvpbus_bus_write_done(call->endpoint, call->results, &call->failure);
     else
@@ -241,9 +244,9 @@ static void add_done(struct kvpbus_job *base)
     if (error == KVPBUS_OK)
         keep_endpoint(job->service, endpoint);
     else
-        kvpbus_log(KVPBUS_LOG_ERROR, "%s cannot be served: %s", job->name,
-                   base->failure.detail[0] != '\0' ? base->failure.detail
-                                                   : kvpbus_error_text(error));
+        kvpbus_log_of(KVPBUS_LOG_ERROR, job->name, "cannot be served: %s",
+                      base->failure.detail[0] != '\0' ? base->failure.detail
+                                                      : kvpbus_error_text(error));
     if (job->added != NULL)
         job->added(job->context, endpoint);
     free(job);
@@ -321,16 +324,41 @@ static void on_event(void *context, int64_t peer, enum kvpbus_link_event_kind ki
                                   : kind == KVPBUS_LINK_ALARM || kind == KVPBUS_LINK_WENT_BACK
                                       ? KVPBUS_LOG_WARNING
                                       : KVPBUS_LOG_INFO;
-    kvpbus_log(level, "%s: %s", endpoint != NULL ? kvpbus_endpoint_peer(endpoint)->name : "bus",
-               text);
+    kvpbus_log_of(level, endpoint != NULL ? kvpbus_endpoint_peer(endpoint)->name : "bus", "%s",
+                  text);
 }
 
 // --- life ---
 
+static _Noreturn void end_at_once(const struct kvpbus_service *service, const char *why)
+{
+    kvpbus_log(KVPBUS_LOG_WARNING,
+               "%s: ended with %zu calls under way; what was accepted is in the journal", why,
+               service->calls);
+    _exit(KVPBUS_EXIT_FAILED);
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
+    struct kvpbus_service *service = handle->data;
     (void)number;
-    kvpbus_service_stop(handle->data);
+    if (service->stopping)
+        end_at_once(service, "a second signal");
+    kvpbus_log(KVPBUS_LOG_INFO, "stopping");
+    kvpbus_service_stop(service);
+}
+
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    struct kvpbus_service *service = handle->data;
+    (void)number;
+    if (service->options.reload != NULL && !service->stopping)
+        service->options.reload(service);
+}
+
+static void on_stop_late(uv_timer_t *timer)
+{
+    end_at_once(timer->data, "the stop took too long");
 }
 
 static enum kvpbus_error open_journal(struct kvpbus_service *service,
@@ -380,9 +408,11 @@ static void open_handles(struct kvpbus_service *service)
     uv_prepare_start(&service->prepare, on_prepare);
     uv_signal_init(service->loop, &service->interrupt);
     uv_signal_init(service->loop, &service->terminate);
-    service->interrupt.data = service->terminate.data = service;
+    uv_signal_init(service->loop, &service->hangup);
+    service->interrupt.data = service->terminate.data = service->hangup.data = service;
     uv_signal_start(&service->interrupt, on_signal, SIGINT);
     uv_signal_start(&service->terminate, on_signal, SIGTERM);
+    uv_signal_start(&service->hangup, on_hangup, SIGHUP);
 }
 
 enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
@@ -431,18 +461,25 @@ void kvpbus_service_stop(struct kvpbus_service *service)
 
 void kvpbus_service_run(struct kvpbus_service *service)
 {
+    struct kvpbus_notifier *notifier = kvpbus_notifier_start(service);
     uv_run(service->loop, UV_RUN_DEFAULT);
+    kvpbus_notifier_stopping(notifier);
     kvpbus_control_server_close(service->control);
     service->control = NULL;
     // What is under way ends by its own deadlines; nothing new begins.
+    uint32_t within = service->options.stop_within_ms;
+    service->timer.data = service;
+    uv_timer_start(&service->timer, on_stop_late, within != 0 ? within : STOP_WITHIN, 0);
     while (service->calls > 0 || kvpbus_bus_busy(service->bus))
         uv_run(service->loop, UV_RUN_ONCE);
+    kvpbus_notifier_close(notifier);
     kvpbus_journal_thread_stop(service->journal);
     kvpbus_bus_close(service->bus);
     uv_close((uv_handle_t *)&service->timer, NULL);
     uv_close((uv_handle_t *)&service->prepare, NULL);
     uv_close((uv_handle_t *)&service->interrupt, NULL);
     uv_close((uv_handle_t *)&service->terminate, NULL);
+    uv_close((uv_handle_t *)&service->hangup, NULL);
     uv_run(service->loop, UV_RUN_DEFAULT);
     free(service->endpoints);
     kvpbus_state_dir_close(&service->state);

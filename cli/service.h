@@ -25,6 +25,8 @@ struct kvpbus_service_options {
     uint32_t ring_slots;                                   // 0: default
     uint32_t poll_fast_ms, poll_slow_ms;                   // 0: default
     uint64_t body_max, outbox_max, inbox_max, journal_max; // bytes; 0: default
+    uint32_t stop_within_ms;                               // 0: 20 s
+    void (*reload)(struct kvpbus_service *service);        // at SIGHUP; NULL: nothing
 };
 
 // A store that calls are made on, one of each kind at a time.
@@ -49,7 +51,7 @@ struct kvpbus_service {
     size_t endpoint_count;
     uv_timer_t timer;
     uv_prepare_t prepare; // a turn before each wait
-    uv_signal_t interrupt, terminate;
+    uv_signal_t interrupt, terminate, hangup;
     bool stopping;
     size_t calls;                 // store calls, and peers being added, under way
     struct both_call *held_calls; // that wait for an endpoint to be quiet
@@ -61,6 +63,8 @@ enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
                                       const struct kvpbus_service_ops *ops, void *program,
                                       struct kvpbus_failure *failure);
 // Runs until SIGINT or SIGTERM, or kvpbus_service_stop; then ends what is under way and closes all.
+// After stop_within_ms, or a second signal, the process ends at once with KVPBUS_EXIT_FAILED: what
+// was accepted is in the journal.
 void kvpbus_service_run(struct kvpbus_service *service);
 void kvpbus_service_stop(struct kvpbus_service *service);
 

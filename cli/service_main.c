@@ -5,9 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "exit_code.h"
+#include "option_fault.h"
 #include "version.h"
 
 static void help(const struct kvpbus_service_defaults *defaults)
@@ -16,11 +19,14 @@ static void help(const struct kvpbus_service_defaults *defaults)
            "  --store STORE    %s\n"
            "  --state DIR      where identity and journal are kept (default %s)\n"
            "  --socket PATH    where the kvpbus command finds this service (default %s)\n"
-           "  --config FILE    options from a file; kvpbus.conf(5) lists them\n"
+           "  --config FILE    options from a file (default %s, if it is there); kvpbus.conf(5) "
+           "lists them\n"
+           "  --check-config   only say whether the options and the file are right\n"
+           "  --print-config   print a file with every option and what holds without it\n"
            "  --verbose        log everything\n"
            "  --help, --version\n\n%s",
            defaults->program, defaults->summary, defaults->store_help, defaults->state,
-           defaults->socket, defaults->examples);
+           defaults->socket, defaults->config, defaults->examples);
 }
 
 static bool keep(char *to, size_t size, const char *text)
@@ -35,11 +41,101 @@ static int usage(const char *program, const char *what)
     return KVPBUS_EXIT_USAGE;
 }
 
+// The unit has it made by RuntimeDirectory=; for one that is started by hand it is made here. What
+// fails is told when the socket is opened.
+static void make_socket_folder(const char *socket)
+{
+    char folder[KVPBUS_PATH_MAX];
+    const char *end = strrchr(socket, '/');
+    snprintf(folder, sizeof folder, "%.*s", (int)(end - socket), socket);
+    (void)mkdir(folder, 0755);
+}
+
 int kvpbus_service_failed(const char *program, const struct kvpbus_failure *failure)
 {
     fprintf(stderr, "%s: %s\n", program,
             failure->detail[0] != '\0' ? failure->detail : kvpbus_error_text(failure->code));
     return (int)kvpbus_exit_of(failure->code);
+}
+
+// The command line alone, to which the file is added at the start and at each SIGHUP.
+static struct kvpbus_service_arguments given;
+static struct kvpbus_service_arguments *current;
+
+static void warn_in_log(const char *text)
+{
+    kvpbus_log(KVPBUS_LOG_WARNING, "%s; it is left out", text);
+}
+
+static void warn_at_check(const char *text)
+{
+    fprintf(stderr, "%s\n", text);
+}
+
+static enum kvpbus_error read_file(struct kvpbus_service_arguments *arguments,
+                                   kvpbus_config_warn_fn *warn, size_t *unknown,
+                                   struct kvpbus_failure *failure)
+{
+    *unknown = 0;
+    if (arguments->config[0] == '\0')
+        return KVPBUS_OK;
+    enum kvpbus_error error =
+        kvpbus_config_read(arguments->config, arguments, warn, unknown, failure);
+    if (given.log == KVPBUS_LOG_DEBUG)
+        arguments->log = given.log; // --verbose
+    return error;
+}
+
+static int check(const char *program, struct kvpbus_service_arguments *arguments)
+{
+    struct kvpbus_failure failure = {0};
+    size_t unknown;
+    if (read_file(arguments, warn_at_check, &unknown, &failure) != KVPBUS_OK)
+        return kvpbus_service_failed(program, &failure);
+    if (unknown > 0)
+        return KVPBUS_EXIT_USAGE;
+    printf("%s is right\n", arguments->config[0] != '\0' ? arguments->config : "the command line");
+    return KVPBUS_EXIT_OK;
+}
+
+static void take_effect(struct kvpbus_service *service,
+                        const struct kvpbus_service_arguments *fresh)
+{
+    current->log = fresh->log;
+    current->log_format = fresh->log_format;
+    service->options.poll_fast_ms = fresh->options.poll_fast_ms;
+    service->options.poll_slow_ms = fresh->options.poll_slow_ms;
+    service->options.stop_within_ms = fresh->options.stop_within_ms;
+    current->options = service->options;
+    kvpbus_log_setup(fresh->log, fresh->log_format);
+    kvpbus_bus_polling(service->bus, fresh->options.poll_fast_ms, fresh->options.poll_slow_ms);
+}
+
+static void reload(struct kvpbus_service *service)
+{
+    struct kvpbus_service_arguments fresh = given;
+    struct kvpbus_failure failure = {0};
+    struct kvpbus_config_change changes[KVPBUS_CONFIG_OPTIONS_MAX];
+    size_t unknown;
+    if (given.config[0] == '\0') {
+        kvpbus_log(KVPBUS_LOG_INFO, "there is no configuration file to read again");
+        return;
+    }
+    if (read_file(&fresh, warn_in_log, &unknown, &failure) != KVPBUS_OK) {
+        kvpbus_log(KVPBUS_LOG_ERROR, "the configuration stays as it was: %s", failure.detail);
+        return;
+    }
+    // What was not given is as it was: only what a file says is compared.
+    if (fresh.state[0] == '\0')
+        strcpy(fresh.state, current->state);
+    if (fresh.socket[0] == '\0')
+        strcpy(fresh.socket, current->socket);
+    size_t count = kvpbus_config_changes(current, &fresh, changes);
+    take_effect(service, &fresh);
+    kvpbus_log(KVPBUS_LOG_INFO, "read %s again: %zu options differ", given.config, count);
+    for (size_t i = 0; i < count; i++)
+        kvpbus_log(KVPBUS_LOG_INFO, "%s %s", changes[i].name,
+                   changes[i].at_once ? "takes effect now" : "takes effect at the next start");
 }
 
 int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_defaults *defaults,
@@ -49,12 +145,15 @@ int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_
         {"store", required_argument, NULL, 's'},  {"state", required_argument, NULL, 'd'},
         {"socket", required_argument, NULL, 'k'}, {"config", required_argument, NULL, 'c'},
         {"verbose", no_argument, NULL, 'v'},      {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0},
+        {"version", no_argument, NULL, 'V'},      {"check-config", no_argument, NULL, 'C'},
+        {"print-config", no_argument, NULL, 'P'}, {NULL, 0, NULL, 0},
     };
     memset(arguments, 0, sizeof *arguments);
     arguments->log = KVPBUS_LOG_INFO;
-    bool fits = true;
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+    bool fits = true, only_check = false;
+    char fault[KVPBUS_OPTION_FAULT];
+    opterr = 0;
+    for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
         switch (option) {
         case 's':
             fits &= keep(arguments->store, sizeof arguments->store, optarg);
@@ -74,11 +173,18 @@ int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_
         case 'h':
             help(defaults);
             return KVPBUS_EXIT_OK;
+        case 'C':
+            only_check = true;
+            break;
+        case 'P':
+            kvpbus_config_print(stdout);
+            return KVPBUS_EXIT_OK;
         case 'V':
             printf("%s %s\n", defaults->program, KVPBUS_VERSION);
             return KVPBUS_EXIT_OK;
         default:
-            return usage(defaults->program, "the command line is not understood");
+            kvpbus_option_fault(argv, option, fault);
+            return usage(defaults->program, fault);
         }
     }
     if (optind < argc)
@@ -87,18 +193,28 @@ int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_
         return usage(defaults->program, "a path is too long");
 
     struct kvpbus_failure failure = {0};
-    if (arguments->config[0] != '\0' &&
-        kvpbus_config_read(arguments->config, arguments, &failure) != KVPBUS_OK)
+    size_t unknown;
+    if (arguments->config[0] == '\0' && access(defaults->config, F_OK) == 0)
+        keep(arguments->config, sizeof arguments->config, defaults->config);
+    given = *arguments;
+    current = arguments;
+    if (only_check)
+        return check(defaults->program, arguments);
+    kvpbus_log_setup(arguments->log, arguments->log_format);
+    if (read_file(arguments, warn_in_log, &unknown, &failure) != KVPBUS_OK)
         return kvpbus_service_failed(defaults->program, &failure);
     if (arguments->state[0] == '\0')
         keep(arguments->state, sizeof arguments->state, defaults->state);
-    if (arguments->socket[0] == '\0')
+    if (arguments->socket[0] == '\0') {
         keep(arguments->socket, sizeof arguments->socket, defaults->socket);
+        make_socket_folder(arguments->socket);
+    }
     arguments->options.role = defaults->role;
     arguments->options.program = defaults->program;
     arguments->options.state = arguments->state;
     arguments->options.socket = arguments->socket;
     arguments->options.prefix = arguments->prefix[0] != '\0' ? arguments->prefix : NULL;
-    kvpbus_log_setup(arguments->log);
+    arguments->options.reload = reload;
+    kvpbus_log_setup(arguments->log, arguments->log_format);
     return -1;
 }

@@ -8,7 +8,7 @@
 
 struct kvpbus_service_defaults {
     enum kvpbus_role role;
-    const char *program, *summary, *store_help, *state, *socket, *examples;
+    const char *program, *summary, *store_help, *config, *state, *socket, *examples;
 };
 
 struct kvpbus_service_arguments {
@@ -17,6 +17,7 @@ struct kvpbus_service_arguments {
     char state[KVPBUS_PATH_MAX], socket[KVPBUS_PATH_MAX], prefix[KVPBUS_PREFIX_MAX + 1];
     char config[KVPBUS_PATH_MAX];
     enum kvpbus_log_level log;
+    enum kvpbus_log_format log_format;
 };
 
 // Reads the arguments and the configuration file; prints help, version or what was wrong itself.

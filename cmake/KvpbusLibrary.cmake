@@ -33,6 +33,8 @@ if(NOT WIN32)
 endif()
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/kvpbus)
+# It finds itself, so that the prefix may be chosen when it is installed.
+file(RELATIVE_PATH pc_to_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 configure_file(${PROJECT_SOURCE_DIR}/cmake/kvpbus.pc.in ${PROJECT_BINARY_DIR}/kvpbus.pc @ONLY)
 configure_package_config_file(
     ${PROJECT_SOURCE_DIR}/cmake/kvpbusConfig.cmake.in ${PROJECT_BINARY_DIR}/kvpbusConfig.cmake

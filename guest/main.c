@@ -7,10 +7,13 @@
 #include <unistd.h>
 
 #include "exit_code.h"
+#include "paths.h"
 #include "service_main.h"
 
 static const char installed_pool[] = "/var/lib/hyperv";
+// The device, and the same in a sandbox that has no devices.
 static const char kvp_device[] = "/dev/vmbus/hv_kvp";
+static const char kvp_device_known[] = "/sys/devices/virtual/misc/vmbus!hv_kvp";
 
 struct guest {
     struct kvpbus_service service;
@@ -31,8 +34,10 @@ static void on_notice(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     guest->store->ops->acknowledge_notice(guest->store);
-    if (guest->host != NULL && !guest->service.stopping)
-        kvpbus_bus_notice(guest->host);
+    if (guest->host == NULL || guest->service.stopping)
+        return;
+    kvpbus_service_tick(&guest->service);
+    kvpbus_bus_notice(guest->host);
 }
 
 static void on_added(void *context, struct kvpbus_endpoint *endpoint)
@@ -67,7 +72,7 @@ static enum kvpbus_error open_store(struct guest *guest,
                                "pool files",
                                arguments->store);
         directory = arguments->store + strlen(pool);
-    } else if (access(kvp_device, F_OK) != 0) {
+    } else if (access(kvp_device, F_OK) != 0 && access(kvp_device_known, F_OK) != 0) {
         return kvpbus_fail(failure, KVPBUS_NOT_HYPERV,
                            "this machine is not a Hyper-V guest with Data Exchange (there is no "
                            "%s); nothing to do",
@@ -84,8 +89,9 @@ int main(int argc, char **argv)
         .summary = "The kvpbus agent in a VM: exchanges messages with the Hyper-V host, without a "
                    "network.",
         .store_help = "pool:DIR, the folder of the KVP pool files (default pool:/var/lib/hyperv)",
-        .state = "/var/lib/kvpbus-guest",
-        .socket = "/run/kvpbus-guest.sock",
+        .config = KVPBUS_GUEST_CONFIG,
+        .state = KVPBUS_GUEST_STATE,
+        .socket = KVPBUS_GUEST_SOCKET,
         .examples = "On an installed machine nothing need be given. In the lab:\n"
                     "  kvpbus-guest --store pool:lab/vm/web/kvp --state guest-state --socket "
                     "guest.sock\n",

@@ -5,17 +5,18 @@
 #include <string.h>
 
 #include "exit_code.h"
+#include "paths.h"
 #include "service_main.h"
 #include "vms.h"
+
+static const char installed_store[] = "lab:" KVPBUS_LAB_SOCKET;
 
 static enum kvpbus_error open_management(const char *store, struct kvpbus_management **management,
                                          struct kvpbus_failure *failure)
 {
     static const char lab[] = "lab:";
     if (store[0] == '\0')
-        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
-                           "which host? Give --store lab:PATH, the socket of a kvpbus-lab; this "
-                           "system has no Hyper-V of its own");
+        store = installed_store;
     if (strncmp(store, lab, strlen(lab)) != 0)
         return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
                            "'%s' is not a store of a host; it is lab: and the path of the lab's "
@@ -31,9 +32,11 @@ int main(int argc, char **argv)
         .program = "kvpbus-host",
         .summary = "The kvpbus service of a Hyper-V host: exchanges messages with its VMs, without "
                    "a network.",
-        .store_help = "lab:PATH, the host.sock of a running kvpbus-lab",
-        .state = "/var/lib/kvpbus-host",
-        .socket = "/run/kvpbus-host.sock",
+        .store_help = "lab:PATH, the host.sock of a running kvpbus-lab (default "
+                      "lab:" KVPBUS_LAB_SOCKET ")",
+        .config = KVPBUS_HOST_CONFIG,
+        .state = KVPBUS_HOST_STATE,
+        .socket = KVPBUS_HOST_SOCKET,
         .examples = "In the lab:\n"
                     "  kvpbus-host --store lab:lab/host.sock --state host-state --socket "
                     "host.sock\n",

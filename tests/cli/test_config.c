@@ -12,6 +12,13 @@
 static char path[] = "/tmp/kvpbus-config-XXXXXX";
 static struct kvpbus_service_arguments arguments;
 static struct kvpbus_failure failure;
+static char warned[256];
+static size_t unknown;
+
+static void warn(const char *text)
+{
+    snprintf(warned, sizeof warned, "%s", text);
+}
 
 static enum kvpbus_error read_text(const char *text)
 {
@@ -21,7 +28,7 @@ static enum kvpbus_error read_text(const char *text)
     cr_assert_eq(write(file, text, strlen(text)), (ssize_t)strlen(text));
     close(file);
     memset(&failure, 0, sizeof failure);
-    enum kvpbus_error error = kvpbus_config_read(path, &arguments, &failure);
+    enum kvpbus_error error = kvpbus_config_read(path, &arguments, warn, &unknown, &failure);
     unlink(path);
     return error;
 }
@@ -79,7 +86,7 @@ Test(config, every_option_is_read)
     cr_assert_eq(read_text("# kvpbus\n[kvpbus]\nstore = lab:/x\nstate = /s\nsocket=/k\n"
                            "prefix = bus2\nlog = debug\nring_slots = 8\npoll_fast = 50ms\n"
                            "poll_slow = 1s\nbody_max = 1M\noutbox_max = 2M\ninbox_max = 3M\n"
-                           "journal_max = 4M\n"),
+                           "journal_max = 4M\nstop_within = 3s\nlog_format = json\n"),
                  KVPBUS_OK, "%s", failure.detail);
     cr_assert_str_eq(arguments.store, "lab:/x");
     cr_assert_str_eq(arguments.state, "/s");
@@ -93,6 +100,9 @@ Test(config, every_option_is_read)
     cr_assert_eq(arguments.options.outbox_max, 2 << 20);
     cr_assert_eq(arguments.options.inbox_max, 3 << 20);
     cr_assert_eq(arguments.options.journal_max, 4 << 20);
+    cr_assert_eq(arguments.options.stop_within_ms, 3000);
+    cr_assert_eq(arguments.log_format, KVPBUS_LOG_JSON);
+    cr_assert_eq(unknown, 0);
 }
 
 Test(config, the_command_line_comes_first)
@@ -103,19 +113,93 @@ Test(config, the_command_line_comes_first)
     cr_assert_str_eq(arguments.socket, "/file.sock");
 }
 
-Test(config, the_example_is_valid_and_changes_nothing)
+static char *text_of(const char *name)
+{
+    static char text[32 * 1024];
+    FILE *file = fopen(name, "r");
+    cr_assert_not_null(file, "%s", name);
+    size_t length = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[length] = '\0';
+    return text;
+}
+
+Test(config, the_file_is_printed_from_the_table)
+{
+    char printed[32 * 1024] = "";
+    FILE *out = fmemopen(printed, sizeof printed, "w");
+    kvpbus_config_print(out);
+    fclose(out);
+    cr_assert_str_eq(text_of(KVPBUS_SOURCE_DIR "/cli/kvpbus.conf"), printed,
+                     "'kvpbus-host --print-config' writes it anew");
+}
+
+Test(config, the_file_changes_nothing)
 {
     static const struct kvpbus_service_arguments nothing;
-    cr_assert_eq(kvpbus_config_read(KVPBUS_SOURCE_DIR "/cli/kvpbus.conf", &arguments, &failure),
+    cr_assert_eq(kvpbus_config_read(KVPBUS_SOURCE_DIR "/cli/kvpbus.conf", &arguments, warn,
+                                    &unknown, &failure),
                  KVPBUS_OK, "%s", failure.detail);
     cr_assert_arr_eq((const char *)&arguments, (const char *)&nothing, sizeof nothing);
 }
 
+Test(config, what_the_file_shows_can_be_set)
+{
+    char text[32 * 1024] = "[kvpbus]\n";
+    char *line = strtok(text_of(KVPBUS_SOURCE_DIR "/cli/kvpbus.conf"), "\n");
+    int options = 0;
+    for (; line != NULL; line = strtok(NULL, "\n"))
+        if (line[0] == '#' && strstr(line, " = ") != NULL) {
+            strcat(strcat(text, line + 2), "\n");
+            options++;
+        }
+    cr_assert_gt(options, 5);
+    cr_assert_eq(read_text(text), KVPBUS_OK, "%s", failure.detail);
+    cr_assert_eq(unknown, 0);
+}
+
+static void in_the_page(const char *name, const char *values, const char *says)
+{
+    char entry[512];
+    snprintf(entry, sizeof entry, "\n*%s*\n\t%s Values: %s. Takes effect ", name, says, values);
+    cr_assert_not_null(strstr(text_of(KVPBUS_SOURCE_DIR "/docs/man/kvpbus.conf.5.scd"), entry),
+                       "kvpbus.conf(5) has not: %s", entry);
+}
+
+Test(config, the_page_has_every_option)
+{
+    kvpbus_config_each(in_the_page);
+}
+
+Test(config, an_unknown_option_is_left_out)
+{
+    cr_assert_eq(read_text("[kvpbus]\nspeed = fast\nring_slots = 9\n[newer]\nlog = loud\n"),
+                 KVPBUS_OK);
+    cr_assert_eq(unknown, 2);
+    cr_assert_not_null(strstr(warned, "[newer]"), "%s", warned);
+    cr_assert_eq(arguments.options.ring_slots, 9);
+    cr_assert_eq(read_text("log = info\n"), KVPBUS_OK);
+    cr_assert_eq(unknown, 1);
+}
+
+Test(config, changes)
+{
+    static struct kvpbus_service_arguments now, fresh;
+    struct kvpbus_config_change changes[KVPBUS_CONFIG_OPTIONS_MAX];
+    cr_assert_eq(kvpbus_config_changes(&now, &fresh, changes), 0);
+    fresh.log_format = KVPBUS_LOG_JSON;
+    fresh.options.ring_slots = 3;
+    strcpy(fresh.prefix, "other");
+    cr_assert_eq(kvpbus_config_changes(&now, &fresh, changes), 3);
+    cr_assert_str_eq(changes[0].name, "prefix");
+    cr_assert_not(changes[0].at_once);
+    cr_assert_str_eq(changes[2].name, "log_format");
+    cr_assert(changes[2].at_once);
+}
+
 Test(config, what_is_wrong_is_said)
 {
-    refused("[kvpbus]\nspeed = fast\n", "speed");
-    refused("[other]\nlog = info\n", "log");
-    refused("log = info\n", "log");
+    refused("[security]\nspeed = fast\n", "speed");
     refused("[kvpbus]\nlog = loud\n", "loud");
     refused("[kvpbus]\nring_slots = 0\n", "ring_slots");
     refused("[kvpbus]\nring_slots = 65\n", "ring_slots");
@@ -129,7 +213,8 @@ Test(config, what_is_wrong_is_said)
 
 Test(config, a_missing_file_is_said)
 {
-    cr_assert_eq(kvpbus_config_read("/nowhere/kvpbus.conf", &arguments, &failure), KVPBUS_CONFIG);
+    cr_assert_eq(kvpbus_config_read("/nowhere/kvpbus.conf", &arguments, warn, &unknown, &failure),
+                 KVPBUS_CONFIG);
     cr_assert_not_null(strstr(failure.detail, "/nowhere/kvpbus.conf"));
     cr_assert_not_null(strstr(failure.detail, "No such file"));
 }

@@ -85,6 +85,14 @@ static enum kvpbus_error do_nothing(struct kvpbus_job *head, struct kvpbus_journ
     return KVPBUS_OK;
 }
 
+static enum kvpbus_error take_time(struct kvpbus_job *head, struct kvpbus_journal *journal)
+{
+    (void)head;
+    (void)journal;
+    uv_sleep(20);
+    return KVPBUS_OK;
+}
+
 static void submit(struct kvpbus_job *job)
 {
     struct kvpbus_executor *executor = kvpbus_journal_thread_executor(thread);
@@ -146,6 +154,18 @@ Test(journal_thread, a_job_may_follow_another_from_its_end)
         uv_run(&loop, UV_RUN_ONCE);
     cr_assert_eq(jobs[1].peers, 1);
     cr_assert_eq(told_count, 2, "the time is said before jobs are finished");
+    stop();
+}
+
+Test(journal_thread, jobs_of_one_turn_share_a_transaction)
+{
+    fill(3, take_time);
+    for (size_t i = 0; i < 3; i++)
+        submit(&jobs[i].head);
+    while (done_count == 0)
+        uv_run(&loop, UV_RUN_ONCE);
+    cr_assert_eq(done_count, 3, "the others come later");
+    cr_assert_eq(told_count, 1);
     stop();
 }
 

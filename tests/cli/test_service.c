@@ -2,9 +2,12 @@
 //
 // What both services share: peers by name and GUID, and the end at any moment.
 #include <criterion/criterion.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "service.h"
 
@@ -121,4 +124,76 @@ Test(service, may_be_stopped_while_a_peer_is_being_added)
     kvpbus_service_add_peer(&service, one, "web", NULL, NULL);
     kvpbus_service_stop(&service);
     kvpbus_service_run(&service);
+}
+
+// --- the service manager ---
+
+static int manager;
+
+static void be_the_manager(bool abstract)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char name[64];
+    snprintf(name, sizeof name, "%s%s/notify", abstract ? "@" : "", folder);
+    memcpy(address.sun_path, name, strlen(name));
+    if (abstract)
+        address.sun_path[0] = '\0';
+    manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
+    cr_assert_eq(bind(manager, (struct sockaddr *)&address, length), 0);
+    setenv("NOTIFY_SOCKET", name, 1);
+}
+
+// What it has been told so far, each with a blank behind.
+static const char *told(void)
+{
+    static char all[256];
+    char text[64];
+    for (ssize_t length; (length = recv(manager, text, sizeof text, MSG_DONTWAIT)) > 0;)
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%.*s ", (int)length, text);
+    return all;
+}
+
+static void on_told(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    if (strstr(told(), "WATCHDOG=1") == NULL)
+        return;
+    uv_close((uv_handle_t *)poll, NULL);
+    kvpbus_service_stop(&service);
+}
+
+static void runs_until_it_shows_life(bool abstract)
+{
+    uv_poll_t poll;
+    be_the_manager(abstract);
+    setenv("WATCHDOG_USEC", "30000000", 1);
+    uv_poll_init(service.loop, &poll, manager);
+    uv_poll_start(&poll, UV_READABLE, on_told);
+    kvpbus_service_run(&service);
+    cr_assert_str_eq(told(), "READY=1 WATCHDOG=1 STOPPING=1 ");
+}
+
+Test(service, tells_the_service_manager)
+{
+    runs_until_it_shows_life(false);
+}
+
+Test(service, tells_a_service_manager_without_a_file)
+{
+    runs_until_it_shows_life(true);
+}
+
+static void check_nothing(void)
+{
+}
+
+Test(service, shows_no_life_where_none_is_asked_of_it)
+{
+    be_the_manager(false);
+    setenv("WATCHDOG_USEC", "1000", 1);
+    setenv("WATCHDOG_PID", "1", 1);
+    run_with_peers(check_nothing);
+    cr_assert_str_eq(told(), "READY=1 STOPPING=1 ");
 }

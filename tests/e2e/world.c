@@ -120,8 +120,11 @@ static void exec_service(const struct world *world, enum world_side side)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(file, 1);
     dup2(file, 2);
+    // A test that has written DIR/host.conf means it for the host.
+    bool configured = host && access("host.conf", F_OK) == 0;
     execl(host ? BUILD "/host/kvpbus-host" : BUILD "/guest/kvpbus-guest", names[side], "--store",
-          store, "--state", state, "--socket", socket, (char *)NULL);
+          store, "--state", state, "--socket", socket, configured ? "--config" : (char *)NULL,
+          "host.conf", (char *)NULL);
     _exit(127);
 }
 
@@ -191,4 +194,26 @@ void world_pair(struct world *world, enum world_side vm)
     world_trust(world, vm, WORLD_HOST);
     world_await(world, WORLD_HOST, names[vm], "\"state\": \"live\"", 30);
     world_await(world, vm, "host", "\"state\": \"live\"", 30);
+}
+
+void world_alpha_works(const struct world *world)
+{
+    world_ok(world, WORLD_HOST, "send alpha still.works --text there --wait delivered");
+    world_ok(world, WORLD_ALPHA, "recv --timeout 20s");
+    cr_assert_str_eq(output, "there");
+    world_ok(world, WORLD_ALPHA, "send host still.works --text back --wait delivered");
+    world_ok(world, WORLD_HOST, "recv --timeout 20s");
+    cr_assert_str_eq(output, "back");
+}
+
+void world_logged(const struct world *world, enum world_side side, const char *peer,
+                  const char *words)
+{
+    for (int i = 0; i < 200; i++) {
+        if (world_shell(world, "grep \": %s: \" %s.log | grep -F \"%s\"", peer, names[side],
+                        words) == 0)
+            return;
+        lab_sleep_ms(100);
+    }
+    cr_assert_fail("%s does not say of %s: %s", names[side], peer, words);
 }

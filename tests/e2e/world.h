@@ -49,4 +49,11 @@ const char *world_output(void);
 void world_await(const struct world *world, enum world_side side, const char *peer,
                  const char *text, unsigned seconds);
 
+// Alpha's link carries messages both ways.
+void world_alpha_works(const struct world *world);
+
+// Waits until a line of the side's log says this of the peer, at most 20 s.
+void world_logged(const struct world *world, enum world_side side, const char *peer,
+                  const char *words);
+
 #endif

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// status --watch: a table of the peers that is drawn anew every second, until Ctrl-C.
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "command.h"
+
+enum { ANSWER_WITHIN = 5000, LINE = 512, COLUMNS = 80, ROWS = 24, HEAD_ROWS = 2 };
+
+static volatile sig_atomic_t ended;
+
+static void on_end(int number)
+{
+    (void)number;
+    ended = 1;
+}
+
+static void end_by_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_end}; // without SA_RESTART: a sleep ends as well
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+}
+
+static struct winsize terminal(void)
+{
+    struct winsize size = {0};
+    ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+    if (size.ws_col == 0)
+        size.ws_col = COLUMNS;
+    if (size.ws_row == 0)
+        size.ws_row = ROWS;
+    return size;
+}
+
+// What is too long is cut, between characters, so that a line is one row.
+static void put(const char *line, unsigned columns)
+{
+    unsigned shown = 0;
+    for (const unsigned char *at = (const unsigned char *)line; *at != '\0'; at++) {
+        if ((*at & 0xc0) != 0x80 && ++shown > columns)
+            break;
+        putchar(*at < 0x20 || *at == 0x7f ? '?' : *at);
+    }
+    fputs("\033[K\r\n", stdout);
+}
+
+static void put_peer(const Kvpbus__Control__Peer *peer, unsigned columns)
+{
+    char line[LINE];
+    snprintf(line, sizeof line, "%-16.64s %-10s %7llu %9llu %7llu %6llu  %s", peer->name,
+             peer->state, (unsigned long long)peer->queued, (unsigned long long)peer->delivered,
+             (unsigned long long)peer->received, (unsigned long long)peer->inbox, peer->why);
+    put(line, columns);
+}
+
+static void draw(const Kvpbus__Control__Peers *peers)
+{
+    struct winsize size = terminal();
+    size_t room = size.ws_row > HEAD_ROWS + 1 ? size.ws_row - HEAD_ROWS - 1u : 1;
+    char line[LINE];
+    fputs("\033[H", stdout);
+    put("kvpbus status, every second; Ctrl-C ends it", size.ws_col);
+    snprintf(line, sizeof line, "%-16s %-10s %7s %9s %7s %6s  %s", "NAME", "LINK", "QUEUED",
+             "DELIVERED", "RECEIVED", "INBOX", "WHY");
+    put(line, size.ws_col);
+    size_t shown = peers->n_peers <= room ? peers->n_peers : room - 1;
+    for (size_t i = 0; i < shown; i++)
+        put_peer(peers->peers[i], size.ws_col);
+    if (shown < peers->n_peers) {
+        snprintf(line, sizeof line, "... and %zu more", peers->n_peers - shown);
+        put(line, size.ws_col);
+    }
+    if (peers->n_peers == 0)
+        put("no VM has been found yet", size.ws_col);
+    fputs("\033[J", stdout);
+    fflush(stdout);
+}
+
+static enum kvpbus_error turn(struct kvpbus_client *client, const Kvpbus__Control__Request *request,
+                              struct kvpbus_failure *failure)
+{
+    Kvpbus__Control__Response *response;
+    enum kvpbus_error error = kvpbus_client_send(client, request, failure);
+    if (error == KVPBUS_OK)
+        error = kvpbus_client_receive(client, ANSWER_WITHIN, &response, failure);
+    if (error != KVPBUS_OK)
+        return error;
+    if (response->kind_case == KVPBUS__CONTROL__RESPONSE__KIND_PEERS)
+        draw(response->peers);
+    else
+        error = kvpbus_fail(failure, KVPBUS_PROTOCOL, "the answer is not a status");
+    kvpbus__control__response__free_unpacked(response, NULL);
+    return error;
+}
+
+int kvpbus_command_watch(const struct kvpbus_command_context *context, const char *peer)
+{
+    Kvpbus__Control__Request request = KVPBUS__CONTROL__REQUEST__INIT;
+    Kvpbus__Control__StatusRequest status = KVPBUS__CONTROL__STATUS_REQUEST__INIT;
+    struct kvpbus_client *client = NULL;
+    struct kvpbus_failure failure = {0};
+    if (context->json || !isatty(STDOUT_FILENO))
+        return kvpbus_command_usage(
+            context, "--watch needs a terminal; 'kvpbus --json status' is for programs");
+    request.kind_case = KVPBUS__CONTROL__REQUEST__KIND_STATUS;
+    request.status = &status;
+    if (peer != NULL)
+        status.peer = (char *)peer;
+    if (kvpbus_client_open(context->socket, &client, &failure) != KVPBUS_OK)
+        return kvpbus_command_failed(context, &failure);
+    end_by_signals();
+    fputs("\033[?1049h\033[?25l", stdout); // another screen, no cursor
+    enum kvpbus_error error = KVPBUS_OK;
+    while (error == KVPBUS_OK && !ended) {
+        error = turn(client, &request, &failure);
+        if (error == KVPBUS_OK && !ended)
+            nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+    }
+    fputs("\033[?25h\033[?1049l", stdout);
+    fflush(stdout);
+    kvpbus_client_close(client);
+    return error == KVPBUS_OK || ended ? KVPBUS_EXIT_OK : kvpbus_command_failed(context, &failure);
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Requests about peers: pairing, their state, what stands in their stores.
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control_client_state.h"
+#include "kvpbus/identity.h"
+#include "kvpbus/management.h"
+
+typedef Kvpbus__Control__Response Response;
+
+// --- pairing ---
+
+void control_pair(struct control_client *client, const Kvpbus__Control__PairRequest *request)
+{
+    struct kvpbus_endpoint *endpoint = control_named(client, request->peer);
+    if (endpoint == NULL)
+        return;
+    client->request = CONTROL_BUSY;
+    client->jobs++;
+    kvpbus_bus_pair(endpoint, request->fingerprint, control_on_done, client);
+}
+
+void control_unpair(struct control_client *client, const Kvpbus__Control__UnpairRequest *request)
+{
+    struct kvpbus_endpoint *endpoint = control_named(client, request->peer);
+    if (endpoint == NULL)
+        return;
+    client->request = CONTROL_BUSY;
+    client->jobs++;
+    kvpbus_bus_unpair(endpoint, control_on_done, client);
+}
+
+// --- peers and their state ---
+
+static char *copy(const char *text)
+{
+    char *copied = strdup(text);
+    if (copied == NULL)
+        abort(); // a few bytes
+    return copied;
+}
+
+static void fill_peer(Kvpbus__Control__Peer *out, const struct kvpbus_endpoint *endpoint,
+                      const struct kvpbus_journal_counts *counts)
+{
+    const struct kvpbus_peer *peer = kvpbus_endpoint_peer(endpoint);
+    struct kvpbus_link_status status;
+    char guid[KVPBUS_GUID_TEXT + 1], fingerprint[KVPBUS_FINGERPRINT_TEXT];
+    kvpbus_endpoint_status(endpoint, &status);
+    kvpbus_guid_format(peer->vm, guid);
+    out->name = copy(peer->name);
+    out->guid = copy(guid);
+    out->state = copy(kvpbus_link_state_name(status.state));
+    out->why = copy(status.why);
+    out->paired = peer->paired;
+    kvpbus_fingerprint(peer->identity, fingerprint);
+    out->fingerprint = copy(peer->paired ? fingerprint : "");
+    kvpbus_fingerprint(peer->pending_identity, fingerprint);
+    out->pending_fingerprint = copy(peer->pending ? fingerprint : "");
+    out->queued = counts->queued;
+    out->queued_bytes = counts->queued_bytes;
+    out->inbox = counts->inbox;
+    out->inbox_bytes = counts->inbox_bytes;
+    out->expired = counts->expired;
+    out->dead = counts->dead;
+    out->unknown = counts->unknown;
+    out->dead_letters = counts->dead_letters;
+    out->delivered = counts->delivered;
+    out->received = counts->received;
+    out->in_flight = status.in_flight;
+    out->ring_limit = status.ring_limit;
+    out->ring_slots = status.ring_slots;
+    out->rewrites = status.rewrites;
+    out->writes = status.writes;
+    out->items_written = status.items_written;
+    out->data_items_written = status.data_items_written;
+    out->data_chars_written = status.data_chars_written;
+    out->bad_items = status.bad_items;
+    out->round_trip_ms = status.round_trip_ms;
+}
+
+static void say_peers(struct control_client *client)
+{
+    Response response = KVPBUS__CONTROL__RESPONSE__INIT;
+    response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_PEERS;
+    response.peers = client->peers;
+    client->request = CONTROL_IDLE;
+    if (kvpbus__control__response__get_packed_size(&response) > KVPBUS_FRAME_MAX)
+        control_fail(client, KVPBUS_TOO_LARGE, "there are too many VMs for one answer; name one");
+    else
+        control_respond(client, &response);
+    control_forget(client);
+}
+
+static void ask_next_counts(struct control_client *client);
+
+static void on_counts(void *context, const struct kvpbus_journal_counts *counts,
+                      const struct kvpbus_failure *failure)
+{
+    static const struct kvpbus_journal_counts none;
+    struct control_client *client = context;
+    (void)failure;
+    if (!control_returned(client))
+        return;
+    fill_peer(client->peers->peers[client->asked_done], client->asked[client->asked_done],
+              counts != NULL ? counts : &none);
+    client->asked_done++;
+    client->peers->n_peers = client->asked_done;
+    ask_next_counts(client);
+}
+
+static void ask_next_counts(struct control_client *client)
+{
+    if (client->asked_done == client->asked_count) {
+        say_peers(client);
+        return;
+    }
+    Kvpbus__Control__Peer *peer = malloc(sizeof *peer);
+    if (peer == NULL)
+        abort();
+    kvpbus__control__peer__init(peer);
+    client->peers->peers[client->asked_done] = peer;
+    client->peers->n_peers = client->asked_done + 1;
+    client->jobs++;
+    kvpbus_bus_counts(client->asked[client->asked_done], on_counts, client);
+}
+
+// With `only` NULL all peers.
+void control_peers(struct control_client *client, struct kvpbus_endpoint *only)
+{
+    struct kvpbus_service *service = control_service(client);
+    size_t count = only != NULL ? 1 : service->endpoint_count;
+    char fingerprint[KVPBUS_FINGERPRINT_TEXT], key[2 * KVPBUS_IDENTITY_BYTES + 1];
+    client->request = CONTROL_BUSY;
+    client->peers = malloc(sizeof *client->peers);
+    client->asked = calloc(count + 1, sizeof *client->asked);
+    if (client->peers == NULL || client->asked == NULL)
+        abort();
+    kvpbus__control__peers__init(client->peers);
+    client->peers->peers = calloc(count + 1, sizeof *client->peers->peers);
+    if (client->peers->peers == NULL)
+        abort();
+    kvpbus_fingerprint(service->state.identity, fingerprint);
+    sodium_bin2hex(key, sizeof key, service->state.identity, sizeof service->state.identity);
+    client->peers->fingerprint = copy(fingerprint);
+    client->peers->public_key = copy(key);
+    client->peers->role = copy(service->options.role == KVPBUS_ROLE_HOST ? "host" : "guest");
+    client->asked_done = 0;
+    client->asked_count = count;
+    for (size_t i = 0; i < count; i++)
+        client->asked[i] = only != NULL ? only : service->endpoints[i];
+    ask_next_counts(client);
+}
+
+void control_status(struct control_client *client, const Kvpbus__Control__StatusRequest *request)
+{
+    struct kvpbus_endpoint *endpoint = NULL;
+    if (request->peer[0] != '\0' && (endpoint = control_named(client, request->peer)) == NULL)
+        return;
+    control_peers(client, endpoint);
+}
+
+// --- items ---
+
+static void add_items(Kvpbus__Control__Items *items, Kvpbus__Control__Item *list, char *store,
+                      const struct kvpbus_scan *scan)
+{
+    for (size_t i = 0; i < scan->count; i++) {
+        Kvpbus__Control__Item *item = &list[items->n_items];
+        kvpbus__control__item__init(item);
+        item->store = store;
+        item->key = scan->items[i].key;
+        item->value = scan->items[i].value;
+        items->items[items->n_items++] = item;
+    }
+}
+
+static void on_both(void *context, const struct kvpbus_scan *own, const struct kvpbus_scan *peer,
+                    const struct kvpbus_failure *failure)
+{
+    static char mine[] = "mine", theirs[] = "peer";
+    struct control_client *client = context;
+    if (!control_returned(client))
+        return;
+    if (failure->code != KVPBUS_OK) {
+        control_fail(client, failure->code, failure->detail);
+        return;
+    }
+    size_t count = own->count + peer->count;
+    Kvpbus__Control__Items items = KVPBUS__CONTROL__ITEMS__INIT;
+    Kvpbus__Control__Item *list = calloc(count + 1, sizeof *list);
+    items.items = calloc(count + 1, sizeof *items.items);
+    if (list == NULL || items.items == NULL)
+        abort();
+    // 2 * 256 items of at most 1.3 KB would not fit one frame: what is beyond is said to be left
+    // out.
+    add_items(&items, list, mine, own);
+    add_items(&items, list, theirs, peer);
+    Response response = KVPBUS__CONTROL__RESPONSE__INIT;
+    response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_ITEMS;
+    response.items = &items;
+    while (kvpbus__control__response__get_packed_size(&response) > KVPBUS_FRAME_MAX)
+        items.n_items--;
+    client->request = CONTROL_IDLE;
+    control_respond(client, &response);
+    free(items.items);
+    free(list);
+}
+
+void control_items(struct control_client *client, const Kvpbus__Control__ItemsRequest *request)
+{
+    struct kvpbus_endpoint *endpoint = control_named(client, request->peer);
+    if (endpoint == NULL)
+        return;
+    client->request = CONTROL_BUSY;
+    client->jobs++;
+    kvpbus_service_read_both(control_service(client), endpoint, on_both, client);
+}

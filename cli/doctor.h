@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What can be wrong with an installation, each looked at alone and without the service.
+#ifndef KVPBUS_DOCTOR_H
+#define KVPBUS_DOCTOR_H
+
+#include "command.h"
+#include "service_main.h"
+
+enum { DOCTOR_TEXT = 320, DOCTOR_FINDINGS_MAX = 64 };
+
+struct doctor_finding {
+    const char *check;
+    bool good;
+    char says[DOCTOR_TEXT], mend[DOCTOR_TEXT]; // mend: one line that can be followed
+};
+
+struct doctor {
+    bool host;
+    const char *config; // NULL: there is none
+    struct kvpbus_service_arguments arguments;
+    struct doctor_finding findings[DOCTOR_FINDINGS_MAX];
+    size_t count;
+};
+
+// Further findings than there is room for are left out.
+void doctor_good(struct doctor *doctor, const char *check, const char *says, ...)
+    __attribute__((format(printf, 3, 4)));
+// What helps, is said next.
+void doctor_bad(struct doctor *doctor, const char *check, const char *says, ...)
+    __attribute__((format(printf, 3, 4)));
+void doctor_mend(struct doctor *doctor, const char *mend, ...)
+    __attribute__((format(printf, 2, 3)));
+
+// doctor_machine.c: configuration, folder, disk, clock, store.
+void doctor_config(struct doctor *doctor);
+void doctor_state(struct doctor *doctor);
+void doctor_disk(struct doctor *doctor);
+void doctor_clock(struct doctor *doctor);
+void doctor_store(struct doctor *doctor);
+
+#endif

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "doctor.h"
+#include "kvpbus/management.h"
+#include "paths.h"
+
+enum {
+    DISK_LEAST = 64, // MiB
+    SEED_BYTES = 32, // of an identity
+};
+
+static size_t unknown_said;
+static char unknown_text[DOCTOR_TEXT];
+
+static void note_unknown(const char *text)
+{
+    if (unknown_said++ == 0)
+        snprintf(unknown_text, sizeof unknown_text, "%s", text);
+}
+
+void doctor_config(struct doctor *doctor)
+{
+    struct kvpbus_failure failure = {0};
+    size_t unknown;
+    if (doctor->config == NULL) {
+        doctor_good(doctor, "config", "there is no configuration file, and none is needed");
+        return;
+    }
+    enum kvpbus_error error =
+        kvpbus_config_read(doctor->config, &doctor->arguments, note_unknown, &unknown, &failure);
+    if (error == KVPBUS_OK && unknown == 0) {
+        doctor_good(doctor, "config", "%s is right", doctor->config);
+        return;
+    }
+    doctor_bad(doctor, "config", "%s", error != KVPBUS_OK ? failure.detail : unknown_text);
+    doctor_mend(doctor, "correct %s, then: kvpbus-%s --config %s --check-config", doctor->config,
+                doctor->host ? "host" : "guest", doctor->config);
+}
+
+// A file or folder of the state: nobody else may get at it.
+static bool private_to_owner(struct doctor *doctor, const char *path, const struct stat *status,
+                             uid_t owner, const char *mode)
+{
+    if ((status->st_mode & 077) != 0) {
+        doctor_bad(doctor, "state", "%s can be used by others (mode %04o)", path,
+                   (unsigned)status->st_mode & 07777);
+        doctor_mend(doctor, "chmod %s %s", mode, path);
+        return false;
+    }
+    if (status->st_uid != owner) {
+        doctor_bad(doctor, "state", "%s belongs to user %u, its folder to %u", path,
+                   (unsigned)status->st_uid, (unsigned)owner);
+        doctor_mend(doctor, "chown %u %s", (unsigned)owner, path);
+        return false;
+    }
+    return true;
+}
+
+static bool file_is_well(struct doctor *doctor, const char *name, uid_t owner)
+{
+    char path[KVPBUS_PATH_MAX + 32];
+    struct stat status;
+    snprintf(path, sizeof path, "%s/%s", doctor->arguments.state, name);
+    if (lstat(path, &status) != 0) {
+        if (errno == ENOENT)
+            return true; // made at the first start
+        doctor_bad(doctor, "state", "%s cannot be looked at: %s", path, strerror(errno));
+        doctor_mend(doctor, "run it as root: sudo kvpbus doctor");
+        return false;
+    }
+    if (!private_to_owner(doctor, path, &status, owner, "0600"))
+        return false;
+    if (strcmp(name, "identity.key") != 0 || status.st_size == SEED_BYTES)
+        return true;
+    doctor_bad(doctor, "state", "%s is damaged: it has %lld bytes and not %d", path,
+               (long long)status.st_size, SEED_BYTES);
+    doctor_mend(doctor, "restore %s from a backup", path);
+    return false;
+}
+
+void doctor_state(struct doctor *doctor)
+{
+    static const char *const files[] = {"identity.key", "journal", "journal-wal", "lock"};
+    const char *path = doctor->arguments.state;
+    struct stat status;
+    bool well = true;
+    if (stat(path, &status) != 0 && errno == ENOENT) {
+        doctor_good(doctor, "state", "%s will be made at the first start", path);
+        return;
+    }
+    if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode)) {
+        doctor_bad(doctor, "state", "%s is not a folder that can be used", path);
+        doctor_mend(doctor, "move %s away; the service makes it anew", path);
+        return;
+    }
+    if (!private_to_owner(doctor, path, &status, status.st_uid, "0700"))
+        return;
+    for (size_t i = 0; well && i < sizeof files / sizeof *files; i++)
+        well = file_is_well(doctor, files[i], status.st_uid);
+    if (well)
+        doctor_good(doctor, "state", "%s is there for its owner alone", path);
+}
+
+void doctor_disk(struct doctor *doctor)
+{
+    struct statvfs disk;
+    const char *path = doctor->arguments.state;
+    if (statvfs(path, &disk) != 0)
+        return; // no folder yet, which is said
+    unsigned long long free_mib = (unsigned long long)disk.f_bavail * disk.f_frsize >> 20;
+    if (free_mib >= DISK_LEAST) {
+        doctor_good(doctor, "disk", "%llu MiB are free", free_mib);
+        return;
+    }
+    doctor_bad(doctor, "disk", "only %llu MiB are free for the journal in %s", free_mib, path);
+    doctor_mend(doctor, "free %d MiB or more there", DISK_LEAST);
+}
+
+// Lifetimes and histories go by the clock.
+void doctor_clock(struct doctor *doctor)
+{
+    char path[KVPBUS_PATH_MAX + 32];
+    struct stat status;
+    snprintf(path, sizeof path, "%s/identity.key", doctor->arguments.state);
+    if (stat(path, &status) != 0 || status.st_mtime <= time(NULL) + 60) {
+        doctor_good(doctor, "clock", "it does not go behind what was written");
+        return;
+    }
+    doctor_bad(doctor, "clock", "%s was written in the future: the clock is slow", path);
+    doctor_mend(doctor, "set the clock: timedatectl set-ntp true");
+}
+
+static bool runs(const char *name)
+{
+    DIR *processes = opendir("/proc");
+    bool found = false;
+    for (struct dirent *entry; !found && processes != NULL && (entry = readdir(processes));) {
+        char path[sizeof entry->d_name + 16], text[32] = "";
+        snprintf(path, sizeof path, "/proc/%s/comm", entry->d_name);
+        FILE *file = entry->d_name[0] >= '0' && entry->d_name[0] <= '9' ? fopen(path, "re") : NULL;
+        if (file == NULL)
+            continue;
+        found = fgets(text, sizeof text, file) != NULL && strncmp(text, name, strlen(name)) == 0;
+        fclose(file);
+    }
+    if (processes != NULL)
+        closedir(processes);
+    return found;
+}
+
+static void look_at_pool(struct doctor *doctor)
+{
+    static const char kind[] = "pool:";
+    const char *directory = "/var/lib/hyperv";
+    char path[KVPBUS_PATH_MAX + 32];
+    if (strncmp(doctor->arguments.store, kind, strlen(kind)) == 0)
+        directory = doctor->arguments.store + strlen(kind);
+    else if (access("/dev/vmbus/hv_kvp", F_OK) != 0) {
+        doctor_bad(doctor, "hyper-v",
+                   "there is no /dev/vmbus/hv_kvp: this is no Hyper-V guest, or Data Exchange is "
+                   "switched off");
+        doctor_mend(doctor, "on the host: Enable-VMIntegrationService -VMName NAME -Name "
+                            "'Key-Value Pair Exchange'");
+        return;
+    }
+    snprintf(path, sizeof path, "%s/.kvp_pool_0", directory);
+    if (access(path, R_OK) != 0) {
+        doctor_bad(doctor, "store", "%s cannot be read: %s", path, strerror(errno));
+        doctor_mend(doctor, "apt install hyperv-daemons");
+    } else if (!runs("hv_kvp_daemon")) {
+        doctor_bad(doctor, "store", "hv_kvp_daemon does not run");
+        doctor_mend(doctor, "systemctl enable --now hv-kvp-daemon");
+    } else {
+        doctor_good(doctor, "store", "hv_kvp_daemon runs, and its pools are in %s", directory);
+    }
+}
+
+static void look_at_management(struct doctor *doctor)
+{
+    static const char kind[] = "lab:";
+    const char *path = KVPBUS_LAB_SOCKET;
+    struct kvpbus_management *management;
+    struct kvpbus_failure failure = {0};
+    if (strncmp(doctor->arguments.store, kind, strlen(kind)) == 0)
+        path = doctor->arguments.store + strlen(kind);
+    if (kvpbus_lab_management_open(path, &management, &failure) != KVPBUS_OK) {
+        doctor_bad(doctor, "store", "%s", failure.detail);
+        doctor_mend(doctor, "start the lab, or name its socket as store in the configuration");
+        return;
+    }
+    management->ops->close(management);
+    doctor_good(doctor, "store", "the management service answers at %s", path);
+}
+
+void doctor_store(struct doctor *doctor)
+{
+    if (doctor->host)
+        look_at_management(doctor);
+    else
+        look_at_pool(doctor);
+}

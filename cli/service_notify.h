@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the service manager is told, as sd_notify(3) has it: ready, stopping, and that the service
+// is alive when it asked for that (a watchdog).
+#ifndef KVPBUS_SERVICE_NOTIFY_H
+#define KVPBUS_SERVICE_NOTIFY_H
+
+struct kvpbus_service;
+struct kvpbus_notifier;
+
+// "Ready", and signs of life from now on: one for each turn of loop and journal, so that a service
+// of which either hangs is started again. NULL: no service manager asked (NOTIFY_SOCKET is not
+// set).
+struct kvpbus_notifier *kvpbus_notifier_start(struct kvpbus_service *service);
+void kvpbus_notifier_stopping(struct kvpbus_notifier *notifier);
+// Before the journal's thread ends. The loop has to turn once more after it.
+void kvpbus_notifier_close(struct kvpbus_notifier *notifier);
+
+#endif
