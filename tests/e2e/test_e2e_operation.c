@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What an operator does with a running service: changes its configuration, reads its log, stops it.
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "world.h"
+
+static struct world world;
+
+static void begin(void)
+{
+    world_begin(&world, "");
+}
+
+static void end(void)
+{
+    world_end(&world);
+}
+
+TestSuite(operation, .init = begin, .fini = end, .timeout = 180);
+
+static void logged(const char *words)
+{
+    for (int i = 0; i < 200; i++) {
+        if (world_shell(&world, "grep -F \"%s\" host.log", words) == 0)
+            return;
+        lab_sleep_ms(50);
+    }
+    cr_assert_fail("the log does not say: %s", words);
+}
+
+static void configure(const char *text)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/host.conf", world.lab.directory);
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+Test(operation, the_configuration_is_checked)
+{
+    configure("[kvpbus]\nring_slots = 8\n");
+    cr_assert_eq(world_shell(&world, "$HOST --config host.conf --check-config"), 0);
+    configure("[kvpbus]\nring_slots = 8\nspeed = 3\n");
+    cr_assert_eq(world_shell(&world, "$HOST --config host.conf --check-config"), 2);
+    cr_assert_not_null(strstr(world_output(), "speed"), "%s", world_output());
+    configure("[kvpbus]\nring_slots = 800\n");
+    cr_assert_eq(world_shell(&world, "$HOST --config host.conf --check-config"), 2);
+    cr_assert_not_null(strstr(world_output(), "1 to 64"), "%s", world_output());
+    cr_assert_eq(world_shell(&world, "$HOST --print-config >all.conf && "
+                                     "$HOST --config all.conf --check-config"),
+                 0);
+}
+
+Test(operation, an_unknown_option_stops_only_what_depends_on_it)
+{
+    configure("[kvpbus]\nspeed = 3\n");
+    world_start(&world, WORLD_HOST);
+    logged("warning: host.conf: there is no option speed");
+    world_stop(&world, WORLD_HOST, SIGTERM);
+    configure("[security]\nonly_signed = yes\n");
+    cr_assert_eq(world_shell(&world, "$HOST --store lab:x --state s --config host.conf"), 2);
+    cr_assert_not_null(strstr(world_output(), "only_signed"), "%s", world_output());
+}
+
+Test(operation, a_hangup_reads_the_configuration_again)
+{
+    configure("[kvpbus]\nring_slots = 8\n");
+    world_start(&world, WORLD_HOST);
+    configure("[kvpbus]\nring_slots = 9\nlog_format = json\npoll_slow = 1s\n");
+    cr_assert_eq(kill(world.pids[WORLD_HOST], SIGHUP), 0);
+    logged("ring_slots takes effect at the next start");
+    logged("log_format takes effect now");
+    logged("poll_slow takes effect now");
+    configure("[kvpbus]\nring_slots = many\n");
+    cr_assert_eq(kill(world.pids[WORLD_HOST], SIGHUP), 0);
+    logged("the configuration stays as it was");
+    world_ok(&world, WORLD_HOST, "vms");
+}
+
+// One object a line, and nothing of what is sent.
+Test(operation, the_log_keeps_secrets)
+{
+    configure("[kvpbus]\nlog = debug\nlog_format = json\n");
+    world_start(&world, WORLD_HOST);
+    world_start(&world, WORLD_ALPHA);
+    world_pair(&world, WORLD_ALPHA);
+    world_ok(&world, WORLD_HOST, "send alpha quiet.topic --text whispered --wait delivered");
+    world_ok(&world, WORLD_ALPHA, "recv --timeout 20s");
+    // While nobody is there to take it.
+    world_stop(&world, WORLD_ALPHA, SIGKILL);
+    world_ok(&world, WORLD_HOST, "send alpha quiet.topic --ttl 1ms --text whispered");
+    world_start(&world, WORLD_ALPHA);
+    world_await(&world, WORLD_HOST, "alpha", "\"expired\": 1", 20);
+    cr_assert_neq(world_kvpbus(&world, WORLD_HOST, "send alpha quiet..topic --text whispered"), 0);
+    world_stop(&world, WORLD_HOST, SIGTERM);
+    cr_assert_eq(world_shell(&world, "grep -E \"quiet|whispered\" host.log alpha.log"), 1, "%s",
+                 world_output());
+    cr_assert_eq(world_shell(&world, "grep -c . host.log && grep -vE \"^[{].time.: .20[0-9T:.-]*Z.,"
+                                     " .level.: .(info|warning|error|debug).,"
+                                     " (.peer.: .alpha., )?.message.: .*.[}]$\" host.log"),
+                 1, "%s", world_output());
+    cr_assert_eq(world_shell(&world, "grep -F \"\\\"peer\\\": \\\"alpha\\\"\" host.log"), 0);
+}
+
+// The lab answers no call: what is under way cannot end.
+static pid_t stuck(const char *text)
+{
+    configure(text);
+    world_start(&world, WORLD_HOST);
+    world_start(&world, WORLD_ALPHA);
+    world_pair(&world, WORLD_ALPHA);
+    cr_assert_eq(kill(world.lab.pid, SIGSTOP), 0);
+    world_ok(&world, WORLD_HOST, "send alpha app.kept --text kept");
+    lab_sleep_ms(3000);
+    return world.pids[WORLD_HOST];
+}
+
+static void ends_and_has_lost_nothing(pid_t host)
+{
+    int status;
+    cr_assert_eq(waitpid(host, &status, 0), host);
+    world.pids[WORLD_HOST] = 0;
+    cr_assert_eq(kill(world.lab.pid, SIGCONT), 0);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1, "%#x", (unsigned)status);
+    world_start(&world, WORLD_HOST);
+    world_ok(&world, WORLD_ALPHA, "recv --timeout 50s");
+    cr_assert_str_eq(world_output(), "kept");
+}
+
+Test(operation, a_stop_ends_within_its_bound)
+{
+    pid_t host = stuck("[kvpbus]\nstop_within = 1s\n");
+    cr_assert_eq(kill(host, SIGTERM), 0);
+    ends_and_has_lost_nothing(host);
+    logged("the stop took too long");
+}
+
+Test(operation, a_second_signal_ends_at_once)
+{
+    pid_t host = stuck("[kvpbus]\nstop_within = 5m\n");
+    cr_assert_eq(kill(host, SIGTERM), 0);
+    logged("stopping");
+    cr_assert_eq(kill(host, SIGTERM), 0);
+    ends_and_has_lost_nothing(host);
+    logged("a second signal");
+}
+
+// On a terminal of so many columns, with Ctrl-C after a while.
+static int watch(int columns)
+{
+    return world_shell(&world,
+                       "script -qec \"stty cols %d rows 10; timeout --foreground --preserve-status "
+                       "-s INT 3 $KVPBUS --socket host.ctl status --watch\" /dev/null",
+                       columns);
+}
+
+Test(operation, the_status_is_watched_on_a_terminal)
+{
+    world_start(&world, WORLD_HOST);
+    world_await(&world, WORLD_HOST, "", "beta", 20);
+    cr_assert_eq(watch(100), 0, "%s", world_output());
+    cr_assert(strstr(world_output(), "alpha") != NULL && strstr(world_output(), "beta") != NULL,
+              "%s", world_output());
+    cr_assert_not_null(strstr(world_output(), "\033[?1049l"), "the screen is not given back");
+    cr_assert_eq(watch(12), 0);
+    cr_assert_not_null(strstr(world_output(), "NAME        \033[K"), "%s", world_output());
+    cr_assert_null(strstr(world_output(), "LINK"), "%s", world_output());
+    cr_assert_eq(world_kvpbus(&world, WORLD_HOST, "status --watch"), 2);
+    cr_assert_not_null(strstr(world_output(), "needs a terminal"), "%s", world_output());
+}
