@@ -238,9 +238,7 @@ static void add_done(struct kvpbus_job *base)
     job->service->calls--;
     enum kvpbus_error error = base->result;
     if (error == KVPBUS_OK)
-        error = kvpbus_bus_attach(
-            job->service->bus, &job->peer,
-            job->service->options.role == KVPBUS_ROLE_HOST ? job->vm : job->peer.vm, &endpoint);
+        error = kvpbus_bus_attach(job->service->bus, &job->peer, job->peer.vm, &endpoint);
     if (error == KVPBUS_OK)
         keep_endpoint(job->service, endpoint);
     else
@@ -361,8 +359,27 @@ static void on_stop_late(uv_timer_t *timer)
     end_at_once(timer->data, "the stop took too long");
 }
 
-static enum kvpbus_error open_journal(struct kvpbus_service *service,
-                                      struct kvpbus_failure *failure)
+// The peers that are known before anything is heard of them: a guest's host, and the VMs that this
+// host is paired with, be they here now or not.
+static enum kvpbus_error known_peers(const struct kvpbus_service *service,
+                                     struct kvpbus_journal *journal, struct kvpbus_peer **peers,
+                                     size_t *count)
+{
+    static const uint8_t any_vm[KVPBUS_VM_ID_BYTES];
+    struct kvpbus_peer host;
+    enum kvpbus_error error = kvpbus_journal_begin(journal);
+    if (error == KVPBUS_OK && service->options.role == KVPBUS_ROLE_GUEST)
+        error = kvpbus_journal_peer(journal, any_vm, "host", &host);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_peers(journal, peers, count);
+    if (error == KVPBUS_OK)
+        return kvpbus_journal_commit(journal, NULL);
+    kvpbus_journal_rollback(journal);
+    return error;
+}
+
+static enum kvpbus_error open_journal(struct kvpbus_service *service, struct kvpbus_peer **peers,
+                                      size_t *peer_count, struct kvpbus_failure *failure)
 {
     char path[KVPBUS_PATH_MAX + 16];
     struct kvpbus_journal *journal;
@@ -377,11 +394,34 @@ static enum kvpbus_error open_journal(struct kvpbus_service *service,
     enum kvpbus_error error = kvpbus_journal_open(path, &options, &journal, failure);
     if (error != KVPBUS_OK)
         return error;
-    return kvpbus_journal_thread_start(service->loop, journal, before_jobs, service,
-                                       &service->journal);
+    error = known_peers(service, journal, peers, peer_count);
+    if (error != KVPBUS_OK && failure != NULL)
+        *failure = *kvpbus_journal_failure(journal);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_thread_start(service->loop, journal, before_jobs, service,
+                                            &service->journal);
+    if (error != KVPBUS_OK)
+        kvpbus_journal_close(journal);
+    return error;
 }
 
-static enum kvpbus_error open_bus(struct kvpbus_service *service)
+static enum kvpbus_error attach_known(struct kvpbus_service *service,
+                                      const struct kvpbus_peer *peers, size_t count)
+{
+    enum kvpbus_error error = KVPBUS_OK;
+    for (size_t i = 0; error == KVPBUS_OK && i < count; i++) {
+        struct kvpbus_endpoint *endpoint;
+        if (service->options.role == KVPBUS_ROLE_HOST && !peers[i].paired)
+            continue;
+        error = kvpbus_bus_attach(service->bus, &peers[i], peers[i].vm, &endpoint);
+        if (error == KVPBUS_OK)
+            keep_endpoint(service, endpoint);
+    }
+    return error;
+}
+
+static enum kvpbus_error open_bus(struct kvpbus_service *service, const struct kvpbus_peer *peers,
+                                  size_t peer_count)
 {
     struct kvpbus_bus_options options = {
         .role = service->options.role,
@@ -397,7 +437,7 @@ static enum kvpbus_error open_bus(struct kvpbus_service *service)
     enum kvpbus_error error =
         kvpbus_bus_open(&options, kvpbus_journal_thread_executor(service->journal), &service->bus);
     sodium_memzero(options.secret, sizeof options.secret);
-    return error;
+    return error == KVPBUS_OK ? attach_known(service, peers, peer_count) : error;
 }
 
 static void open_handles(struct kvpbus_service *service)
@@ -436,9 +476,12 @@ enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
     enum kvpbus_error error = kvpbus_state_dir_open(options->state, &service->state, failure);
     if (error != KVPBUS_OK)
         return error;
-    error = open_journal(service, failure);
+    struct kvpbus_peer *peers = NULL;
+    size_t peer_count = 0;
+    error = open_journal(service, &peers, &peer_count, failure);
     if (error == KVPBUS_OK)
-        error = open_bus(service);
+        error = open_bus(service, peers, peer_count);
+    free(peers);
     if (error == KVPBUS_OK)
         error = kvpbus_control_server_open(service, options->socket, &service->control, failure);
     if (error == KVPBUS_OK) {
@@ -449,6 +492,7 @@ enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
         kvpbus_journal_thread_stop(service->journal);
     kvpbus_bus_close(service->bus);
     uv_run(service->loop, UV_RUN_DEFAULT);
+    free(service->endpoints);
     kvpbus_state_dir_close(&service->state);
     return error;
 }

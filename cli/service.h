@@ -57,7 +57,9 @@ struct kvpbus_service {
     struct both_call *held_calls; // that wait for an endpoint to be quiet
 };
 
-// Opens state folder, journal, bus and control socket. On an error everything is closed again.
+// Opens state folder, journal, bus and control socket. The peers that the journal knows, of a guest
+// the host, of a host the VMs that are paired, have their endpoints then. On an error everything is
+// closed again.
 enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
                                       const struct kvpbus_service_options *options,
                                       const struct kvpbus_service_ops *ops, void *program,
@@ -68,7 +70,7 @@ enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
 void kvpbus_service_run(struct kvpbus_service *service);
 void kvpbus_service_stop(struct kvpbus_service *service);
 
-// Makes the peer's row and its endpoint; `added` is told of the endpoint, on the loop's thread.
+// Makes a VM's row and its endpoint; `added` is told of the endpoint, on the loop's thread.
 typedef void kvpbus_added_fn(void *context, struct kvpbus_endpoint *endpoint);
 void kvpbus_service_add_peer(struct kvpbus_service *service, const uint8_t vm[KVPBUS_VM_ID_BYTES],
                              const char *name, kvpbus_added_fn *added, void *context);

@@ -18,7 +18,6 @@ static const char kvp_device_known[] = "/sys/devices/virtual/misc/vmbus!hv_kvp";
 struct guest {
     struct kvpbus_service service;
     struct kvpbus_store *store;
-    struct kvpbus_endpoint *host;
     uv_poll_t notice;
 };
 
@@ -34,16 +33,10 @@ static void on_notice(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     guest->store->ops->acknowledge_notice(guest->store);
-    if (guest->host == NULL || guest->service.stopping)
+    if (guest->service.stopping)
         return;
     kvpbus_service_tick(&guest->service);
-    kvpbus_bus_notice(guest->host);
-}
-
-static void on_added(void *context, struct kvpbus_endpoint *endpoint)
-{
-    struct guest *guest = context;
-    guest->host = endpoint;
+    kvpbus_bus_notice(guest->service.endpoints[0]);
 }
 
 static void watch_notices(struct guest *guest)
@@ -97,7 +90,6 @@ int main(int argc, char **argv)
                     "guest.sock\n",
     };
     static const struct kvpbus_service_ops ops = {.store = store_of};
-    static const uint8_t no_vm[KVPBUS_VM_ID_BYTES];
     static struct guest guest;
     struct kvpbus_service_arguments arguments;
     struct kvpbus_failure failure = {0};
@@ -112,7 +104,6 @@ int main(int argc, char **argv)
         return kvpbus_service_failed(defaults.program, &failure);
     }
     watch_notices(&guest);
-    kvpbus_service_add_peer(&guest.service, no_vm, "host", on_added, &guest);
     kvpbus_log(KVPBUS_LOG_INFO, "started; the kvpbus command reaches this agent at %s",
                arguments.socket);
     kvpbus_service_run(&guest.service);

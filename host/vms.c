@@ -85,7 +85,7 @@ static struct vm *find(struct kvpbus_vms *vms, const uint8_t guid[KVPBUS_GUID_BY
     return NULL;
 }
 
-static struct vm *add(struct kvpbus_vms *vms, const struct kvpbus_vm *listed)
+static struct vm *add(struct kvpbus_vms *vms, const uint8_t guid[KVPBUS_GUID_BYTES])
 {
     struct vm *vm = calloc(1, sizeof *vm);
     struct vm **grown = realloc(vms->all, (vms->count + 1) * sizeof *grown);
@@ -93,13 +93,21 @@ static struct vm *add(struct kvpbus_vms *vms, const struct kvpbus_vm *listed)
         abort();
     vms->all = grown;
     vm->vms = vms;
-    vm->known = *listed;
-    if (kvpbus_management_store_open(vms->management, listed->guid, vms->prefix, &vm->store) !=
-        KVPBUS_OK)
+    memcpy(vm->known.guid, guid, KVPBUS_GUID_BYTES);
+    if (kvpbus_management_store_open(vms->management, guid, vms->prefix, &vm->store) != KVPBUS_OK)
         abort(); // out of memory
     vms->all[vms->count++] = vm;
-    kvpbus_service_add_peer(vms->service, listed->guid, listed->name, on_added, vm);
     return vm;
+}
+
+// Those that the journal knows, before the first listing.
+static void add_known(struct kvpbus_vms *vms)
+{
+    for (size_t i = 0; i < vms->service->endpoint_count; i++) {
+        struct kvpbus_endpoint *endpoint = vms->service->endpoints[i];
+        add(vms, kvpbus_endpoint_peer(endpoint)->vm)->endpoint = endpoint;
+        kvpbus_endpoint_suspend(endpoint, true, "the VM has not been looked for yet");
+    }
 }
 
 static void take_list(struct kvpbus_vms *vms)
@@ -108,8 +116,12 @@ static void take_list(struct kvpbus_vms *vms)
         vms->all[i]->seen = false;
     for (size_t i = 0; i < vms->listed_count; i++) {
         struct vm *vm = find(vms, vms->listed[i].guid);
+        bool renamed = vm != NULL && strcmp(vm->known.name, vms->listed[i].name) != 0;
         if (vm == NULL)
-            vm = add(vms, &vms->listed[i]);
+            vm = add(vms, vms->listed[i].guid);
+        if (vm->endpoint == NULL || renamed)
+            kvpbus_service_add_peer(vms->service, vms->listed[i].guid, vms->listed[i].name,
+                                    on_added, vm);
         vm->known = vms->listed[i];
         vm->seen = true;
     }
@@ -157,6 +169,7 @@ static void on_timer(uv_timer_t *timer)
 void kvpbus_vms_start(struct kvpbus_vms *vms, struct kvpbus_service *service)
 {
     vms->service = service;
+    add_known(vms);
     uv_timer_init(service->loop, &vms->timer);
     vms->timer.data = vms;
     uv_timer_start(&vms->timer, on_timer, 0, LIST_EVERY);

@@ -263,8 +263,10 @@ enum kvpbus_error kvpbus_bus_attach(struct kvpbus_bus *bus, const struct kvpbus_
                                     struct kvpbus_endpoint **out)
 {
     *out = kvpbus_bus_find(bus, peer->id);
-    if (*out != NULL)
+    if (*out != NULL) {
+        memcpy((*out)->peer.name, peer->name, sizeof peer->name);
         return KVPBUS_OK;
+    }
     if (bus->endpoint_count == ENDPOINTS_MAX)
         return KVPBUS_TOO_LARGE;
     struct kvpbus_endpoint **grown =

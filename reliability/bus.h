@@ -89,8 +89,8 @@ void kvpbus_bus_tick(struct kvpbus_bus *bus, uint64_t now_ms, int64_t wall_ms);
 uint64_t kvpbus_bus_deadline(const struct kvpbus_bus *bus);
 
 // --- peers ---
-// The endpoint of a peer row (kvpbus_journal_peer); made at the first call. `epochs` as the journal
-// has them. Loading the row is the caller's job, on the journal's thread.
+// The endpoint of a peer row (kvpbus_journal_peer); made at the first call, later ones take over a
+// changed name. Loading the row is the caller's job, on the journal's thread.
 enum kvpbus_error kvpbus_bus_attach(struct kvpbus_bus *bus, const struct kvpbus_peer *peer,
                                     const uint8_t vm[KVPBUS_VM_ID_BYTES],
                                     struct kvpbus_endpoint **endpoint);

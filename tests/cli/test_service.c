@@ -32,17 +32,22 @@ static struct kvpbus_store *no_store(void *program, const struct kvpbus_endpoint
     return NULL;
 }
 
-static void open_service(void)
+static void open_as(enum kvpbus_role role)
 {
     static const struct kvpbus_service_ops ops = {.store = no_store};
+    struct kvpbus_service_options options = {
+        .role = role, .program = "test", .state = state, .socket = path};
+    cr_assert_eq(kvpbus_service_open(&service, &options, &ops, NULL, &failure), KVPBUS_OK, "%s",
+                 failure.detail);
+}
+
+static void open_service(void)
+{
     strcpy(folder, "/tmp/kvpbus-service-XXXXXX");
     cr_assert_not_null(mkdtemp(folder));
     snprintf(state, sizeof state, "%s/state", folder);
     snprintf(path, sizeof path, "%s/socket", folder);
-    struct kvpbus_service_options options = {
-        .role = KVPBUS_ROLE_HOST, .program = "test", .state = state, .socket = path};
-    cr_assert_eq(kvpbus_service_open(&service, &options, &ops, NULL, &failure), KVPBUS_OK, "%s",
-                 failure.detail);
+    open_as(KVPBUS_ROLE_HOST);
 }
 
 TestSuite(service, .init = open_service, .fini = finish, .timeout = 30);
@@ -117,6 +122,43 @@ static void check_unknown(void)
 Test(service, says_that_a_peer_is_not_known)
 {
     run_with_peers(check_unknown);
+}
+
+static void stop(void *context, const struct kvpbus_failure *result)
+{
+    (void)context;
+    cr_assert_eq(result->code, KVPBUS_OK, "%s", result->detail);
+    kvpbus_service_stop(&service);
+}
+
+static void pin_the_first(void *context, struct kvpbus_endpoint *endpoint)
+{
+    static const uint8_t identity[KVPBUS_IDENTITY_BYTES] = {7};
+    suspended(context, endpoint);
+    kvpbus_bus_pin(service.endpoints[0], identity, stop, NULL);
+}
+
+Test(service, knows_the_paired_peers_from_the_start)
+{
+    kvpbus_service_add_peer(&service, one, "web", suspended, NULL);
+    kvpbus_service_add_peer(&service, two, "db", pin_the_first, NULL);
+    kvpbus_service_run(&service);
+    open_as(KVPBUS_ROLE_HOST);
+    cr_assert_arr_eq(vm("web"), one, sizeof one);
+    cr_assert_null(vm("db"));
+    kvpbus_service_stop(&service);
+    kvpbus_service_run(&service);
+}
+
+Test(service, of_a_guest_knows_the_host_from_the_start)
+{
+    kvpbus_service_stop(&service);
+    kvpbus_service_run(&service);
+    strcat(state, ".guest");
+    open_as(KVPBUS_ROLE_GUEST);
+    cr_assert_not_null(vm("host"));
+    kvpbus_service_stop(&service);
+    kvpbus_service_run(&service);
 }
 
 Test(service, may_be_stopped_while_a_peer_is_being_added)
