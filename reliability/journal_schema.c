@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The tables of version 1.
+// The tables of version 1, and what each later version adds. A file of an older version is brought
+// to the present one when it is opened, in one transaction.
 #include <stdio.h>
 
 #include "journal_internal.h"
 
 enum {
     APPLICATION_ID = 0x6b767062, // "kvpb"
-    SCHEMA_VERSION = 1,
+    SCHEMA_VERSION = 2,
     CHECK_BYTES = 256 * 1024 * 1024, // larger files are checked only as they are read
 };
 
@@ -107,6 +108,20 @@ static const char incoming[] =
     " died_ms INTEGER NOT NULL, size INTEGER NOT NULL, content BLOB NOT NULL);"
     "CREATE INDEX dead_letter_died ON dead_letter(died_ms);";
 
+static const char audit[] =
+    // vm: zeros for what concerns no peer. Bytes and hashes: audit.h.
+    "CREATE TABLE audit(number INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL,"
+    " kind INTEGER NOT NULL, vm BLOB NOT NULL, detail TEXT NOT NULL, hash BLOB NOT NULL);"
+    // Heads that were signed. The oldest is where the chain begins, once it has been cut.
+    "CREATE TABLE audit_mark(number INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL,"
+    " hash BLOB NOT NULL, identity BLOB NOT NULL, signature BLOB NOT NULL);";
+
+// What version n adds to version n - 1.
+static const char *const *const steps[SCHEMA_VERSION + 1] = {
+    [1] = (const char *const[]){peers, outgoing, incoming, NULL},
+    [2] = (const char *const[]){audit, NULL},
+};
+
 static enum kvpbus_error number(struct kvpbus_journal *journal, const char *sql, int64_t *value)
 {
     sqlite3_stmt *row = NULL;
@@ -122,15 +137,17 @@ static enum kvpbus_error number(struct kvpbus_journal *journal, const char *sql,
     return error;
 }
 
-static enum kvpbus_error create(struct kvpbus_journal *journal)
+static enum kvpbus_error bring_up(struct kvpbus_journal *journal, int64_t version)
 {
     char mark[96];
-    snprintf(mark, sizeof mark, "PRAGMA application_id = %d; PRAGMA user_version = %d",
+    snprintf(mark, sizeof mark, "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
              APPLICATION_ID, SCHEMA_VERSION);
     enum kvpbus_error error = journal_exec(journal, "BEGIN IMMEDIATE");
-    const char *const steps[] = {peers, outgoing, incoming, mark, "COMMIT"};
-    for (size_t i = 0; error == KVPBUS_OK && i < sizeof steps / sizeof *steps; i++)
-        error = journal_exec(journal, steps[i]);
+    for (int64_t to = version + 1; to <= SCHEMA_VERSION; to++)
+        for (const char *const *step = steps[to]; error == KVPBUS_OK && *step != NULL; step++)
+            error = journal_exec(journal, *step);
+    if (error == KVPBUS_OK)
+        error = journal_exec(journal, mark);
     if (error != KVPBUS_OK && !sqlite3_get_autocommit(journal->db))
         sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
     return error;
@@ -172,7 +189,7 @@ enum kvpbus_error journal_schema(struct kvpbus_journal *journal)
     if (error != KVPBUS_OK)
         return error;
     if (application == 0 && version == 0 && tables == 0)
-        return create(journal);
+        return bring_up(journal, 0);
     if (application != APPLICATION_ID || version < 1)
         return journal_damaged(journal, "it is not a journal of kvpbus");
     if (version > SCHEMA_VERSION)
@@ -180,5 +197,6 @@ enum kvpbus_error journal_schema(struct kvpbus_journal *journal)
                            "journal %s is of version %lld, this program knows up to %d; install "
                            "the newer program",
                            journal->path, (long long)version, SCHEMA_VERSION);
-    return quick_check(journal);
+    error = quick_check(journal);
+    return error == KVPBUS_OK && version < SCHEMA_VERSION ? bring_up(journal, version) : error;
 }

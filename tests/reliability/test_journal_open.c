@@ -88,9 +88,56 @@ Test(journal_open, a_newer_version_is_left_alone)
     struct kvpbus_failure failure;
     kvpbus_journal_close(rig.host.journal);
     rig.host.journal = NULL;
-    sql(rig.host.path, "PRAGMA user_version = 2");
+    sql(rig.host.path, "PRAGMA user_version = 1000");
     cr_assert_eq(try_open(rig.host.path, &failure), KVPBUS_JOURNAL_NEWER);
     cr_assert_not_null(strstr(failure.detail, rig.host.path));
+}
+
+// The host's journal as the first version left it: three messages wait, two of them in a sealed
+// bundle.
+static void put_version_1(void)
+{
+    static char text[64 * 1024];
+    FILE *file = fopen(KVPBUS_TEST_DATA "/journal-1.sql", "r");
+    cr_assert_not_null(file);
+    size_t length = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[length] = '\0';
+    kvpbus_journal_close(rig.host.journal);
+    rig.host.journal = NULL;
+    unlink(rig.host.path);
+    sql(rig.host.path, text);
+}
+
+Test(journal_open, an_older_version_is_brought_up)
+{
+    static const char *const ids[] = {"f83cd825803240b63735ec2f7e17a229.0",
+                                      "f83cd825803240b63735ec2f7e17a229.1",
+                                      "7932244f251ba41d2984aa59be7b23bb.0"};
+    struct kvpbus_failure failure;
+    struct kvpbus_message_id id;
+    put_version_1();
+    cr_assert_eq(kvpbus_journal_open(rig.host.path, &rig.host.options, &rig.host.journal, &failure),
+                 KVPBUS_OK, "%s", failure.detail);
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        cr_assert(kvpbus_message_id_parse(ids[i], &id));
+        cr_assert_eq(rig_outcome(&rig.host, &id), KVPBUS_OUTCOME_PENDING);
+    }
+    IN(&rig.host, kvpbus_journal_delivered(rig.host.journal, 1, KVPBUS_CLASS_NORMAL, 1));
+    cr_assert_eq(rig_counts(&rig.host).delivered, 2);
+    side_reopen(&rig.host);
+    cr_assert_eq(rig_counts(&rig.host).queued, 1);
+}
+
+Test(journal_open, an_older_version_that_cannot_be_brought_up_stays_as_it_is)
+{
+    struct kvpbus_failure failure;
+    put_version_1();
+    sql(rig.host.path, "CREATE TABLE audit_mark(x)"); // what comes second is in the way
+    cr_assert_eq(try_open(rig.host.path, &failure), KVPBUS_INTERNAL);
+    cr_assert_not_null(strstr(failure.detail, rig.host.path));
+    sql(rig.host.path, "DROP TABLE audit_mark");
+    cr_assert_eq(try_open(rig.host.path, &failure), KVPBUS_OK, "%s", failure.detail);
 }
 
 Test(journal_open, a_file_of_something_else_is_left_alone)
