@@ -130,7 +130,7 @@ static int say_outcome(const struct kvpbus_command_context *context,
 }
 
 static int wait_for_outcome(const struct kvpbus_command_context *context,
-                            struct kvpbus_client *client, bool wait_delivered)
+                            struct kvpbus_client *client, bool wait)
 {
     struct kvpbus_failure failure = {0};
     for (;;) {
@@ -142,7 +142,7 @@ static int wait_for_outcome(const struct kvpbus_command_context *context,
         int code = -1;
         switch (response->kind_case) {
         case KVPBUS__CONTROL__RESPONSE__KIND_QUEUED:
-            if (!wait_delivered) {
+            if (!wait) {
                 say(context, response->queued->id, "queued");
                 code = KVPBUS_EXIT_OK;
             }
@@ -202,7 +202,7 @@ static int parse(const struct kvpbus_command_context *context, int argc, char **
         case 'w':
             if (strcmp(optarg, "queued") != 0 && strcmp(optarg, "delivered") != 0)
                 return kvpbus_command_usage(context, "one can wait for queued or delivered");
-            sending->request.wait_delivered = strcmp(optarg, "delivered") == 0;
+            sending->request.wait = strcmp(optarg, "delivered") == 0;
             break;
         default:
             return kvpbus_command_bad_option(context, argv, option);
@@ -235,7 +235,7 @@ int kvpbus_command_send(const struct kvpbus_command_context *context, int argc, 
             send_body(client, &sending, &failure) != KVPBUS_OK)
             code = kvpbus_command_failed(context, &failure);
         else
-            code = wait_for_outcome(context, client, sending.request.wait_delivered);
+            code = wait_for_outcome(context, client, sending.request.wait > 0);
     }
     kvpbus_client_close(client);
     free(sending.body);

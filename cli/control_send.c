@@ -27,7 +27,7 @@ static void on_queued(void *context, const struct kvpbus_message_id *id,
     struct control_client *client = context;
     if (!control_returned(client))
         return;
-    bool wait = client->send->wait_delivered;
+    bool wait = client->send->wait > 0;
     control_forget(client);
     if (id == NULL) {
         control_fail(client, failure->code, failure->detail);
@@ -64,6 +64,11 @@ void control_send(struct control_client *client, Request *request)
     struct kvpbus_failure failure = {0};
     if (body_max == 0)
         body_max = KVPBUS_MESSAGE_DEFAULT_MAX;
+    if (send->n_peers > 0 || send->all || send->wait > 1) {
+        control_fail(client, KVPBUS_UNSUPPORTED,
+                     "the service sends to one peer at a time and waits for the delivery at most");
+        return;
+    }
     client->endpoint = control_named(client, send->peer);
     if (client->endpoint == NULL)
         return;
