@@ -167,9 +167,19 @@ static void check_core(const struct kvpbus_core *core, const uint8_t *bytes, siz
     kvpbus_put_be(again + 120, core->bundle_max, 4);
     assert((bytes[3] & 1) == 1 && memcmp(again, bytes, sizeof again) == 0);
     size_t at = sizeof again;
-    while (at + 3 <= length)
-        at += 3 + (size_t)kvpbus_get_be(bytes + at + 1, 2);
-    assert(at == length);
+    bool met[256] = {false};
+    while (at + 3 <= length) {
+        const uint8_t *found = NULL;
+        size_t size = (size_t)kvpbus_get_be(bytes + at + 1, 2), found_size = 0;
+        bool there =
+            kvpbus_core_extension(core, (enum kvpbus_extension)bytes[at], &found, &found_size);
+        assert(there && (met[bytes[at]] || (found_size == size &&
+                                            found == core->extensions + at + 3 - sizeof again)));
+        met[bytes[at]] = true;
+        at += 3 + size;
+    }
+    assert(at == length && core->extensions_length == length - sizeof again);
+    assert(memcmp(core->extensions, bytes + sizeof again, core->extensions_length) == 0);
 }
 
 // My answer to it, and what comes of a session with it.

@@ -27,9 +27,72 @@ enum {
     TRANSCRIPT = 32,
 };
 
+// --- extensions ---
+
+enum { EXTENSION_HEAD = 3 };
+
+static size_t extension_size(const uint8_t *at)
+{
+    return EXTENSION_HEAD + (size_t)kvpbus_get_be(at + 1, 2);
+}
+
+static bool extensions_valid(const uint8_t *bytes, size_t length)
+{
+    size_t at = 0;
+    while (at < length) {
+        if (length - at < EXTENSION_HEAD || extension_size(bytes + at) > length - at)
+            return false;
+        at += extension_size(bytes + at);
+    }
+    return true;
+}
+
+bool kvpbus_extension_find(const uint8_t *list, size_t list_length, enum kvpbus_extension type,
+                           const uint8_t **bytes, size_t *length)
+{
+    for (size_t at = 0; at < list_length; at += extension_size(list + at)) {
+        if (list[at] != (uint8_t)type)
+            continue;
+        *bytes = list + at + EXTENSION_HEAD;
+        *length = extension_size(list + at) - EXTENSION_HEAD;
+        return true;
+    }
+    return false;
+}
+
+bool kvpbus_core_extension(const struct kvpbus_core *core, enum kvpbus_extension type,
+                           const uint8_t **bytes, size_t *length)
+{
+    return kvpbus_extension_find(core->extensions, core->extensions_length, type, bytes, length);
+}
+
+bool kvpbus_extension_put(uint8_t list[KVPBUS_EXTENSIONS_MAX], size_t *list_length,
+                          enum kvpbus_extension type, const uint8_t *bytes, size_t length)
+{
+    uint8_t made[KVPBUS_EXTENSIONS_MAX];
+    size_t count = 0;
+    for (size_t at = 0; at < *list_length; at += extension_size(list + at)) {
+        if (list[at] == (uint8_t)type)
+            continue;
+        memcpy(made + count, list + at, extension_size(list + at));
+        count += extension_size(list + at);
+    }
+    if (bytes != NULL) {
+        if (length > sizeof made - count || sizeof made - count - length < EXTENSION_HEAD)
+            return false;
+        made[count] = (uint8_t)type;
+        kvpbus_put_be(made + count + 1, length, 2);
+        memcpy(made + count + EXTENSION_HEAD, bytes, length);
+        count += EXTENSION_HEAD + length;
+    }
+    memcpy(list, made, count);
+    *list_length = count;
+    return true;
+}
+
 // --- core ---
 
-static void core_write(const struct kvpbus_core *core, uint8_t bytes[KVPBUS_CORE_MIN])
+static size_t core_write(const struct kvpbus_core *core, uint8_t bytes[KVPBUS_CORE_MAX])
 {
     bytes[0] = core->version_min;
     bytes[1] = core->version_max;
@@ -44,6 +107,8 @@ static void core_write(const struct kvpbus_core *core, uint8_t bytes[KVPBUS_CORE
     bytes[117] = core->window;
     kvpbus_put_be(bytes + 118, core->value_max, 2);
     kvpbus_put_be(bytes + 120, core->bundle_max, 4);
+    memcpy(bytes + KVPBUS_CORE_MIN, core->extensions, core->extensions_length);
+    return KVPBUS_CORE_MIN + (size_t)core->extensions_length;
 }
 
 static void core_hash(const uint8_t *bytes, size_t length, uint8_t hash[KVPBUS_CORE_HASH])
@@ -53,20 +118,6 @@ static void core_hash(const uint8_t *bytes, size_t length, uint8_t hash[KVPBUS_C
     crypto_generichash_update(&state, (const uint8_t *)hash_label, sizeof hash_label);
     crypto_generichash_update(&state, bytes, length);
     crypto_generichash_final(&state, hash, KVPBUS_CORE_HASH);
-}
-
-static bool extensions_valid(const uint8_t *bytes, size_t length)
-{
-    size_t at = 0;
-    while (at < length) {
-        if (length - at < 3)
-            return false;
-        size_t extension = (size_t)kvpbus_get_be(bytes + at + 1, 2);
-        if (extension > length - at - 3)
-            return false;
-        at += 3 + extension;
-    }
-    return true;
 }
 
 static bool core_read(const uint8_t *bytes, size_t length, struct kvpbus_core *core)
@@ -85,12 +136,14 @@ static bool core_read(const uint8_t *bytes, size_t length, struct kvpbus_core *c
     core->window = bytes[117];
     core->value_max = (uint16_t)kvpbus_get_be(bytes + 118, 2);
     core->bundle_max = (uint32_t)kvpbus_get_be(bytes + 120, 4);
+    core->extensions_length = (uint16_t)(length - KVPBUS_CORE_MIN);
+    memcpy(core->extensions, bytes + KVPBUS_CORE_MIN, core->extensions_length);
     core_hash(bytes, length, core->hash);
     return core->version_min >= 1 && core->version_min <= core->version_max &&
            (bytes[3] & 1) != 0 && core->ring_slots >= 1 && core->ring_slots <= KVPBUS_RING_MAX &&
            core->window >= 1 && core->window <= KVPBUS_LINK_WINDOW &&
            core->value_max >= KVPBUS_VALUE_MIN &&
-           extensions_valid(bytes + KVPBUS_CORE_MIN, length - KVPBUS_CORE_MIN);
+           extensions_valid(core->extensions, core->extensions_length);
 }
 
 static size_t core_signed(const uint8_t *bytes, size_t length,
@@ -112,11 +165,11 @@ void kvpbus_core_make(struct kvpbus_own_core *own, const uint8_t secret[KVPBUS_S
     random(context, own->core.nonce, sizeof own->core.nonce);
     own->core.version_min = KVPBUS_PROTOCOL_VERSION;
     own->core.version_max = KVPBUS_PROTOCOL_VERSION;
-    core_write(&own->core, own->bytes);
-    core_hash(own->bytes, sizeof own->bytes, own->core.hash);
+    own->length = core_write(&own->core, own->bytes);
+    core_hash(own->bytes, own->length, own->core.hash);
 
     uint8_t text[sizeof core_label + KVPBUS_CORE_MAX];
-    size_t length = core_signed(own->bytes, sizeof own->bytes, text);
+    size_t length = core_signed(own->bytes, own->length, text);
     crypto_sign_detached(own->signature, NULL, text, length, secret);
 }
 
@@ -150,10 +203,10 @@ size_t kvpbus_hello_write(const struct kvpbus_own_core *own,
     bytes[1] = (uint8_t)((peer != NULL ? KVPBUS_HELLO_CONFIRMS : 0) |
                          (peer_missing ? KVPBUS_HELLO_MISSING : 0));
     kvpbus_put_be(bytes + 2, attempt, 4);
-    kvpbus_put_be(bytes + 6, sizeof own->bytes, 2);
-    memcpy(bytes + HEAD, own->bytes, sizeof own->bytes);
-    memcpy(bytes + HEAD + sizeof own->bytes, own->signature, SIGNATURE);
-    size_t length = HEAD + sizeof own->bytes + SIGNATURE;
+    kvpbus_put_be(bytes + 6, own->length, 2);
+    memcpy(bytes + HEAD, own->bytes, own->length);
+    memcpy(bytes + HEAD + own->length, own->signature, SIGNATURE);
+    size_t length = HEAD + own->length + SIGNATURE;
     if (peer == NULL)
         return length;
 

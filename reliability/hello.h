@@ -12,9 +12,11 @@ enum {
     KVPBUS_CORE_MIN = 124,
     KVPBUS_CORE_MAX = 512,
     KVPBUS_CORE_HASH = 32,
-    KVPBUS_EPHEMERAL_BYTES = 32, // crypto_kx_PUBLICKEYBYTES
+    KVPBUS_HELLO_MIN = 8 + KVPBUS_CORE_MIN + 64 + 96, // bytes of one that confirms
+    KVPBUS_EPHEMERAL_BYTES = 32,                      // crypto_kx_PUBLICKEYBYTES
     KVPBUS_PROTOCOL_VERSION = 1,
 };
+_Static_assert(KVPBUS_EXTENSIONS_MAX == KVPBUS_CORE_MAX - KVPBUS_CORE_MIN, "the rest of a core");
 
 enum kvpbus_hello_flag { KVPBUS_HELLO_CONFIRMS = 1, KVPBUS_HELLO_MISSING = 2 };
 
@@ -29,13 +31,16 @@ struct kvpbus_core {
     uint8_t ring_slots, window;
     uint16_t value_max;
     uint32_t bundle_max;
-    uint8_t hash[KVPBUS_CORE_HASH]; // of its bytes; set by reading and writing
+    uint16_t extensions_length;
+    uint8_t extensions[KVPBUS_EXTENSIONS_MAX]; // as they stand in the core, well formed
+    uint8_t hash[KVPBUS_CORE_HASH];            // of its bytes; set by reading and writing
 };
 
 // A core of mine with what is needed to show it and to join a session with it.
 struct kvpbus_own_core {
     struct kvpbus_core core;
-    uint8_t bytes[KVPBUS_CORE_MIN];
+    uint8_t bytes[KVPBUS_CORE_MAX];
+    size_t length;
     uint8_t signature[64];
     uint8_t ephemeral_secret[32]; // wiped by the owner when the core is given up
 };
@@ -48,7 +53,19 @@ struct kvpbus_hello {
     uint8_t confirmation[64];
 };
 
-// Fills identity, role, vm and limits of `own->core` in beforehand; the rest is drawn and signed.
+// The first extension of a type, as a view into `core`. False: there is none.
+bool kvpbus_core_extension(const struct kvpbus_core *core, enum kvpbus_extension type,
+                           const uint8_t **bytes, size_t *length);
+// The same in a list of extensions that is well formed.
+bool kvpbus_extension_find(const uint8_t *list, size_t list_length, enum kvpbus_extension type,
+                           const uint8_t **bytes, size_t *length);
+// Puts one into a list in the place of any of its type; `bytes` NULL: only takes it out. False,
+// and nothing changed: there is no room for it.
+bool kvpbus_extension_put(uint8_t list[KVPBUS_EXTENSIONS_MAX], size_t *list_length,
+                          enum kvpbus_extension type, const uint8_t *bytes, size_t length);
+
+// Identity, role, vm, limits and extensions of `own->core` are the caller's; the rest is drawn and
+// signed.
 void kvpbus_core_make(struct kvpbus_own_core *own, const uint8_t secret[KVPBUS_SECRET_BYTES],
                       void (*random)(void *context, uint8_t *bytes, size_t length), void *context);
 

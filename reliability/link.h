@@ -22,6 +22,14 @@ enum {
     // window carries, so that a write has all that may go.
     KVPBUS_LINK_CHUNK = 64 * 1024,
     KVPBUS_LINK_FRAMES_MAX = 16, // frames of each kind that a packet may hold
+    KVPBUS_EXTENSIONS_MAX = 388, // bytes of all extensions of a core, their heads included
+};
+
+// What a core may say beyond its fixed fields: docs/protocol.md section 2.1.
+enum kvpbus_extension {
+    KVPBUS_EXTENSION_CERTIFICATE = 1,
+    KVPBUS_EXTENSION_ROTATION = 2,
+    KVPBUS_EXTENSION_ENROLMENT = 3,
 };
 
 enum kvpbus_link_state {
@@ -48,7 +56,8 @@ enum kvpbus_link_event_kind {
     KVPBUS_LINK_RETIRED,   // `epoch` of the peer is superseded
     KVPBUS_LINK_AGREED,    // each has found the other's SYNC consistent
     KVPBUS_LINK_DELIVERED, // the bundle `done` is whole in the peer's journal
-    KVPBUS_LINK_PENDING,   // an unknown identity `identity` with VM id `vm` asks for pairing
+    KVPBUS_LINK_PENDING,   // an unknown identity `identity` with VM id `vm` and `extensions` asks
+                           // for pairing; again when its extensions change
     // For people: `text` says it
     KVPBUS_LINK_CHANGED,   // the state changed
     KVPBUS_LINK_ALARM,     // something is wrong that the link cannot mend alone
@@ -82,7 +91,13 @@ struct kvpbus_link_event {
     uint8_t epoch[KVPBUS_EPOCH_BYTES];
     uint8_t identity[KVPBUS_IDENTITY_BYTES];
     uint8_t vm[KVPBUS_VM_ID_BYTES];
-    struct kvpbus_sync sync;
+    union { // each event has one of them at most
+        struct kvpbus_sync sync;
+        struct {
+            size_t length;
+            uint8_t bytes[KVPBUS_EXTENSIONS_MAX]; // for kvpbus_extension_find
+        } extensions;
+    };
     struct kvpbus_link_packet *packet; // with KVPBUS_LINK_PACKET, for the taker to free
     struct kvpbus_link_want want;
     struct {
@@ -119,6 +134,10 @@ void kvpbus_link_free(struct kvpbus_link *link);
 // The peer's pinned identity, or NULL: none. On a guest `vm` is the VM id it was pinned with.
 void kvpbus_link_pin(struct kvpbus_link *link, const uint8_t *identity,
                      const uint8_t vm[KVPBUS_VM_ID_BYTES], uint64_t now);
+// Sets an extension of my cores, or takes it away (`bytes` NULL). When that changes something a new
+// core is made. KVPBUS_TOO_LARGE: no room for it; nothing has changed.
+enum kvpbus_error kvpbus_link_extend(struct kvpbus_link *link, enum kvpbus_extension type,
+                                     const uint8_t *bytes, size_t length, uint64_t now);
 void kvpbus_link_suspend(struct kvpbus_link *link, bool suspended, uint64_t now);
 
 // --- feed ---

@@ -38,6 +38,13 @@ static void session_forget(struct kvpbus_link *link)
     store_wish(link, CELL_STATE, CELL_LEAVE);
 }
 
+// They make the hello longer than the channel is known to carry: then it goes without them.
+static bool extensions_fit(const struct kvpbus_link *link)
+{
+    size_t hello = KVPBUS_HELLO_MIN + link->extensions_length;
+    return hello * 4 <= (size_t)link->value_max * 3;
+}
+
 void handshake_new_core(struct kvpbus_link *link)
 {
     struct handshake *shake = &link->handshake;
@@ -51,6 +58,10 @@ void handshake_new_core(struct kvpbus_link *link)
     core->window = KVPBUS_LINK_WINDOW;
     core->value_max = KVPBUS_VALUE_MAX;
     core->bundle_max = link->options.bundle_max;
+    if (extensions_fit(link)) {
+        core->extensions_length = (uint16_t)link->extensions_length;
+        memcpy(core->extensions, link->extensions, link->extensions_length);
+    }
     kvpbus_core_make(&shake->own, link->options.secret, link->options.random,
                      link->options.random_context);
     shake->recorded = shake->used = false;
@@ -89,6 +100,23 @@ void kvpbus_link_renew(struct kvpbus_link *link, const char *why, uint64_t now)
     handshake_renew(link, KVPBUS_LINK_ALARM, why);
 }
 
+enum kvpbus_error kvpbus_link_extend(struct kvpbus_link *link, enum kvpbus_extension type,
+                                     const uint8_t *bytes, size_t length, uint64_t now)
+{
+    const uint8_t *present;
+    size_t present_length;
+    link->now = now;
+    bool has = kvpbus_extension_find(link->extensions, link->extensions_length, type, &present,
+                                     &present_length);
+    if (has == (bytes != NULL) &&
+        (!has || (present_length == length && memcmp(present, bytes, length) == 0)))
+        return KVPBUS_OK;
+    if (!kvpbus_extension_put(link->extensions, &link->extensions_length, type, bytes, length))
+        return KVPBUS_TOO_LARGE;
+    handshake_renew(link, KVPBUS_LINK_CHANGED, "this side's hello says something else now");
+    return KVPBUS_OK;
+}
+
 void kvpbus_link_epoch_recorded(struct kvpbus_link *link, const uint8_t epoch[KVPBUS_EPOCH_BYTES],
                                 uint64_t now)
 {
@@ -113,13 +141,19 @@ size_t handshake_value(struct kvpbus_link *link, uint8_t bytes[KVPBUS_ITEM_MAX])
 static void pending(struct kvpbus_link *link, const struct kvpbus_core *core)
 {
     struct handshake *shake = &link->handshake;
-    if (shake->has_pending && memcmp(shake->pending, core->identity, sizeof shake->pending) == 0)
+    uint8_t text[sizeof core->identity + sizeof core->extensions], digest[DIGEST];
+    memcpy(text, core->identity, sizeof core->identity);
+    memcpy(text + sizeof core->identity, core->extensions, core->extensions_length);
+    link_digest(text, sizeof core->identity + core->extensions_length, digest);
+    if (shake->has_pending && memcmp(shake->pending, digest, DIGEST) == 0)
         return;
-    memcpy(shake->pending, core->identity, sizeof shake->pending);
+    memcpy(shake->pending, digest, DIGEST);
     shake->has_pending = true;
     struct kvpbus_link_event *event = link_event(link, KVPBUS_LINK_PENDING);
     memcpy(event->identity, core->identity, sizeof event->identity);
     memcpy(event->vm, core->vm, sizeof event->vm);
+    event->extensions.length = core->extensions_length;
+    memcpy(event->extensions.bytes, core->extensions, core->extensions_length);
     if (link->paired && memcmp(core->identity, link->pinned, sizeof link->pinned) != 0)
         link_say(link, KVPBUS_LINK_ALARM,
                  "the peer shows another identity than the one that was paired: unpair and pair "

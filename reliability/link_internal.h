@@ -116,7 +116,7 @@ struct handshake {
     bool shows_peer;             // that one showed the peer's present core
     bool peer_seen;              // some valid hello is there, whoever's
     bool stranger;               // the present one is not of the pinned identity
-    uint8_t pending[KVPBUS_IDENTITY_BYTES];
+    uint8_t pending[DIGEST];     // of the identity and extensions that were told last
     bool has_pending;
     uint64_t rewrite_at, rewrite_delay;
     uint64_t look_again; // no hello of a stranger is looked at before
@@ -225,7 +225,9 @@ struct kvpbus_link {
     uint32_t session; // serial, counts sessions since start
     bool synced;      // both SYNCs are taken in
     bool own_sync_done, peer_sync_done;
-    uint32_t value_max; // may shrink: a black hole
+    uint32_t value_max;                        // may shrink: a black hole
+    uint8_t extensions[KVPBUS_EXTENSIONS_MAX]; // of my cores
+    size_t extensions_length;
     uint64_t last_news;
 
     struct handshake handshake;

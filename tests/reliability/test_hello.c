@@ -124,6 +124,69 @@ Test(hello, extensions_end_with_the_core)
     cr_assert_eq(kvpbus_hello_read(bytes, length, &hello), KVPBUS_BAD_HELLO, "513");
 }
 
+Test(hello, what_a_side_says_beyond_the_fields_is_found_by_type)
+{
+    struct side guest = side(KVPBUS_ROLE_GUEST);
+    uint8_t list[KVPBUS_EXTENSIONS_MAX], bytes[KVPBUS_ITEM_MAX];
+    size_t list_length = 0, length;
+    cr_assert(kvpbus_extension_put(list, &list_length, KVPBUS_EXTENSION_ROTATION,
+                                   (const uint8_t *)"abc", 3));
+    cr_assert(kvpbus_extension_put(list, &list_length, KVPBUS_EXTENSION_ENROLMENT,
+                                   (const uint8_t *)"", 0));
+    memcpy(guest.own.core.extensions, list, list_length);
+    guest.own.core.extensions_length = (uint16_t)list_length;
+    kvpbus_core_make(&guest.own, guest.secret, draw, NULL);
+    length = kvpbus_hello_write(&guest.own, guest.secret, &guest.own.core, false, 1, bytes);
+    cr_assert_eq(length, KVPBUS_HELLO_MIN + 6 + 3);
+
+    struct kvpbus_hello hello;
+    const uint8_t *found;
+    cr_assert_eq(kvpbus_hello_read(bytes, length, &hello), KVPBUS_OK);
+    cr_assert_eq(kvpbus_hello_verify(bytes, length, &hello), KVPBUS_OK);
+    cr_assert_arr_eq(hello.core.hash, guest.own.core.hash, KVPBUS_CORE_HASH);
+    cr_assert(kvpbus_core_extension(&hello.core, KVPBUS_EXTENSION_ROTATION, &found, &length));
+    cr_assert_eq(length, 3);
+    cr_assert_arr_eq(found, "abc", 3);
+    cr_assert(kvpbus_core_extension(&hello.core, KVPBUS_EXTENSION_ENROLMENT, &found, &length));
+    cr_assert_eq(length, 0);
+    cr_assert_not(
+        kvpbus_core_extension(&hello.core, KVPBUS_EXTENSION_CERTIFICATE, &found, &length));
+}
+
+Test(hello, of_two_extensions_of_a_type_the_first_counts)
+{
+    static const uint8_t two[] = {9, 0, 1, 'x', 2, 0, 1, 'a', 2, 0, 1, 'b'};
+    struct side host = side(KVPBUS_ROLE_HOST);
+    uint8_t bytes[KVPBUS_ITEM_MAX];
+    struct kvpbus_hello hello;
+    const uint8_t *found;
+    size_t length = extended(&host, two, sizeof two, bytes);
+    cr_assert_eq(kvpbus_hello_read(bytes, length, &hello), KVPBUS_OK);
+    cr_assert(kvpbus_core_extension(&hello.core, KVPBUS_EXTENSION_ROTATION, &found, &length));
+    cr_assert_eq(length, 1);
+    cr_assert_eq(*found, 'a');
+}
+
+Test(hello, an_extension_takes_the_place_of_its_kind_and_has_to_fit)
+{
+    uint8_t list[KVPBUS_EXTENSIONS_MAX], most[KVPBUS_EXTENSIONS_MAX] = {1};
+    size_t length = 0;
+    cr_assert(kvpbus_extension_put(list, &length, KVPBUS_EXTENSION_ROTATION, most, 100));
+    cr_assert(kvpbus_extension_put(list, &length, KVPBUS_EXTENSION_ENROLMENT, most, 32));
+    cr_assert(kvpbus_extension_put(list, &length, KVPBUS_EXTENSION_ROTATION, most, 10));
+    cr_assert_eq(length, 3 + 32 + 3 + 10);
+    cr_assert_not(kvpbus_extension_put(list, &length, KVPBUS_EXTENSION_ROTATION, most,
+                                       sizeof most - 3 - 35 + 1));
+    cr_assert_eq(length, 3 + 32 + 3 + 10, "nothing has changed");
+    cr_assert_not(kvpbus_extension_put(list, &length, KVPBUS_EXTENSION_ROTATION, most, SIZE_MAX));
+    cr_assert(
+        kvpbus_extension_put(list, &length, KVPBUS_EXTENSION_ROTATION, most, sizeof most - 3 - 35));
+    cr_assert_eq(length, sizeof list);
+    cr_assert(kvpbus_extension_put(list, &length, KVPBUS_EXTENSION_ROTATION, NULL, 0));
+    cr_assert(kvpbus_extension_put(list, &length, KVPBUS_EXTENSION_ROTATION, NULL, 0));
+    cr_assert_eq(length, 35);
+}
+
 Test(hello, a_confirmation_is_of_one_core_and_one_direction)
 {
     struct side host = side(KVPBUS_ROLE_HOST), guest = side(KVPBUS_ROLE_GUEST);

@@ -403,3 +403,71 @@ Test(pairing, a_guest_that_was_paired_as_another_vm_starts_nothing)
     cr_assert_neq(rig_state(&rig, RIG_HOST), KVPBUS_LINK_LIVE);
     cr_assert_geq(rig.sides[RIG_GUEST].alarms, 1);
 }
+
+static void extend(int side, const char *text)
+{
+    size_t length = text != NULL ? strlen(text) : 0;
+    cr_assert_eq(kvpbus_link_extend(rig.sides[side].link, KVPBUS_EXTENSION_ENROLMENT,
+                                    (const uint8_t *)text, length, rig.now),
+                 KVPBUS_OK);
+}
+
+Test(pairing, what_a_strangers_hello_says_is_told_whenever_it_changes)
+{
+    struct rig_side *host = &rig.sides[RIG_HOST];
+    const uint8_t *found;
+    size_t length;
+    extend(RIG_GUEST, "token");
+    rig_run(&rig, 10000);
+    cr_assert_eq(host->pendings, 1, "once for the same");
+    cr_assert(kvpbus_extension_find(host->extensions, host->extensions_length,
+                                    KVPBUS_EXTENSION_ENROLMENT, &found, &length));
+    cr_assert_eq(length, 5);
+    cr_assert_arr_eq(found, "token", 5);
+    extend(RIG_GUEST, "another");
+    rig_run(&rig, 10000);
+    cr_assert_eq(host->pendings, 2);
+    extend(RIG_GUEST, NULL);
+    rig_run(&rig, 10000);
+    cr_assert_eq(host->pendings, 3);
+    cr_assert_eq(host->extensions_length, 0);
+}
+
+Test(link, a_changed_extension_makes_a_new_core_and_the_same_one_none)
+{
+    cr_assert(rig_until_live(&rig, 5000));
+    uint32_t session = rig.sides[RIG_GUEST].session;
+    size_t epochs = rig.sides[RIG_HOST].epoch_count;
+    extend(RIG_HOST, "token");
+    extend(RIG_HOST, "token");
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 3000);
+    cr_assert(rig_until_delivered(&rig, 20000));
+    cr_assert_gt(rig.sides[RIG_GUEST].session, session);
+    cr_assert_eq(rig.sides[RIG_HOST].epoch_count, epochs + 1);
+}
+
+Test(link, extensions_are_bounded)
+{
+    static const uint8_t most[KVPBUS_EXTENSIONS_MAX];
+    struct kvpbus_link *link = rig.sides[RIG_HOST].link;
+    cr_assert_eq(kvpbus_link_extend(link, KVPBUS_EXTENSION_ROTATION, most, sizeof most, rig.now),
+                 KVPBUS_TOO_LARGE);
+    cr_assert_eq(
+        kvpbus_link_extend(link, KVPBUS_EXTENSION_ROTATION, most, sizeof most - 3, rig.now),
+        KVPBUS_OK);
+    cr_assert(rig_until_live(&rig, 20000), "the longest hello is carried");
+}
+
+Test(link, a_channel_with_short_values_gets_a_hello_without_extensions)
+{
+    static const uint8_t most[KVPBUS_EXTENSIONS_MAX - 3];
+    cr_assert(rig_until_live(&rig, 5000));
+    rig.sides[RIG_GUEST].cut = 700;
+    rig_send(&rig, RIG_GUEST, KVPBUS_CLASS_NORMAL, 5000);
+    cr_assert(rig_until_delivered(&rig, 1200000));
+    cr_assert_eq(kvpbus_link_extend(rig.sides[RIG_GUEST].link, KVPBUS_EXTENSION_ROTATION, most,
+                                    sizeof most, rig.now),
+                 KVPBUS_OK);
+    rig_send(&rig, RIG_GUEST, KVPBUS_CLASS_NORMAL, 100);
+    cr_assert(rig_until_delivered(&rig, 60000));
+}
