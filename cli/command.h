@@ -5,7 +5,7 @@
 #ifndef KVPBUS_COMMAND_H
 #define KVPBUS_COMMAND_H
 
-#include "client.h"
+#include "control_call.h"
 #include "exit_code.h"
 
 struct kvpbus_command_context {

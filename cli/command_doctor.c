@@ -80,9 +80,9 @@ static void look_at_service(struct doctor *doctor, const char *socket)
     request.status = &status;
     enum kvpbus_error error = kvpbus_client_open(socket, &client, &failure);
     if (error == KVPBUS_OK)
-        error = kvpbus_client_send(client, &request, &failure);
+        error = kvpbus_control_write(client, &request, &failure);
     if (error == KVPBUS_OK)
-        error = kvpbus_client_receive(client, ANSWER_WITHIN, &response, &failure);
+        error = kvpbus_control_read(client, ANSWER_WITHIN, &response, &failure);
     kvpbus_client_close(client);
     if (error != KVPBUS_OK || response->kind_case != KVPBUS__CONTROL__RESPONSE__KIND_PEERS) {
         const char *side = doctor->host ? "host" : "guest";

@@ -128,7 +128,7 @@ static enum kvpbus_error take_body(struct kvpbus_client *client, struct received
         return kvpbus_fail(failure, KVPBUS_NOMEM, "out of memory");
     while (message->length < total) {
         Kvpbus__Control__Response *response;
-        enum kvpbus_error error = kvpbus_client_receive(client, 60000, &response, failure);
+        enum kvpbus_error error = kvpbus_control_read(client, 60000, &response, failure);
         if (error != KVPBUS_OK)
             return error;
         bool fits = response->kind_case == KVPBUS__CONTROL__RESPONSE__KIND_CHUNK &&
@@ -156,9 +156,9 @@ static enum kvpbus_error take(struct kvpbus_client *client, const struct receivi
     if (receiving->topic != NULL)
         receive.pattern = (char *)receiving->topic;
     receive.lease_ms = LEASE_MS;
-    enum kvpbus_error error = kvpbus_client_send(client, &request, failure);
+    enum kvpbus_error error = kvpbus_control_write(client, &request, failure);
     if (error == KVPBUS_OK)
-        error = kvpbus_client_receive(client, timeout_ms, &message->head, failure);
+        error = kvpbus_control_read(client, timeout_ms, &message->head, failure);
     if (error != KVPBUS_OK)
         return error;
     if (message->head->kind_case != KVPBUS__CONTROL__RESPONSE__KIND_DELIVERY)
@@ -175,9 +175,9 @@ static enum kvpbus_error acknowledge(struct kvpbus_client *client, int64_t lease
     request.kind_case = KVPBUS__CONTROL__REQUEST__KIND_ACK;
     request.ack = &ack;
     ack.lease = lease;
-    enum kvpbus_error error = kvpbus_client_send(client, &request, failure);
+    enum kvpbus_error error = kvpbus_control_write(client, &request, failure);
     if (error == KVPBUS_OK)
-        error = kvpbus_client_receive(client, 60000, &response, failure);
+        error = kvpbus_control_read(client, 60000, &response, failure);
     if (error == KVPBUS_OK)
         kvpbus__control__response__free_unpacked(response, NULL);
     return error;

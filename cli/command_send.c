@@ -69,7 +69,7 @@ static enum kvpbus_error send_body(struct kvpbus_client *client, const struct se
     Kvpbus__Control__Request request = KVPBUS__CONTROL__REQUEST__INIT;
     request.kind_case = KVPBUS__CONTROL__REQUEST__KIND_SEND;
     request.send = (Kvpbus__Control__SendRequest *)&sending->request;
-    enum kvpbus_error error = kvpbus_client_send(client, &request, failure);
+    enum kvpbus_error error = kvpbus_control_write(client, &request, failure);
     for (size_t at = 0; error == KVPBUS_OK && at < sending->length; at += KVPBUS_FRAME_CHUNK) {
         size_t left = sending->length - at;
         Kvpbus__Control__Chunk chunk = KVPBUS__CONTROL__CHUNK__INIT;
@@ -77,7 +77,7 @@ static enum kvpbus_error send_body(struct kvpbus_client *client, const struct se
         chunk.data.len = left < KVPBUS_FRAME_CHUNK ? left : KVPBUS_FRAME_CHUNK;
         request.kind_case = KVPBUS__CONTROL__REQUEST__KIND_CHUNK;
         request.chunk = &chunk;
-        error = kvpbus_client_send(client, &request, failure);
+        error = kvpbus_control_write(client, &request, failure);
     }
     return error;
 }
@@ -135,7 +135,7 @@ static int wait_for_outcome(const struct kvpbus_command_context *context,
     struct kvpbus_failure failure = {0};
     for (;;) {
         Kvpbus__Control__Response *response;
-        if (kvpbus_client_receive(client, -1, &response, &failure) != KVPBUS_OK) {
+        if (kvpbus_control_read(client, -1, &response, &failure) != KVPBUS_OK) {
             clear_progress();
             return kvpbus_command_failed(context, &failure);
         }

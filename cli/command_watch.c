@@ -88,9 +88,9 @@ static enum kvpbus_error turn(struct kvpbus_client *client, const Kvpbus__Contro
                               struct kvpbus_failure *failure)
 {
     Kvpbus__Control__Response *response;
-    enum kvpbus_error error = kvpbus_client_send(client, request, failure);
+    enum kvpbus_error error = kvpbus_control_write(client, request, failure);
     if (error == KVPBUS_OK)
-        error = kvpbus_client_receive(client, ANSWER_WITHIN, &response, failure);
+        error = kvpbus_control_read(client, ANSWER_WITHIN, &response, failure);
     if (error != KVPBUS_OK)
         return error;
     if (response->kind_case == KVPBUS__CONTROL__RESPONSE__KIND_PEERS)

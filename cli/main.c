@@ -118,9 +118,9 @@ int kvpbus_command_ask(const struct kvpbus_command_context *context,
     *response = NULL;
     enum kvpbus_error error = kvpbus_client_open(context->socket, &client, &failure);
     if (error == KVPBUS_OK)
-        error = kvpbus_client_send(client, request, &failure);
+        error = kvpbus_control_write(client, request, &failure);
     if (error == KVPBUS_OK)
-        error = kvpbus_client_receive(client, 30000, response, &failure);
+        error = kvpbus_control_read(client, 30000, response, &failure);
     kvpbus_client_close(client);
     return error == KVPBUS_OK ? KVPBUS_EXIT_OK : kvpbus_command_failed(context, &failure);
 }

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# libkvpbus: the layers up to reliability in one library, static and shared, with what others need to
+# libkvpbus: the layers up to reliability, and client, in one library, static and shared, with what others need to
 # find it. Everything non-static begins with kvpbus_; of that the shared library shows only what
 # cmake/libkvpbus.map lists, the functions of include/kvpbus/.
 include(CMakePackageConfigHelpers)
 
-set(layers kvpbus_message_schema kvpbus_proto kvpbus_transport kvpbus_reliability)
+set(layers kvpbus_message_schema kvpbus_proto kvpbus_control_schema kvpbus_client kvpbus_transport
+    kvpbus_reliability)
 set(dependencies PkgConfig::SODIUM PkgConfig::PROTOBUF_C PkgConfig::SQLITE ZLIB::ZLIB Threads::Threads)
 if(TARGET kvpbus_lab_schema)
     list(APPEND layers kvpbus_lab_schema)
