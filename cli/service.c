@@ -313,13 +313,12 @@ static void on_outcome(void *context, int64_t peer)
         kvpbus_control_server_outcome(service->control, peer);
 }
 
-static void on_event(void *context, int64_t peer, enum kvpbus_link_event_kind kind,
-                     const char *text)
+static void on_event(void *context, int64_t peer, enum kvpbus_event event, const char *text)
 {
     struct kvpbus_service *service = context;
     struct kvpbus_endpoint *endpoint = kvpbus_bus_find(service->bus, peer);
-    enum kvpbus_log_level level = kind == KVPBUS_LINK_SECOND_WRITER ? KVPBUS_LOG_ERROR
-                                  : kind == KVPBUS_LINK_ALARM || kind == KVPBUS_LINK_WENT_BACK
+    enum kvpbus_log_level level = event == KVPBUS_EVENT_SECOND_WRITER ? KVPBUS_LOG_ERROR
+                                  : event == KVPBUS_EVENT_ALARM || event == KVPBUS_EVENT_WENT_BACK
                                       ? KVPBUS_LOG_WARNING
                                       : KVPBUS_LOG_INFO;
     kvpbus_log_of(level, endpoint != NULL ? kvpbus_endpoint_peer(endpoint)->name : "bus", "%s",

@@ -7,21 +7,16 @@
 #ifndef KVPBUS_BUNDLE_H
 #define KVPBUS_BUNDLE_H
 
+#include "kvpbus/identity.h"
 #include "kvpbus/message.h"
 
 enum {
     KVPBUS_BUNDLE_HEADER = 124,
-    KVPBUS_TIMELINE_BYTES = 16,
-    KVPBUS_IDENTITY_BYTES = 32, // crypto_sign_PUBLICKEYBYTES
-    KVPBUS_SECRET_BYTES = 64,   // crypto_sign_SECRETKEYBYTES
-    KVPBUS_VM_ID_BYTES = 16,
     // What a bundle needs beyond the bodies of its messages, at most, per message.
     KVPBUS_MESSAGE_OVERHEAD =
         512 + KVPBUS_TOPIC_MAX + KVPBUS_STREAM_MAX +
         KVPBUS_HEADERS_MAX * (KVPBUS_HEADER_NAME_MAX + KVPBUS_HEADER_VALUE_MAX + 16),
 };
-
-enum kvpbus_role { KVPBUS_ROLE_HOST = 1, KVPBUS_ROLE_GUEST = 2 };
 
 // Whom a bundle is from and for; the signature covers all of it.
 struct kvpbus_route {

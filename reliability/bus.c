@@ -28,7 +28,7 @@ static void job_done(struct kvpbus_job *base)
         bus->journal_failing = false;
     } else if (job->needed) {
         if (!bus->journal_failing)
-            bus_event(job->endpoint, KVPBUS_LINK_ALARM, base->failure.detail);
+            bus_event(job->endpoint, KVPBUS_EVENT_ALARM, base->failure.detail);
         bus->journal_failing = true;
         base->next = job->endpoint->retry;
         job->endpoint->retry = base;
@@ -102,11 +102,11 @@ void bus_outcome(struct kvpbus_bus *bus, int64_t peer)
         bus->options.listener.outcome(bus->options.listener.context, peer);
 }
 
-void bus_event(struct kvpbus_endpoint *endpoint, enum kvpbus_link_event_kind kind, const char *text)
+void bus_event(struct kvpbus_endpoint *endpoint, enum kvpbus_event event, const char *text)
 {
     const struct kvpbus_bus_listener *listener = &endpoint->bus->options.listener;
     if (listener->event != NULL)
-        listener->event(listener->context, endpoint->peer.id, kind, text);
+        listener->event(listener->context, endpoint->peer.id, event, text);
 }
 
 // --- life ---

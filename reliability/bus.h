@@ -1,171 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The bus of one side: its journal and one link per peer, joined. It does no I/O of its own and has
-// no clock: the owner (host program, guest agent, simulator) carries out store actions and journal
-// jobs and says what time it is. Everything here belongs to one thread, the loop's; only
-// kvpbus_job.run is called on the journal's.
-//
-// A turn of the owner's loop:
-//   1. for each peer, while kvpbus_bus_action gives one: carry it out (READ_PEER, READ_OWN, WRITE)
-//   and report it with
-//      kvpbus_bus_read_done or kvpbus_bus_write_done; several may be under way for a peer, one of
-//      each kind;
-//   2. journal jobs that the executor finished: kvpbus_job_finish;
-//   3. sleep until kvpbus_bus_deadline, a finished action or job, or a change notice
-//      (kvpbus_bus_notice); then kvpbus_bus_tick.
-#ifndef KVPBUS_BUS_H
-#define KVPBUS_BUS_H
+// What the programs and the simulator use of the bus beside kvpbus/bus.h.
+#ifndef KVPBUS_BUS_CALLS_H
+#define KVPBUS_BUS_CALLS_H
 
 #include "journal.h"
-#include "kvpbus/store.h"
-#include "link.h"
+#include "kvpbus/bus.h"
 
-// Work for the journal. The executor calls `run` on the journal's thread inside a transaction that
-// it shares with other jobs (a savepoint around each: an error undoes that job alone), commits, and
-// hands the job back to the loop's thread, which calls kvpbus_job_finish. With a failed commit
-// every job of the group gets that error. Jobs run in the order of their submission.
-struct kvpbus_job {
-    enum kvpbus_error (*run)(struct kvpbus_job *job, struct kvpbus_journal *journal);
-    void (*done)(struct kvpbus_job *job); // on the loop's thread; frees the job
-    enum kvpbus_error result;             // of run, or of the commit
-    struct kvpbus_failure failure;
-    struct kvpbus_job *next; // for the executor's queue
-};
-static inline void kvpbus_job_finish(struct kvpbus_job *job)
-{
-    job->done(job);
-}
-
-struct kvpbus_executor {
-    void (*submit)(struct kvpbus_executor *executor, struct kvpbus_job *job);
-};
-
-struct kvpbus_bus;
-struct kvpbus_endpoint; // one peer of the bus: its link and what is under way
-
-// What the bus tells its owner; any may be NULL. Called on the loop's thread, never from within a
-// call that the owner made for the same endpoint except where said.
-struct kvpbus_bus_listener {
-    void *context;
-    // Messages are new in the inbox, or came back to it.
-    void (*inbox)(void *context, int64_t peer);
-    // Outcomes of sent messages changed.
-    void (*outcome)(void *context, int64_t peer);
-    // The link changed its state, or a pairing waits; for log, status and audit. `text` says in
-    // words what happened.
-    void (*event)(void *context, int64_t peer, enum kvpbus_link_event_kind kind, const char *text);
-};
-
-struct kvpbus_bus_options {
-    enum kvpbus_role role;
-    const char *prefix; // of the keys; NULL: "kvpbus"
-    uint8_t identity[KVPBUS_IDENTITY_BYTES];
-    uint8_t secret[KVPBUS_SECRET_BYTES];
-    uint32_t ring_slots;   // 1 to KVPBUS_RING_MAX; 0: 64
-    uint32_t value_max;    // characters; 0: KVPBUS_VALUE_MAX
-    size_t bundle_target;  // bytes of plain text that a bundle of small messages is filled to; 0:
-                           // 256 KiB
-    size_t body_max;       // 0: KVPBUS_MESSAGE_DEFAULT_MAX
-    uint32_t poll_fast_ms; // between polls while something is in flight; 0: 200
-    uint32_t poll_slow_ms; // at rest; 0: 2000 on a host, 10000 on a guest that has change notices
-    void (*random)(void *context, uint8_t *bytes, size_t length); // NULL: libsodium
-    void *random_context;
-    struct kvpbus_bus_listener listener;
-};
-
-enum kvpbus_error kvpbus_bus_open(const struct kvpbus_bus_options *options,
-                                  struct kvpbus_executor *executor, struct kvpbus_bus **bus);
-// Only when no job and no action is under way (kvpbus_bus_busy).
-void kvpbus_bus_close(struct kvpbus_bus *bus);
-bool kvpbus_bus_busy(const struct kvpbus_bus *bus);
-
-// From now on; 0 as in the options.
-void kvpbus_bus_polling(struct kvpbus_bus *bus, uint32_t fast_ms, uint32_t slow_ms);
-
-// --- time: monotonic milliseconds for timers, wall clock for what is written in messages ---
-
-void kvpbus_bus_tick(struct kvpbus_bus *bus, uint64_t now_ms, int64_t wall_ms);
-// When the next tick or action is due, UINT64_MAX never.
-uint64_t kvpbus_bus_deadline(const struct kvpbus_bus *bus);
-
-// --- peers ---
 // The endpoint of a peer row (kvpbus_journal_peer); made at the first call, later ones take over a
 // changed name. Loading the row is the caller's job, on the journal's thread.
 enum kvpbus_error kvpbus_bus_attach(struct kvpbus_bus *bus, const struct kvpbus_peer *peer,
                                     const uint8_t vm[KVPBUS_VM_ID_BYTES],
                                     struct kvpbus_endpoint **endpoint);
-struct kvpbus_endpoint *kvpbus_bus_find(const struct kvpbus_bus *bus, int64_t peer);
-// While suspended (the VM is off, paused, or its Data Exchange switched off) no timer runs, nothing
-// is polled and nothing is written; `why` is a short text for status, kept by reference.
-void kvpbus_endpoint_suspend(struct kvpbus_endpoint *endpoint, bool suspended, const char *why);
 
 // Another's turn with the stores of the endpoint: while held no action is given; quiet says when
 // none is under way.
 void kvpbus_endpoint_hold(struct kvpbus_endpoint *endpoint, bool held);
 bool kvpbus_endpoint_quiet(const struct kvpbus_endpoint *endpoint);
-
-// --- actions ---
-
-enum kvpbus_action_kind { KVPBUS_ACTION_READ_PEER, KVPBUS_ACTION_READ_OWN, KVPBUS_ACTION_WRITE };
-struct kvpbus_action {
-    enum kvpbus_action_kind kind;
-    struct kvpbus_endpoint *endpoint;
-    // With WRITE; keys and values belong to the endpoint until the action is reported done.
-    const struct kvpbus_change *changes;
-    size_t count;
-};
-// The next thing to carry out for this endpoint, now; false when there is none. One of each kind
-// can be under way.
-bool kvpbus_bus_action(struct kvpbus_endpoint *endpoint, struct kvpbus_action *action);
-void kvpbus_bus_read_done(struct kvpbus_endpoint *endpoint, enum kvpbus_action_kind kind,
-                          enum kvpbus_error error, const struct kvpbus_scan *scan,
-                          const struct kvpbus_failure *failure);
-void kvpbus_bus_write_done(struct kvpbus_endpoint *endpoint, const enum kvpbus_error *results,
-                           const struct kvpbus_failure *failure);
-// The peer's store may have changed: read it at the next turn.
-void kvpbus_bus_notice(struct kvpbus_endpoint *endpoint);
-
-// --- messages ---
-// All of these submit a job; the callback comes on the loop's thread with what came of it. Messages
-// are copied before the call returns, deliveries belong to the callback's receiver.
-typedef void kvpbus_queued_fn(void *context, const struct kvpbus_message_id *id,
-                              const struct kvpbus_failure *failure); // id NULL: refused
-void kvpbus_bus_send(struct kvpbus_endpoint *endpoint, const struct kvpbus_message *message,
-                     bool resend_on_revert, kvpbus_queued_fn *callback, void *context);
-
-typedef void kvpbus_lease_fn(void *context, struct kvpbus_delivery *delivery,
-                             const struct kvpbus_failure *failure); // delivery NULL: none now (code
-                                                                    // KVPBUS_NOT_FOUND) or an error
-void kvpbus_bus_lease(struct kvpbus_bus *bus, int64_t peer, const char *pattern, uint64_t lease_ms,
-                      kvpbus_lease_fn *callback, void *context);
-
-typedef void kvpbus_done_fn(void *context,
-                            const struct kvpbus_failure *failure); // code KVPBUS_OK: done
-void kvpbus_bus_ack(struct kvpbus_bus *bus, int64_t lease, kvpbus_done_fn *callback, void *context);
-void kvpbus_bus_nack(struct kvpbus_bus *bus, int64_t lease, uint64_t delay_ms, const char *reason,
-                     kvpbus_done_fn *callback, void *context);
-
-typedef void kvpbus_status_fn(void *context, const struct kvpbus_message_status *status,
-                              const struct kvpbus_failure *failure);
-void kvpbus_bus_message_status(struct kvpbus_endpoint *endpoint, const struct kvpbus_message_id *id,
-                               kvpbus_status_fn *callback, void *context);
-
-typedef void kvpbus_counts_fn(void *context, const struct kvpbus_journal_counts *counts,
-                              const struct kvpbus_failure *failure);
-void kvpbus_bus_counts(struct kvpbus_endpoint *endpoint, kvpbus_counts_fn *callback, void *context);
-
-// Pins the identity that waits for approval when `fingerprint` (kvpbus_fingerprint) matches it, or
-// a given one.
-void kvpbus_bus_pair(struct kvpbus_endpoint *endpoint, const char *fingerprint,
-                     kvpbus_done_fn *callback, void *context);
-void kvpbus_bus_pin(struct kvpbus_endpoint *endpoint, const uint8_t identity[KVPBUS_IDENTITY_BYTES],
-                    kvpbus_done_fn *callback, void *context);
-void kvpbus_bus_unpair(struct kvpbus_endpoint *endpoint, kvpbus_done_fn *callback, void *context);
-
-// --- asking, without the journal ---
-
-const struct kvpbus_peer *kvpbus_endpoint_peer(const struct kvpbus_endpoint *endpoint);
-void kvpbus_endpoint_status(const struct kvpbus_endpoint *endpoint,
-                            struct kvpbus_link_status *status);
 
 #endif

@@ -109,7 +109,7 @@ void kvpbus_bus_read_done(struct kvpbus_endpoint *endpoint, enum kvpbus_action_k
     bool own = kind == KVPBUS_ACTION_READ_OWN;
     assert(own ? endpoint->reading_own : endpoint->reading_peer);
     if (error != KVPBUS_OK && error != endpoint->read_error && failure != NULL)
-        bus_event(endpoint, KVPBUS_LINK_ALARM, failure->detail);
+        bus_event(endpoint, KVPBUS_EVENT_ALARM, failure->detail);
     endpoint->read_error = error;
     if (own) {
         endpoint->reading_own = false;
@@ -136,7 +136,7 @@ void kvpbus_bus_write_done(struct kvpbus_endpoint *endpoint, const enum kvpbus_e
     assert(endpoint->writing);
     endpoint->writing = false;
     if (failure != NULL && failure->code != KVPBUS_OK)
-        bus_event(endpoint, KVPBUS_LINK_ALARM, failure->detail);
+        bus_event(endpoint, KVPBUS_EVENT_ALARM, failure->detail);
     kvpbus_link_write_done(endpoint->link, results, bus->now);
     // An answer may come soon now.
     if (kvpbus_link_active(endpoint->link, bus->now)) {

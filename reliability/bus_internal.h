@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "bus.h"
+#include "link.h"
 
 enum {
     ENDPOINTS_MAX = 4096,
@@ -111,8 +112,7 @@ void bus_submit(struct bus_job *job);
 uint64_t bus_timer(const struct kvpbus_bus *bus, int64_t wall_ms);
 void bus_inbox(struct kvpbus_bus *bus, int64_t peer);
 void bus_outcome(struct kvpbus_bus *bus, int64_t peer);
-void bus_event(struct kvpbus_endpoint *endpoint, enum kvpbus_link_event_kind kind,
-               const char *text);
+void bus_event(struct kvpbus_endpoint *endpoint, enum kvpbus_event event, const char *text);
 
 // bus_link.c: carries out everything that the link asks for now.
 void bus_drain(struct kvpbus_endpoint *endpoint);

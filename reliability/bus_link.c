@@ -112,7 +112,7 @@ static void sync_apply_finished(struct bus_job *base)
     kvpbus_link_sync_done(endpoint->link, base->session, consistent, base->bus->now);
     if (!consistent)
         bus_event(
-            endpoint, KVPBUS_LINK_WENT_BACK,
+            endpoint, KVPBUS_EVENT_WENT_BACK,
             job->verdict == KVPBUS_SYNC_I_WENT_BACK
                 ? "this side was reverted: what is queued goes out in a new timeline"
                 : "the peer was reverted: messages that it had and lost are listed as unknown");
@@ -223,7 +223,7 @@ static void packet_finished(struct bus_job *base)
     if (error != KVPBUS_OK) {
         bool fatal = error == KVPBUS_BAD_PACKET || error == KVPBUS_CREDIT;
         if (!base->bus->journal_failing || fatal)
-            bus_event(endpoint, KVPBUS_LINK_ALARM, base->job.failure.detail);
+            bus_event(endpoint, KVPBUS_EVENT_ALARM, base->job.failure.detail);
         base->bus->journal_failing |= !fatal;
         kvpbus_link_refused(endpoint->link, packet->session, packet->number, fatal, base->bus->now);
         return;
@@ -234,11 +234,11 @@ static void packet_finished(struct bus_job *base)
     for (size_t i = 0; i < job->answer_count; i++)
         feed_answer(endpoint, &job->answers[i]);
     if (job->fork)
-        bus_event(endpoint, KVPBUS_LINK_ALARM,
+        bus_event(endpoint, KVPBUS_EVENT_ALARM,
                   "the peer used one position for two bundles: the second was refused");
     if (job->refusal.code != KVPBUS_OK) {
         kvpbus_failure_wrap(&job->refusal, "a bundle was refused, and its sender is told");
-        bus_event(endpoint, KVPBUS_LINK_ALARM, job->refusal.detail);
+        bus_event(endpoint, KVPBUS_EVENT_ALARM, job->refusal.detail);
     }
     if (job->messages > 0)
         bus_inbox(base->bus, endpoint->peer.id);
@@ -366,7 +366,7 @@ static void pending_finished(struct bus_job *base)
     if (job->pin)
         bus_pinned(endpoint);
     else
-        bus_event(endpoint, KVPBUS_LINK_PENDING,
+        bus_event(endpoint, KVPBUS_EVENT_PENDING,
                   "an identity waits for pairing: compare fingerprints, then 'kvpbus pair'");
 }
 
@@ -390,6 +390,14 @@ void bus_pinned(struct kvpbus_endpoint *endpoint)
 }
 
 // --- events ---
+
+static enum kvpbus_event event_of(enum kvpbus_link_event_kind kind)
+{
+    return kind == KVPBUS_LINK_ALARM           ? KVPBUS_EVENT_ALARM
+           : kind == KVPBUS_LINK_WENT_BACK     ? KVPBUS_EVENT_WENT_BACK
+           : kind == KVPBUS_LINK_SECOND_WRITER ? KVPBUS_EVENT_SECOND_WRITER
+                                               : KVPBUS_EVENT_CHANGED;
+}
 
 static void take_event(struct kvpbus_endpoint *endpoint, const struct kvpbus_link_event *event)
 {
@@ -422,7 +430,7 @@ static void take_event(struct kvpbus_endpoint *endpoint, const struct kvpbus_lin
     case KVPBUS_LINK_ALARM:
     case KVPBUS_LINK_WENT_BACK:
     case KVPBUS_LINK_SECOND_WRITER:
-        bus_event(endpoint, event->kind, event->text);
+        bus_event(endpoint, event_of(event->kind), event->text);
         break;
     case KVPBUS_LINK_DELIVERED:
         break; // bus_drain keeps these

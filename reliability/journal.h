@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The journal: the durable truth of one side, an SQLite file (WAL, synchronous=FULL). Every call is
-// synchronous and belongs to one thread; none commits by itself: calls go between
-// kvpbus_journal_begin and kvpbus_journal_commit, so that an executor can put many into one
-// transaction. After an error inside a transaction the caller rolls back and nothing has happened.
+// The calls of the journal beside those of kvpbus/journal.h. Every call is synchronous and belongs
+// to one thread; none commits by itself: calls go between kvpbus_journal_begin and
+// kvpbus_journal_commit, so that an executor can put many into one transaction. After an error
+// inside a transaction the caller rolls back and nothing has happened.
 //
 // One *peer* row stands for one link: on a host a VM, on a guest the host.
 //
@@ -15,11 +15,11 @@
 //
 // After KVPBUS_NO_SPACE, _JOURNAL_FULL, _IO or _NOMEM SQLite may have undone the whole transaction:
 // then every further call in it fails with the same error, up to the rollback or the commit.
-#ifndef KVPBUS_JOURNAL_H
-#define KVPBUS_JOURNAL_H
+#ifndef KVPBUS_JOURNAL_CALLS_H
+#define KVPBUS_JOURNAL_CALLS_H
 
 #include "bundle.h"
-#include "kvpbus/message.h"
+#include "kvpbus/journal.h"
 
 enum {
     KVPBUS_EPOCH_BYTES = 16,
@@ -27,33 +27,7 @@ enum {
     KVPBUS_BUNDLE_WINDOW = 4,    // bundles of one class in flight: docs/protocol.md section 2.4
     KVPBUS_GAP_INDICES_MAX = 64, // per GAP frame
     KVPBUS_FORMER_MAX = 4,       // earlier timelines that SYNC names
-    KVPBUS_PEER_NAME_MAX = 255,
-    KVPBUS_REASON_MAX = 240,
 };
-
-struct kvpbus_journal;
-
-struct kvpbus_journal_options {
-    const char *vfs;          // SQLite VFS, NULL: the default
-    enum kvpbus_role role;    // of this side
-    uint64_t outbox_max;      // bytes of messages without an outcome, per peer; 0: 256 MiB
-    uint64_t inbox_max;       // bytes of messages, dead letters, fragments per peer; 0: 256 MiB
-    uint64_t total_max;       // bytes of the whole file without its WAL; 0: 8 GiB
-    uint64_t control_reserve; // of each of these, kept for class control; 0: 1 MiB
-    size_t body_max;          // longest body; 0: KVPBUS_MESSAGE_DEFAULT_MAX
-    uint32_t tries_max;       // leases of one message before it is a dead letter; 0: 10
-    uint64_t history_ms;      // how long outcomes, ids, dead letters are kept; 0: 7 days
-};
-
-// Opens or creates the file (mode 0600) and takes it for this process alone: KVPBUS_JOURNAL_LOCKED
-// when another has it. KVPBUS_JOURNAL_DAMAGED, _NEWER, KVPBUS_NO_SPACE, KVPBUS_ACCESS, KVPBUS_IO
-// say what they say; KVPBUS_CONFIG: limits that no message fits into. Leases of the process that
-// had it before are ended.
-enum kvpbus_error kvpbus_journal_open(const char *path,
-                                      const struct kvpbus_journal_options *options,
-                                      struct kvpbus_journal **journal,
-                                      struct kvpbus_failure *failure);
-void kvpbus_journal_close(struct kvpbus_journal *journal);
 
 enum kvpbus_error kvpbus_journal_begin(struct kvpbus_journal *journal);
 enum kvpbus_error kvpbus_journal_commit(struct kvpbus_journal *journal,
@@ -67,17 +41,6 @@ enum kvpbus_error kvpbus_journal_release(struct kvpbus_journal *journal, bool ke
 const struct kvpbus_failure *kvpbus_journal_failure(const struct kvpbus_journal *journal);
 
 // --- peers ---
-
-struct kvpbus_peer {
-    int64_t id;                     // row id, stable
-    uint8_t vm[KVPBUS_VM_ID_BYTES]; // on a guest zeros until it is paired
-    char name[KVPBUS_PEER_NAME_MAX + 1];
-    bool paired;
-    uint8_t identity[KVPBUS_IDENTITY_BYTES]; // pinned, with `paired`
-    bool pending;                            // an identity waits for approval
-    uint8_t pending_identity[KVPBUS_IDENTITY_BYTES];
-    uint8_t timeline[KVPBUS_TIMELINE_BYTES]; // of what I send to it
-};
 
 // Finds the peer by VM id, or makes it with a new random timeline. A changed name is stored. A
 // guest has one peer, which is found by any id.
@@ -297,12 +260,6 @@ enum kvpbus_error kvpbus_journal_room(struct kvpbus_journal *journal, int64_t pe
 
 // --- consuming ---
 
-struct kvpbus_delivery {
-    int64_t lease; // token for _ack and _nack; a later lease has another
-    int64_t peer;
-    uint32_t try_;                 // 1 the first time
-    struct kvpbus_message message; // with everything it points to
-};
 // Leases the next message, class control first, else the oldest, in stream order and one lease at a
 // time per (peer, class, stream). peer 0: any. `pattern` NULL: any topic; `*` stands for one name,
 // a last `>` for one or more; what does not match is passed over. KVPBUS_NOT_FOUND: none now: one
@@ -311,7 +268,6 @@ struct kvpbus_delivery {
 enum kvpbus_error kvpbus_journal_lease(struct kvpbus_journal *journal, int64_t peer,
                                        const char *pattern, uint64_t lease_ms, int64_t now_ms,
                                        struct kvpbus_delivery **delivery);
-void kvpbus_delivery_free(struct kvpbus_delivery *delivery);
 // KVPBUS_NOT_FOUND: that lease has ended.
 enum kvpbus_error kvpbus_journal_ack(struct kvpbus_journal *journal, int64_t lease);
 // The message comes back after delay_ms, or is a dead letter after tries_max leases.
@@ -323,22 +279,10 @@ enum kvpbus_error kvpbus_journal_leases_end(struct kvpbus_journal *journal, int6
 
 // --- asking ---
 
-struct kvpbus_message_status {
-    enum kvpbus_outcome outcome;
-    char reason[KVPBUS_REASON_MAX + 1];
-    uint32_t length; // of the sealed bundle it travels in, 0 while it is open
-};
 enum kvpbus_error kvpbus_journal_status(struct kvpbus_journal *journal, int64_t peer,
                                         const struct kvpbus_message_id *id,
                                         struct kvpbus_message_status *status);
 
-struct kvpbus_journal_counts {
-    uint64_t queued, queued_bytes;              // messages without an outcome
-    uint64_t inbox, inbox_bytes;                // not yet acknowledged by a consumer
-    uint64_t delivered, expired, dead, unknown; // outcomes in the history
-    uint64_t received; // messages ever committed in this journal from this peer
-    uint64_t dead_letters;
-};
 enum kvpbus_error kvpbus_journal_counts(struct kvpbus_journal *journal, int64_t peer,
                                         struct kvpbus_journal_counts *counts);
 

@@ -265,8 +265,6 @@ void kvpbus_link_status(const struct kvpbus_link *link, struct kvpbus_link_statu
     const struct sender *sender = &link->sender;
     *status = link->counters;
     status->state = state_of(link);
-    if (link->handshake.keyed)
-        memcpy(status->session_tag, link->keys.session, sizeof status->session_tag);
     status->sent = sender->next - 1;
     status->acknowledged = sender->cumulative;
     status->received = link->receiver.cumulative;
@@ -275,6 +273,8 @@ void kvpbus_link_status(const struct kvpbus_link *link, struct kvpbus_link_statu
     status->ring_slots = link->options.ring_slots;
     status->value_max = link->value_max;
     status->round_trip_ms = sender->srtt;
+    static_assert(KVPBUS_LINK_PROGRESS_MAX == KVPBUS_CLASS_COUNT * KVPBUS_BUNDLE_WINDOW,
+                  "all that is under way has its place");
     status->progress_count = 0;
     for (size_t class_ = 0; class_ < KVPBUS_CLASS_COUNT; class_++)
         for (size_t i = 0; i < KVPBUS_BUNDLE_WINDOW; i++) {

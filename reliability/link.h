@@ -13,7 +13,7 @@
 #include "bundle.h"
 #include "item.h"
 #include "journal.h"
-#include "kvpbus/store.h"
+#include "kvpbus/bus.h"
 
 enum {
     KVPBUS_LINK_WINDOW = 64, // packets; the bitmap of the state register
@@ -31,18 +31,6 @@ enum kvpbus_extension {
     KVPBUS_EXTENSION_ROTATION = 2,
     KVPBUS_EXTENSION_ENROLMENT = 3,
 };
-
-enum kvpbus_link_state {
-    KVPBUS_LINK_ALONE,    // no hello of a peer is there
-    KVPBUS_LINK_UNPAIRED, // a peer is there, but no identity is pinned, or another one
-    KVPBUS_LINK_GREETING, // hellos are being exchanged
-    KVPBUS_LINK_PROVING,  // both confirmed; nothing under the session's keys was opened yet
-    KVPBUS_LINK_SYNCING,  // live; positions are being exchanged
-    KVPBUS_LINK_LIVE,
-    KVPBUS_LINK_SUSPENDED, // the owner said that nothing can be done now
-    KVPBUS_LINK_STOPPED,   // a second writer uses this identity or prefix: an error for people
-};
-const char *kvpbus_link_state_name(enum kvpbus_link_state state);
 
 enum kvpbus_link_event_kind {
     // Answer needed:
@@ -209,25 +197,6 @@ enum kvpbus_error kvpbus_link_answer(struct kvpbus_link *link,
 
 // --- status ---
 
-struct kvpbus_link_progress {
-    enum kvpbus_class class_;
-    uint64_t number;
-    uint32_t total, acknowledged; // bytes
-};
-struct kvpbus_link_status {
-    enum kvpbus_link_state state;
-    char why[160]; // in words: what it does, or why it waits
-    uint8_t session_tag[KVPBUS_SESSION_TAG_BYTES];
-    uint64_t sent, acknowledged; // packets of this session, numbers
-    uint64_t received;           // c of what I acknowledge
-    uint32_t in_flight, ring_limit, ring_slots, value_max;
-    uint64_t rewrites; // items written again, since start
-    uint64_t items_written, data_items_written, data_chars_written, writes;
-    uint64_t bad_items;     // values of the peer that were not believed, since start
-    uint64_t round_trip_ms; // smoothed, 0 not known
-    size_t progress_count;
-    struct kvpbus_link_progress progress[KVPBUS_CLASS_COUNT * KVPBUS_BUNDLE_WINDOW];
-};
 void kvpbus_link_status(const struct kvpbus_link *link, struct kvpbus_link_status *status);
 
 #endif

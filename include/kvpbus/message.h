@@ -22,7 +22,8 @@ enum {
     KVPBUS_HEADER_VALUE_MAX = 1024, // bytes
     KVPBUS_CORRELATION_MAX = 64,    // bytes
     KVPBUS_BUNDLE_ID_BYTES = 16,
-    KVPBUS_BUNDLE_MESSAGES_MAX = 1024,             // messages in one bundle
+    KVPBUS_TIMELINE_BYTES = 16,        // a random id of the order in which one side sends
+    KVPBUS_BUNDLE_MESSAGES_MAX = 1024, // messages in one bundle
     KVPBUS_MESSAGE_DEFAULT_MAX = 16 * 1024 * 1024, // bytes of a body, when not configured
     // bundle id as hex, a dot, the index in decimal, NUL
     KVPBUS_MESSAGE_ID_TEXT = 2 * KVPBUS_BUNDLE_ID_BYTES + 1 + 5 + 1,

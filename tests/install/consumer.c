@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A program outside, built with the installed library: one item through two stores in memory.
+#include <kvpbus/bus.h>
 #include <kvpbus/error.h>
 #include <kvpbus/identity.h>
+#include <kvpbus/journal.h>
 #include <kvpbus/management.h>
 #include <kvpbus/message.h>
 #include <kvpbus/store.h>

@@ -90,18 +90,17 @@ static void on_outcome(void *context, int64_t peer)
     ((struct sim_process *)context)->outcomes_changed = true;
 }
 
-static void on_event(void *context, int64_t peer, enum kvpbus_link_event_kind kind,
-                     const char *text)
+static void on_event(void *context, int64_t peer, enum kvpbus_event event, const char *text)
 {
     const struct sim_side *side = ((struct sim_process *)context)->side;
     (void)peer;
     sim_trace(side->world, side->index, "%s: %s",
-              kind == KVPBUS_LINK_ALARM           ? "alarm"
-              : kind == KVPBUS_LINK_WENT_BACK     ? "went back"
-              : kind == KVPBUS_LINK_SECOND_WRITER ? "second writer"
-                                                  : "link",
+              event == KVPBUS_EVENT_ALARM           ? "alarm"
+              : event == KVPBUS_EVENT_WENT_BACK     ? "went back"
+              : event == KVPBUS_EVENT_SECOND_WRITER ? "second writer"
+                                                    : "link",
               text);
-    if (kind == KVPBUS_LINK_SECOND_WRITER && !side->world->second_writer)
+    if (event == KVPBUS_EVENT_SECOND_WRITER && !side->world->second_writer)
         sim_fail(side->world, "a second writer is seen where there is none");
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "link.h"
 #include "world.h"
 
 enum { FIRST_CAPACITY = 4096, HEAD = 26 };

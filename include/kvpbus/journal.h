@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The journal: the durable truth of one side, an SQLite file (WAL, synchronous=FULL). It is opened
+// here and given to the executor of a bus, whose jobs are all that touches it then; until
+// kvpbus_journal_close it belongs to one thread at a time. What the bus says of it stands here too.
+#ifndef KVPBUS_JOURNAL_H
+#define KVPBUS_JOURNAL_H
+
+#include "kvpbus/identity.h"
+#include "kvpbus/message.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    KVPBUS_PEER_NAME_MAX = 255,
+    KVPBUS_REASON_MAX = 240,
+};
+
+struct kvpbus_journal;
+
+struct kvpbus_journal_options {
+    const char *vfs;          // SQLite VFS, NULL: the default
+    enum kvpbus_role role;    // of this side
+    uint64_t outbox_max;      // bytes of messages without an outcome, per peer; 0: 256 MiB
+    uint64_t inbox_max;       // bytes of messages, dead letters, fragments per peer; 0: 256 MiB
+    uint64_t total_max;       // bytes of the whole file without its WAL; 0: 8 GiB
+    uint64_t control_reserve; // of each of these, kept for class control; 0: 1 MiB
+    size_t body_max;          // longest body; 0: KVPBUS_MESSAGE_DEFAULT_MAX
+    uint32_t tries_max;       // leases of one message before it is a dead letter; 0: 10
+    uint64_t history_ms;      // how long outcomes, ids, dead letters are kept; 0: 7 days
+};
+
+// Opens or creates the file (mode 0600) and takes it for this process alone: KVPBUS_JOURNAL_LOCKED
+// when another has it. KVPBUS_JOURNAL_DAMAGED, _NEWER, KVPBUS_NO_SPACE, KVPBUS_ACCESS, KVPBUS_IO
+// say what they say; KVPBUS_CONFIG: limits that no message fits into. Leases of the process that
+// had it before are ended.
+enum kvpbus_error kvpbus_journal_open(const char *path,
+                                      const struct kvpbus_journal_options *options,
+                                      struct kvpbus_journal **journal,
+                                      struct kvpbus_failure *failure);
+void kvpbus_journal_close(struct kvpbus_journal *journal);
+
+// One of these stands for one link: on a host a VM, on a guest the host.
+struct kvpbus_peer {
+    int64_t id;                     // row id, stable
+    uint8_t vm[KVPBUS_VM_ID_BYTES]; // on a guest zeros until it is paired
+    char name[KVPBUS_PEER_NAME_MAX + 1];
+    bool paired;
+    uint8_t identity[KVPBUS_IDENTITY_BYTES]; // pinned, with `paired`
+    bool pending;                            // an identity waits for approval
+    uint8_t pending_identity[KVPBUS_IDENTITY_BYTES];
+    uint8_t timeline[KVPBUS_TIMELINE_BYTES]; // of what I send to it
+};
+
+// A message given to a consumer; freed with kvpbus_delivery_free.
+struct kvpbus_delivery {
+    int64_t lease; // token for _ack and _nack; a later lease has another
+    int64_t peer;
+    uint32_t try_;                 // 1 the first time
+    struct kvpbus_message message; // with everything it points to
+};
+void kvpbus_delivery_free(struct kvpbus_delivery *delivery);
+
+struct kvpbus_message_status {
+    enum kvpbus_outcome outcome;
+    char reason[KVPBUS_REASON_MAX + 1];
+    uint32_t length; // of the sealed bundle it travels in, 0 while it is open
+};
+
+struct kvpbus_journal_counts {
+    uint64_t queued, queued_bytes;              // messages without an outcome
+    uint64_t inbox, inbox_bytes;                // not yet acknowledged by a consumer
+    uint64_t delivered, expired, dead, unknown; // outcomes in the history
+    uint64_t received; // messages ever committed in this journal from this peer
+    uint64_t dead_letters;
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
