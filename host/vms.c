@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vms.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -211,6 +210,15 @@ struct query {
     struct kvpbus_failure failure;
 };
 
+static void free_query(struct query *query)
+{
+    free(query->endpoints);
+    free(query->guids);
+    free(query->scans);
+    free(query->results);
+    free(query);
+}
+
 static void query_work(uv_work_t *work)
 {
     struct query *query = work->data;
@@ -235,34 +243,53 @@ static void query_done(uv_work_t *work, int status)
                              &failure);
         kvpbus_scan_free(&query->scans[i]);
     }
-    free(query->endpoints);
-    free(query->guids);
-    free(query->scans);
-    free(query->results);
-    free(query);
+    free_query(query);
 }
 
-void kvpbus_vms_read(void *program, struct kvpbus_endpoint **endpoints, size_t count)
+static struct query *new_query(struct kvpbus_vms *vms, size_t capacity)
 {
-    struct kvpbus_vms *vms = program;
     struct query *query = calloc(1, sizeof *query);
-    assert(count > 0);
     if (query != NULL) {
-        query->endpoints = calloc(count, sizeof(struct kvpbus_endpoint *));
-        query->guids = calloc(count, sizeof *query->guids);
-        query->scans = calloc(count, sizeof *query->scans);
-        query->results = calloc(count, sizeof *query->results);
+        query->endpoints = calloc(capacity, sizeof(struct kvpbus_endpoint *));
+        query->guids = calloc(capacity, sizeof *query->guids);
+        query->scans = calloc(capacity, sizeof *query->scans);
+        query->results = calloc(capacity, sizeof *query->results);
     }
     if (query == NULL || query->endpoints == NULL || query->guids == NULL || query->scans == NULL ||
         query->results == NULL)
         abort(); // a few hundred bytes a VM
     query->work.data = query;
     query->vms = vms;
-    query->count = count;
+    return query;
+}
+
+static void add_to(struct query *query, struct kvpbus_endpoint *endpoint)
+{
+    query->endpoints[query->count] = endpoint;
+    memcpy(query->guids[query->count], kvpbus_endpoint_peer(endpoint)->vm, KVPBUS_GUID_BYTES);
+    query->count++;
+}
+
+static void start_query(struct query *query)
+{
+    query->vms->service->calls++;
+    uv_queue_work(query->vms->service->loop, &query->work, query_work, query_done);
+}
+
+// One query for all, but for VMs whose stores take long: each of these is asked alone, so that
+// nobody waits for it.
+void kvpbus_vms_read(void *program, struct kvpbus_endpoint **endpoints, size_t count)
+{
+    struct kvpbus_vms *vms = program;
+    struct query *all = new_query(vms, count);
     for (size_t i = 0; i < count; i++) {
-        query->endpoints[i] = endpoints[i];
-        memcpy(query->guids[i], kvpbus_endpoint_peer(endpoints[i])->vm, KVPBUS_GUID_BYTES);
+        struct query *query = kvpbus_endpoint_stuffed(endpoints[i]) ? new_query(vms, 1) : all;
+        add_to(query, endpoints[i]);
+        if (query != all)
+            start_query(query);
     }
-    vms->service->calls++;
-    uv_queue_work(vms->service->loop, &query->work, query_work, query_done);
+    if (all->count > 0)
+        start_query(all);
+    else
+        free_query(all);
 }

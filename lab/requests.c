@@ -100,6 +100,8 @@ static void read_guest(struct kvpbus_lab_connection *connection,
             kvpbus_lab_vm_by_guid(connection->lab, request->guids[i].data, request->guids[i].len);
     connection->wait = KVPBUS_LAB_WAIT_READS;
     connection->reads = count;
+    if (vms[0] != NULL)
+        vms[0]->stats.queries++;
     for (size_t i = 0; i < count; i++)
         read_part(connection, (uint32_t)i, vms[i]);
 }

@@ -11,6 +11,7 @@
     X(calls_modify)                                                                        \
     X(calls_remove)                                                                        \
     X(reads_guest) /* reads of the guest's items; a query of several VMs counts at each */ \
+    X(queries)     /* those of them that name this VM first: their sum counts queries */   \
     X(reads_host)                                                                          \
     X(items_added) /* host items */                                                        \
     X(items_modified)                                                                      \

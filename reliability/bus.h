@@ -18,4 +18,8 @@ enum kvpbus_error kvpbus_bus_attach(struct kvpbus_bus *bus, const struct kvpbus_
 void kvpbus_endpoint_hold(struct kvpbus_endpoint *endpoint, bool held);
 bool kvpbus_endpoint_quiet(const struct kvpbus_endpoint *endpoint);
 
+// True when the peer's store is full of what is not ours, so that reading it takes long: it is
+// looked at rarely, and should be read apart from those of other peers.
+bool kvpbus_endpoint_stuffed(const struct kvpbus_endpoint *endpoint);
+
 #endif

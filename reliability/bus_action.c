@@ -4,6 +4,13 @@
 // rest.
 #include "bus_internal.h"
 
+enum {
+    // Records in a peer's store, ours included, that are more than anybody needs: 4 times ours, and
+    // what cloud-init leaves there.
+    STUFFED_RECORDS = 1024,
+    STUFFED_SHARE = 10, // such a store is read for a tenth of the time at most
+};
+
 static bool read_peer_due(const struct kvpbus_endpoint *endpoint)
 {
     return !endpoint->reading_peer && endpoint->bus->now >= endpoint->poll_at;
@@ -65,15 +72,23 @@ static uint64_t least_interval(const struct kvpbus_endpoint *endpoint)
     return time > POLL_LEAST ? time : POLL_LEAST;
 }
 
+// All that rest are looked at together, so that one query serves them.
+static uint64_t at_rest(const struct kvpbus_bus *bus)
+{
+    return (bus->now / bus->options.poll_slow_ms + 1) * bus->options.poll_slow_ms;
+}
+
 // At once after news, then more and more rarely; never so often that reading is all that is done.
 static void plan_poll(struct kvpbus_endpoint *endpoint, enum kvpbus_error error)
 {
     const struct kvpbus_bus *bus = endpoint->bus;
-    if (error != KVPBUS_OK || !kvpbus_link_active(endpoint->link, bus->now)) {
-        endpoint->poll_at = bus->now + bus->options.poll_slow_ms;
+    uint64_t took = bus->now - endpoint->poll_began, least = least_interval(endpoint);
+    if (endpoint->stuffed || error != KVPBUS_OK || !kvpbus_link_active(endpoint->link, bus->now)) {
+        endpoint->poll_at = at_rest(bus);
+        if (endpoint->stuffed && endpoint->poll_at < bus->now + STUFFED_SHARE * took)
+            endpoint->poll_at = bus->now + STUFFED_SHARE * took;
         return;
     }
-    uint64_t took = bus->now - endpoint->poll_began, least = least_interval(endpoint);
     bool news = kvpbus_link_news(endpoint->link) >= endpoint->poll_began;
     endpoint->poll_interval = news ? least : 2 * endpoint->poll_interval;
     if (endpoint->poll_interval < least)
@@ -93,6 +108,9 @@ static void plan_gathered(struct kvpbus_endpoint *endpoint)
 
 static void take_scan(struct kvpbus_endpoint *endpoint, const struct kvpbus_scan *scan)
 {
+    // A guest is told by notices, and whoever fills its store is its own administrator.
+    endpoint->stuffed = endpoint->bus->options.role == KVPBUS_ROLE_HOST &&
+                        scan->count + scan->foreign + scan->skipped > STUFFED_RECORDS;
     uint64_t packets = endpoint->packets;
     kvpbus_link_scan_peer(endpoint->link, scan, endpoint->bus->now);
     bus_drain(endpoint);
@@ -139,12 +157,17 @@ void kvpbus_bus_write_done(struct kvpbus_endpoint *endpoint, const enum kvpbus_e
         bus_event(endpoint, KVPBUS_EVENT_ALARM, failure->detail);
     kvpbus_link_write_done(endpoint->link, results, bus->now);
     // An answer may come soon now.
-    if (kvpbus_link_active(endpoint->link, bus->now)) {
+    if (!endpoint->stuffed && kvpbus_link_active(endpoint->link, bus->now)) {
         endpoint->poll_interval = least_interval(endpoint);
         if (bus->now + until_poll(endpoint) < endpoint->poll_at)
             endpoint->poll_at = bus->now + until_poll(endpoint);
     }
     bus_drain(endpoint);
+}
+
+bool kvpbus_endpoint_stuffed(const struct kvpbus_endpoint *endpoint)
+{
+    return endpoint->stuffed;
 }
 
 void kvpbus_endpoint_hold(struct kvpbus_endpoint *endpoint, bool held)

@@ -58,6 +58,7 @@ struct kvpbus_endpoint {
     uint64_t noticed_at, notice_spacing; // of notices that come in a row, in ms / NOTICE_UNIT
     uint64_t packets;                    // taken from the link so far
     uint64_t poll_at, poll_interval, poll_began;
+    bool stuffed; // the peer's store was full of other things than ours when it was read last
     enum kvpbus_error read_error;
 
     uint8_t offered[KVPBUS_TIMELINE_BYTES]; // the peer's, in the SYNC taken in last

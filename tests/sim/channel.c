@@ -77,6 +77,7 @@ enum kvpbus_error sim_read(struct sim_side *side, bool own, struct kvpbus_scan *
         give(world, &view, scan, &view.table->entries[i]);
     for (size_t i = split; view.other != NULL && i < view.other->count; i++)
         give(world, &view, scan, &view.other->entries[i]);
+    scan->foreign += world->sides[own ? side->index : 1 - side->index].neighbours;
     return KVPBUS_OK;
 }
 

@@ -203,6 +203,31 @@ Test(cost, a_hundred_json_lines_share_10_items, .init = sim_setup)
     sim_world_free(cost.world);
 }
 
+// A store that is full of other things costs the host a look now and then, and the link still
+// works.
+Test(cost, a_stuffed_store_is_looked_at_rarely, .init = sim_setup)
+{
+    enum { MINUTES = 10 };
+    static uint8_t body[100 * 1024];
+    struct cost cost = begin();
+    fill_random(body, sizeof body);
+    cost.world->sides[SIM_GUEST].neighbours = 5000;
+    live_wait(cost.world, LIVE_MINUTE);
+    cr_assert(kvpbus_endpoint_stuffed(cost.world->sides[SIM_HOST].process->endpoint));
+    count_from_now(&cost);
+    live_queue(cost.world, SIM_GUEST, 0, body, sizeof body);
+    live_queue(cost.world, SIM_HOST, 0, body, sizeof body);
+    live_deliver(cost.world, SIM_GUEST);
+    live_deliver(cost.world, SIM_HOST);
+    live_wait(cost.world, (uint64_t)MINUTES * LIVE_MINUTE);
+    struct sim_counters host = since(&cost, SIM_HOST);
+    cr_assert_leq(host.reads_peer, (MINUTES + 10) * 30, "%" PRIu64, host.reads_peer);
+    cost.world->sides[SIM_GUEST].neighbours = 100;
+    live_wait(cost.world, LIVE_MINUTE);
+    cr_assert_not(kvpbus_endpoint_stuffed(cost.world->sides[SIM_HOST].process->endpoint));
+    sim_world_free(cost.world);
+}
+
 // --- rest ---------------------------------------------------------------------------------------
 
 Test(cost, an_idle_link_polls_and_writes_nothing, .init = sim_setup)

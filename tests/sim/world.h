@@ -105,6 +105,7 @@ struct sim_side {
     bool consumer_stops; // for a while
     uint64_t behind;     // what its clock has not counted, ms
     uint64_t last_read;  // a hash of what the peer's store showed
+    size_t neighbours;   // records of other programs in its store
     int64_t wall_offset;
     unsigned starts, reverts;
     struct sim_counters counters;
