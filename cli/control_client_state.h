@@ -17,6 +17,9 @@ enum control_request {
     CONTROL_RECEIVING, // for a message
 };
 
+#define CONTROL_NO_ID \
+    "that is not a message id: 32 hex digits, a dot and a number, as they are shown"
+
 struct control_client {
     uv_pipe_t pipe;
     struct kvpbus_control_server *server; // NULL once the connection is closed
@@ -36,13 +39,19 @@ struct control_client {
     struct kvpbus_message_id id;
     uint64_t told; // bytes of progress said last
     bool asking;   // a status job is under way
-    // RECEIVE
-    char pattern[KVPBUS_TOPIC_MAX + 1];
-    bool any_topic;
+    // RECEIVE, DEAD
+    int64_t from;          // a peer's row; 0: any
+    int64_t reply_ends_ms; // when the request's lifetime ends; 0 unknown, or never
     uint64_t lease_ms;
-    bool leasing;  // a lease job is under way
-    bool again;    // and the inbox changed meanwhile
     int64_t lease; // given to the client and not yet acknowledged; 0 none
+    unsigned kinds;
+    struct kvpbus_message_id reply_to;  // with `replies`
+    char pattern[KVPBUS_TOPIC_MAX + 2]; // one that is too long stays so
+    bool any_topic, replies;
+    bool now;        // does not wait
+    bool leasing;    // a lease job is under way
+    bool again;      // and the inbox changed meanwhile
+    bool dead_by_id; // one letter is meant
     // PEERS, STATUS
     struct kvpbus_endpoint **asked;
     size_t asked_count, asked_done;
@@ -62,6 +71,8 @@ struct kvpbus_control_server {
 void control_respond(struct control_client *client, const Kvpbus__Control__Response *response);
 void control_fail(struct control_client *client, enum kvpbus_error code, const char *detail);
 void control_done(struct control_client *client);
+// Done, of so many things.
+void control_done_with(struct control_client *client, uint64_t count);
 void control_drop(struct control_client *client);
 // A callback came back; frees the client when it was closed meanwhile. False: it is gone.
 bool control_returned(struct control_client *client);
@@ -93,6 +104,14 @@ void control_say_progress(struct control_client *client);
 // control_receive.c
 void control_receive(struct control_client *client, const Kvpbus__Control__ReceiveRequest *request);
 void control_ack(struct control_client *client, const Kvpbus__Control__AckRequest *request);
+void control_nack(struct control_client *client, const Kvpbus__Control__NackRequest *request);
+void control_extend(struct control_client *client, const Kvpbus__Control__ExtendRequest *request);
+void control_say_delivery(struct control_client *client, const struct kvpbus_delivery *delivery);
 void control_look_for_message(struct control_client *client);
+// Of a client that waits for replies: looks when the request's lifetime is over.
+void control_look_for_reply(struct control_client *client);
+
+// control_dead.c
+void control_dead(struct control_client *client, const Kvpbus__Control__DeadRequest *request);
 
 #endif

@@ -84,6 +84,15 @@ void control_request(struct control_client *client, const uint8_t *frame, size_t
     case KVPBUS__CONTROL__REQUEST__KIND_ACK:
         control_ack(client, request->ack);
         break;
+    case KVPBUS__CONTROL__REQUEST__KIND_NACK:
+        control_nack(client, request->nack);
+        break;
+    case KVPBUS__CONTROL__REQUEST__KIND_EXTEND:
+        control_extend(client, request->extend);
+        break;
+    case KVPBUS__CONTROL__REQUEST__KIND_DEAD:
+        control_dead(client, request->dead);
+        break;
     case KVPBUS__CONTROL__REQUEST__KIND_STATUS:
         control_status(client, request->status);
         break;

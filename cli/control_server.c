@@ -87,7 +87,13 @@ void control_fail(struct control_client *client, enum kvpbus_error code, const c
 
 void control_done(struct control_client *client)
 {
+    control_done_with(client, 0);
+}
+
+void control_done_with(struct control_client *client, uint64_t count)
+{
     Kvpbus__Control__Done done = KVPBUS__CONTROL__DONE__INIT;
+    done.count = count;
     Kvpbus__Control__Response response = KVPBUS__CONTROL__RESPONSE__INIT;
     response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_DONE;
     response.done = &done;
@@ -210,6 +216,8 @@ void kvpbus_control_server_outcome(struct kvpbus_control_server *server, int64_t
         if (client->request == CONTROL_WAITING &&
             kvpbus_endpoint_peer(client->endpoint)->id == peer)
             control_look_for_outcome(client);
+        else if (client->request == CONTROL_RECEIVING && client->replies)
+            control_look_for_message(client); // no reply may come any more
 }
 
 static void on_progress(uv_timer_t *timer)
@@ -219,6 +227,8 @@ static void on_progress(uv_timer_t *timer)
         next = client->next;
         if (client->request == CONTROL_WAITING)
             control_say_progress(client);
+        else if (client->request == CONTROL_RECEIVING)
+            control_look_for_reply(client);
     }
 }
 

@@ -387,6 +387,12 @@ static enum kvpbus_error open_journal(struct kvpbus_service *service, struct kvp
         .outbox_max = service->options.outbox_max,
         .inbox_max = service->options.inbox_max,
         .total_max = service->options.journal_max,
+        .control_reserve = service->options.control_reserve,
+        .bulk_max = service->options.bulk_max,
+        .quotas = service->options.quotas,
+        .quota_count = service->options.quota_count,
+        .tries_max = service->options.tries_max,
+        .history_ms = service->options.history_ms,
         .body_max = (size_t)service->options.body_max,
     };
     snprintf(path, sizeof path, "%s/journal", service->state.path);

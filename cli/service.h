@@ -25,8 +25,13 @@ struct kvpbus_service_options {
     uint32_t ring_slots;                                   // 0: default
     uint32_t poll_fast_ms, poll_slow_ms;                   // 0: default
     uint64_t body_max, outbox_max, inbox_max, journal_max; // bytes; 0: default
-    uint32_t stop_within_ms;                               // 0: 20 s
-    void (*reload)(struct kvpbus_service *service);        // at SIGHUP; NULL: nothing
+    uint64_t control_reserve, bulk_max;                    // bytes; 0: default
+    const struct kvpbus_quota *quotas;                     // of single VMs
+    size_t quota_count;
+    uint32_t tries_max, history_ms;                 // 0: default
+    uint32_t lease_ms;                              // 0: 60 s
+    uint32_t stop_within_ms;                        // 0: 20 s
+    void (*reload)(struct kvpbus_service *service); // at SIGHUP; NULL: nothing
 };
 
 // A store that calls are made on, one of each kind at a time.

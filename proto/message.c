@@ -65,13 +65,13 @@ static size_t utf8_character(const uint8_t *at, size_t left)
     return length;
 }
 
-// UTF-8 without the control characters of ASCII, which could play tricks on a terminal or a log.
-static bool header_value_valid(const char *value)
+// Control characters could play tricks on a terminal or a log.
+bool kvpbus_text_valid(const char *text, size_t max)
 {
-    size_t length = strnlen(value, KVPBUS_HEADER_VALUE_MAX + 1);
-    if (length > KVPBUS_HEADER_VALUE_MAX)
+    size_t length = strnlen(text, max + 1);
+    if (length > max)
         return false;
-    const uint8_t *bytes = (const uint8_t *)value;
+    const uint8_t *bytes = (const uint8_t *)text;
     for (size_t i = 0; i < length;) {
         size_t step = utf8_character(bytes + i, length - i);
         if (step == 0 || bytes[i] < ' ' || bytes[i] == 0x7f)
@@ -96,7 +96,7 @@ static enum kvpbus_error check_headers(const struct kvpbus_message *message,
                                "the name of header %zu is not 1 to %d printable characters "
                                "without a space",
                                i + 1, KVPBUS_HEADER_NAME_MAX);
-        if (!header_value_valid(header->value))
+        if (!kvpbus_text_valid(header->value, KVPBUS_HEADER_VALUE_MAX))
             return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
                                "the value of header '%s' is not up to %d bytes of UTF-8 "
                                "without control characters",

@@ -312,6 +312,12 @@ uint64_t bus_timer(const struct kvpbus_bus *bus, int64_t wall_ms)
     return wall_ms <= bus->wall ? bus->now : bus->now + (uint64_t)(wall_ms - bus->wall);
 }
 
+void bus_leases_by(struct kvpbus_bus *bus, uint64_t ms)
+{
+    if (ms < TIMER_MAX && bus->now + ms < bus->leases_at)
+        bus->leases_at = bus->now + ms;
+}
+
 struct leases_job {
     struct bus_job head;
     int64_t wall, next;

@@ -3,11 +3,13 @@
 // What the parts of the bus share:
 //   bus.c         life, endpoints, time, status   bus_link.c     what the link asks of the journal
 //   bus_action.c  reads and writes of the stores  bus_feed.c     what the journal has for the link
-//   bus_message.c what programs ask
+//   bus_message.c what programs ask               bus_consume.c  what consumers ask
+//   bus_dead.c    dead letters
 #ifndef KVPBUS_BUS_INTERNAL_H
 #define KVPBUS_BUS_INTERNAL_H
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,9 +113,38 @@ void *bus_job_new(size_t size, struct kvpbus_bus *bus, struct kvpbus_endpoint *e
 void bus_submit(struct bus_job *job);
 // When a wall-clock time comes, as monotonic time, at most TIMER_MAX ahead; 0 (never) too.
 uint64_t bus_timer(const struct kvpbus_bus *bus, int64_t wall_ms);
+// Leases are looked through in so many ms at the latest.
+void bus_leases_by(struct kvpbus_bus *bus, uint64_t ms);
 void bus_inbox(struct kvpbus_bus *bus, int64_t peer);
 void bus_outcome(struct kvpbus_bus *bus, int64_t peer);
 void bus_event(struct kvpbus_endpoint *endpoint, enum kvpbus_event event, const char *text);
+
+// bus_message.c
+// The words of a job that failed: the journal's own, or those of the check before it.
+enum kvpbus_error bus_told(struct kvpbus_job *job, struct kvpbus_journal *journal,
+                           enum kvpbus_error error);
+// A failed commit, or an error without words, still says something.
+const struct kvpbus_failure *bus_failure(struct bus_job *job);
+
+// A peer and a pattern, as a job keeps them. What is too long for a pattern stays so.
+struct bus_filter {
+    int64_t peer;
+    bool any_topic;
+    char pattern[KVPBUS_TOPIC_MAX + 2];
+};
+static inline void bus_filter_set(struct bus_filter *filter, int64_t peer, const char *pattern)
+{
+    filter->peer = peer;
+    filter->any_topic = pattern == NULL;
+    snprintf(filter->pattern, sizeof filter->pattern, "%s", pattern != NULL ? pattern : "");
+}
+static inline const char *bus_filter_pattern(const struct bus_filter *filter)
+{
+    return filter->any_topic ? NULL : filter->pattern;
+}
+
+// bus_consume.c: there may be more room in inboxes.
+void bus_room_made(struct kvpbus_bus *bus);
 
 // bus_link.c: carries out everything that the link asks for now.
 void bus_drain(struct kvpbus_endpoint *endpoint);

@@ -7,9 +7,8 @@
 #include "kvpbus/identity.h"
 #include "message_copy.h"
 
-// The words of a job that failed: the journal's own, or those of the check before it.
-static enum kvpbus_error told(struct kvpbus_job *job, struct kvpbus_journal *journal,
-                              enum kvpbus_error error)
+enum kvpbus_error bus_told(struct kvpbus_job *job, struct kvpbus_journal *journal,
+                           enum kvpbus_error error)
 {
     if (error != KVPBUS_OK && job->failure.code == KVPBUS_OK) {
         job->failure = *kvpbus_journal_failure(journal);
@@ -18,8 +17,7 @@ static enum kvpbus_error told(struct kvpbus_job *job, struct kvpbus_journal *jou
     return error;
 }
 
-// A failed commit, or an error without words, still says something.
-static const struct kvpbus_failure *failure_of(struct bus_job *job)
+const struct kvpbus_failure *bus_failure(struct bus_job *job)
 {
     struct kvpbus_failure *failure = &job->job.failure;
     failure->code = job->job.result;
@@ -49,9 +47,9 @@ static enum kvpbus_error send_run(struct kvpbus_job *base, struct kvpbus_journal
         kvpbus_message_check(job->message, job->head.bus->options.body_max, &base->failure);
     if (error != KVPBUS_OK)
         return error;
-    return told(base, journal,
-                kvpbus_journal_queue(journal, job->head.endpoint->peer.id, job->message,
-                                     job->resend_on_revert, job->wall));
+    return bus_told(base, journal,
+                    kvpbus_journal_queue(journal, job->head.endpoint->peer.id, job->message,
+                                         job->resend_on_revert, job->wall));
 }
 
 static void send_finished(struct bus_job *base)
@@ -61,7 +59,7 @@ static void send_finished(struct bus_job *base)
     if (queued)
         feed_queued(base->endpoint, job->message->class_, job->message->ttl_ms);
     if (job->callback != NULL)
-        job->callback(job->context, queued ? &job->message->id : NULL, failure_of(base));
+        job->callback(job->context, queued ? &job->message->id : NULL, bus_failure(base));
 }
 
 static void send_dispose(struct bus_job *base)
@@ -83,152 +81,6 @@ void kvpbus_bus_send(struct kvpbus_endpoint *endpoint, const struct kvpbus_messa
     bus_submit(&job->head);
 }
 
-// --- consume ---
-
-struct lease_job {
-    struct bus_job head;
-    int64_t peer;
-    char pattern[KVPBUS_TOPIC_MAX + 1];
-    bool any_topic;
-    uint64_t lease_ms;
-    int64_t wall;
-    struct kvpbus_delivery *delivery;
-    kvpbus_lease_fn *callback;
-    void *context;
-};
-
-static enum kvpbus_error lease_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
-{
-    struct lease_job *job = (struct lease_job *)base;
-    return told(base, journal,
-                kvpbus_journal_lease(journal, job->peer, job->any_topic ? NULL : job->pattern,
-                                     job->lease_ms, job->wall, &job->delivery));
-}
-
-static void lease_finished(struct bus_job *base)
-{
-    struct lease_job *job = (struct lease_job *)base;
-    struct kvpbus_bus *bus = base->bus;
-    // A lease that was not committed is none.
-    if (base->job.result != KVPBUS_OK && job->delivery != NULL) {
-        kvpbus_delivery_free(job->delivery);
-        job->delivery = NULL;
-    }
-    if (job->delivery != NULL && bus->now + job->lease_ms < bus->leases_at)
-        bus->leases_at = bus->now + job->lease_ms;
-    job->callback(job->context, job->delivery, failure_of(base));
-}
-
-void kvpbus_bus_lease(struct kvpbus_bus *bus, int64_t peer, const char *pattern, uint64_t lease_ms,
-                      kvpbus_lease_fn *callback, void *context)
-{
-    struct lease_job *job = bus_job_new(sizeof *job, bus, NULL, lease_run, lease_finished);
-    job->peer = peer;
-    job->any_topic = pattern == NULL;
-    if (pattern != NULL)
-        snprintf(job->pattern, sizeof job->pattern, "%s", pattern);
-    job->lease_ms = lease_ms;
-    job->wall = bus->wall;
-    job->callback = callback;
-    job->context = context;
-    bus_submit(&job->head);
-}
-
-struct end_job {
-    struct bus_job head;
-    int64_t lease;
-    bool negative;
-    uint64_t delay_ms;
-    char reason[KVPBUS_REASON_MAX + 1];
-    int64_t wall;
-    kvpbus_done_fn *callback;
-    void *context;
-};
-
-static enum kvpbus_error end_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
-{
-    struct end_job *job = (struct end_job *)base;
-    return told(base, journal,
-                job->negative ? kvpbus_journal_nack(journal, job->lease, job->delay_ms, job->reason,
-                                                    job->wall)
-                              : kvpbus_journal_ack(journal, job->lease));
-}
-
-// The peer is told of the room that was made when it may be waiting for it.
-struct room_job {
-    struct bus_job head;
-    uint64_t room[KVPBUS_CLASS_COUNT];
-};
-
-static enum kvpbus_error room_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
-{
-    struct room_job *job = (struct room_job *)base;
-    return kvpbus_journal_room(journal, job->head.endpoint->peer.id, job->room);
-}
-
-static void room_finished(struct bus_job *base)
-{
-    struct room_job *job = (struct room_job *)base;
-    if (base->job.result != KVPBUS_OK || base->endpoint->link == NULL)
-        return;
-    memcpy(base->endpoint->room, job->room, sizeof job->room);
-    kvpbus_link_room(base->endpoint->link, job->room);
-}
-
-static void room_made(struct kvpbus_bus *bus)
-{
-    for (size_t i = 0; i < bus->endpoint_count; i++) {
-        struct kvpbus_endpoint *endpoint = bus->endpoints[i];
-        bool scarce = false;
-        for (size_t class_ = 0; class_ < KVPBUS_CLASS_COUNT; class_++)
-            scarce |= endpoint->room[class_] < 2 * (uint64_t)bus->options.body_max;
-        if (!scarce || !endpoint->feeding)
-            continue;
-        struct room_job *job = bus_job_new(sizeof *job, bus, endpoint, room_run, room_finished);
-        bus_submit(&job->head);
-    }
-}
-
-static void end_finished(struct bus_job *base)
-{
-    struct end_job *job = (struct end_job *)base;
-    struct kvpbus_bus *bus = base->bus;
-    if (base->job.result == KVPBUS_OK && job->negative && bus->now + job->delay_ms < bus->leases_at)
-        bus->leases_at = bus->now + job->delay_ms;
-    if (job->callback != NULL)
-        job->callback(job->context, failure_of(base));
-    if (base->job.result != KVPBUS_OK)
-        return;
-    room_made(bus);
-    bus_inbox(bus, 0); // the next message of the stream may come now
-}
-
-static struct end_job *end_job(struct kvpbus_bus *bus, int64_t lease, kvpbus_done_fn *callback,
-                               void *context)
-{
-    struct end_job *job = bus_job_new(sizeof *job, bus, NULL, end_run, end_finished);
-    job->lease = lease;
-    job->wall = bus->wall;
-    job->callback = callback;
-    job->context = context;
-    return job;
-}
-
-void kvpbus_bus_ack(struct kvpbus_bus *bus, int64_t lease, kvpbus_done_fn *callback, void *context)
-{
-    bus_submit(&end_job(bus, lease, callback, context)->head);
-}
-
-void kvpbus_bus_nack(struct kvpbus_bus *bus, int64_t lease, uint64_t delay_ms, const char *reason,
-                     kvpbus_done_fn *callback, void *context)
-{
-    struct end_job *job = end_job(bus, lease, callback, context);
-    job->negative = true;
-    job->delay_ms = delay_ms;
-    snprintf(job->reason, sizeof job->reason, "%s", reason != NULL ? reason : "");
-    bus_submit(&job->head);
-}
-
 // --- ask ---
 
 struct status_job {
@@ -242,7 +94,7 @@ struct status_job {
 static enum kvpbus_error status_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct status_job *job = (struct status_job *)base;
-    return told(
+    return bus_told(
         base, journal,
         kvpbus_journal_status(journal, job->head.endpoint->peer.id, &job->id, &job->status));
 }
@@ -251,7 +103,7 @@ static void status_finished(struct bus_job *base)
 {
     struct status_job *job = (struct status_job *)base;
     job->callback(job->context, base->job.result == KVPBUS_OK ? &job->status : NULL,
-                  failure_of(base));
+                  bus_failure(base));
 }
 
 void kvpbus_bus_message_status(struct kvpbus_endpoint *endpoint, const struct kvpbus_message_id *id,
@@ -275,15 +127,15 @@ struct counts_job {
 static enum kvpbus_error counts_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct counts_job *job = (struct counts_job *)base;
-    return told(base, journal,
-                kvpbus_journal_counts(journal, job->head.endpoint->peer.id, &job->counts));
+    return bus_told(base, journal,
+                    kvpbus_journal_counts(journal, job->head.endpoint->peer.id, &job->counts));
 }
 
 static void counts_finished(struct bus_job *base)
 {
     struct counts_job *job = (struct counts_job *)base;
     job->callback(job->context, base->job.result == KVPBUS_OK ? &job->counts : NULL,
-                  failure_of(base));
+                  bus_failure(base));
 }
 
 void kvpbus_bus_counts(struct kvpbus_endpoint *endpoint, kvpbus_counts_fn *callback, void *context)
@@ -321,7 +173,7 @@ static enum kvpbus_error pair_run(struct kvpbus_job *base, struct kvpbus_journal
                                   : kvpbus_journal_pin(journal, peer, job->identity, job->vm);
     if (error == KVPBUS_OK)
         error = kvpbus_journal_peer_get(journal, peer, &job->peer);
-    return told(base, journal, error);
+    return bus_told(base, journal, error);
 }
 
 static void pair_finished(struct bus_job *base)
@@ -334,7 +186,7 @@ static void pair_finished(struct bus_job *base)
         kvpbus_bus_notice(base->endpoint);
     }
     if (job->callback != NULL)
-        job->callback(job->context, failure_of(base));
+        job->callback(job->context, bus_failure(base));
 }
 
 static struct pair_job *pair_job(struct kvpbus_endpoint *endpoint, kvpbus_done_fn *callback,

@@ -261,21 +261,65 @@ enum kvpbus_error kvpbus_journal_room(struct kvpbus_journal *journal, int64_t pe
 // --- consuming ---
 
 // Leases the next message, class control first, else the oldest, in stream order and one lease at a
-// time per (peer, class, stream). peer 0: any. `pattern` NULL: any topic; `*` stands for one name,
-// a last `>` for one or more; what does not match is passed over. KVPBUS_NOT_FOUND: none now: one
-// may come with the next fragment, gap, acknowledgement or the time of kvpbus_journal_leases_end.
-// *delivery is freed with kvpbus_delivery_free.
-enum kvpbus_error kvpbus_journal_lease(struct kvpbus_journal *journal, int64_t peer,
-                                       const char *pattern, uint64_t lease_ms, int64_t now_ms,
-                                       struct kvpbus_delivery **delivery);
-// KVPBUS_NOT_FOUND: that lease has ended.
+// time per (peer, class, stream); replies are apart from the events and requests of their stream,
+// and those to each request from each other. A request whose lifetime is over by this side's clock,
+// reckoned from its arrival, is not given out. KVPBUS_NOT_FOUND: none now: one may come with the
+// next fragment, gap, acknowledgement or the time of kvpbus_journal_leases_end.
+// KVPBUS_BAD_TOPIC, KVPBUS_INVALID_ARGUMENT: the filter is none. *delivery is freed with
+// kvpbus_delivery_free.
+enum kvpbus_error kvpbus_journal_lease(struct kvpbus_journal *journal,
+                                       const struct kvpbus_filter *filter, uint64_t lease_ms,
+                                       int64_t now_ms, struct kvpbus_delivery **delivery);
+// KVPBUS_NOT_FOUND, also of the next three: that lease has ended.
 enum kvpbus_error kvpbus_journal_ack(struct kvpbus_journal *journal, int64_t lease);
 // The message comes back after delay_ms, or is a dead letter after tries_max leases.
 enum kvpbus_error kvpbus_journal_nack(struct kvpbus_journal *journal, int64_t lease,
                                       uint64_t delay_ms, const char *reason, int64_t now_ms);
-// Leases that ran out come back. *next_ms: the next time that one does, or a delay ends; 0 never.
+// The message is a dead letter at once.
+enum kvpbus_error kvpbus_journal_reject(struct kvpbus_journal *journal, int64_t lease,
+                                        const char *reason, int64_t now_ms);
+// The lease ends lease_ms from now.
+enum kvpbus_error kvpbus_journal_extend(struct kvpbus_journal *journal, int64_t lease,
+                                        uint64_t lease_ms, int64_t now_ms);
+// Leases that ran out come back; requests and replies whose time is over are dropped. *next_ms: the
+// next time that one does, or a delay ends; 0 never.
 enum kvpbus_error kvpbus_journal_leases_end(struct kvpbus_journal *journal, int64_t now_ms,
                                             int64_t *next_ms);
+
+// To be asked after kvpbus_journal_lease has found no reply. peer 0: any. KVPBUS_INVALID_ARGUMENT:
+// the message is no request.
+enum kvpbus_error kvpbus_journal_awaited(struct kvpbus_journal *journal, int64_t peer,
+                                         const struct kvpbus_message_id *request, int64_t now_ms,
+                                         struct kvpbus_awaited *awaited);
+
+// --- dead letters ---
+
+// Those that match, ascending, with a number beyond `after`; `more`: there are more than `max`.
+enum kvpbus_error kvpbus_journal_dead_list(struct kvpbus_journal *journal,
+                                           const struct kvpbus_dead_filter *filter, int64_t after,
+                                           struct kvpbus_dead_letter *letters, size_t max,
+                                           size_t *count, bool *more);
+// The first one that matches, whole, with lease 0 and `try_` the leases that it had.
+// KVPBUS_NOT_FOUND.
+enum kvpbus_error kvpbus_journal_dead_get(struct kvpbus_journal *journal,
+                                          const struct kvpbus_dead_filter *filter,
+                                          struct kvpbus_delivery **delivery);
+// How far a call for many has come; zeros at the beginning.
+struct kvpbus_dead_walk {
+    int64_t after, last; // numbers
+    size_t count;        // so far
+    bool more;           // call again
+};
+// Those that match, at most `max` in a call, go back into the inbox with no tries counted, each to
+// where it stood in its stream: before all that came after it and still waits; what was consumed
+// meanwhile was consumed before it. A request is given out whatever its lifetime. Or they are
+// dropped. That there is none is no error.
+enum kvpbus_error kvpbus_journal_dead_retry(struct kvpbus_journal *journal,
+                                            const struct kvpbus_dead_filter *filter, int64_t now_ms,
+                                            size_t max, struct kvpbus_dead_walk *walk);
+enum kvpbus_error kvpbus_journal_dead_drop(struct kvpbus_journal *journal,
+                                           const struct kvpbus_dead_filter *filter, size_t max,
+                                           struct kvpbus_dead_walk *walk);
 
 // --- asking ---
 

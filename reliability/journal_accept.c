@@ -9,7 +9,6 @@
 enum {
     DIGEST_BYTES = 8,
     DIGEST_ROW = 2 + DIGEST_BYTES, // index, digest
-    ROW_BYTES = 512,               // what a message needs in the file beside its content, at most
 };
 
 static enum kvpbus_error advance(struct kvpbus_journal *journal, const struct arrival *arrival)
@@ -146,6 +145,9 @@ static enum kvpbus_error deliver_all(struct kvpbus_journal *journal, const struc
     if (error == KVPBUS_OK)
         error = journal_tally(journal, arrival->peer, TALLY_INBOX, (int64_t)result->messages,
                               (int64_t)list->bytes);
+    if (error == KVPBUS_OK && arrival->class_ == KVPBUS_CLASS_BULK)
+        error = journal_tally(journal, arrival->peer, TALLY_BULK_RECEIVED,
+                              (int64_t)result->messages, (int64_t)list->bytes);
     if (error == KVPBUS_OK)
         error = RUN(journal, "UPDATE peer SET received = received + ?2 WHERE id = ?1",
                     INT(arrival->peer), INT(result->messages));
@@ -158,26 +160,6 @@ static enum kvpbus_error deliver_all(struct kvpbus_journal *journal, const struc
 }
 
 // --- the bundle ---
-
-static enum kvpbus_error check_inbox_room(struct kvpbus_journal *journal,
-                                          const struct arrival *arrival, uint64_t plain,
-                                          size_t count)
-{
-    uint64_t used, left, needed = plain + count * ROW_BYTES;
-    enum kvpbus_error error = journal_inbox_used(journal, arrival->peer, &used);
-    if (error == KVPBUS_OK)
-        error = journal_free(journal, &left);
-    if (error != KVPBUS_OK)
-        return error;
-    if (used + plain > 2 * journal->options.inbox_max)
-        return kvpbus_fail(&journal->failure, KVPBUS_QUOTA,
-                           "the inbox of this peer is full: its messages wait; consume messages");
-    if (needed > left)
-        return kvpbus_fail(&journal->failure, KVPBUS_JOURNAL_FULL,
-                           "journal %s is full: messages of the peer wait; consume messages",
-                           journal->path);
-    return KVPBUS_OK;
-}
 
 static bool sequences_valid(const struct delivery_list *list)
 {
@@ -274,7 +256,7 @@ enum kvpbus_error journal_accept(struct kvpbus_journal *journal, const struct ar
             error = kvpbus_fail(&journal->failure, KVPBUS_BAD_BUNDLE, "a message has no place");
     }
     if (error == KVPBUS_OK)
-        error = check_inbox_room(journal, arrival, header.plain_length, list->count);
+        error = journal_may_receive(journal, arrival->peer, header.plain_length, list->count);
     if (error == KVPBUS_OK)
         error = deliver_all(journal, arrival, arrived, now_ms, list, result);
     if (error == KVPBUS_OK) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where the peer's bundles stand here, and the room that is left for more.
+// Where the peer's bundles stand here.
 #include "journal_internal.h"
 
 // --- the peer's timeline ---
@@ -108,52 +108,4 @@ enum kvpbus_error journal_make_arrived(struct kvpbus_journal *journal,
             INT(arrival->peer), INT(arrival->source), INT(arrival->class_), INT(arrived->number));
     arrived->id = sqlite3_last_insert_rowid(journal->db);
     return error;
-}
-
-// --- room ---
-
-enum kvpbus_error journal_inbox_used(struct kvpbus_journal *journal, int64_t peer, uint64_t *used)
-{
-    int64_t count, bytes;
-    sqlite3_stmt *row;
-    enum kvpbus_error error = journal_tally_get(journal, peer, TALLY_INBOX, &count, &bytes);
-    if (error != KVPBUS_OK)
-        return error;
-    *used = (uint64_t)bytes;
-    error = journal_tally_get(journal, peer, TALLY_DEAD_LETTERS, &count, &bytes);
-    if (error != KVPBUS_OK)
-        return error;
-    *used += (uint64_t)bytes;
-    error = GET(journal, &row,
-                "SELECT coalesce(sum(max(total, held)), 0) FROM arrived WHERE peer = ?1 AND "
-                "state = 0",
-                INT(peer));
-    if (error != KVPBUS_OK)
-        return error;
-    *used += (uint64_t)sqlite3_column_int64(row, 0);
-    journal_end(row);
-    return KVPBUS_OK;
-}
-
-static uint64_t less(uint64_t a, uint64_t b)
-{
-    return a > b ? a - b : 0;
-}
-
-enum kvpbus_error kvpbus_journal_room(struct kvpbus_journal *journal, int64_t peer,
-                                      uint64_t room[KVPBUS_CLASS_COUNT])
-{
-    const struct kvpbus_journal_options *options = &journal->options;
-    uint64_t used, left;
-    enum kvpbus_error error = journal_inbox_used(journal, peer, &used);
-    if (error == KVPBUS_OK)
-        error = journal_free(journal, &left);
-    if (error != KVPBUS_OK)
-        return error;
-    for (int i = 0; i < KVPBUS_CLASS_COUNT; i++) {
-        uint64_t reserve = i == KVPBUS_CLASS_CONTROL ? 0 : options->control_reserve;
-        uint64_t box = less(options->inbox_max, used + reserve), file = less(left, reserve);
-        room[i] = box < file ? box : file;
-    }
-    return KVPBUS_OK;
 }

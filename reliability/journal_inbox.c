@@ -68,27 +68,40 @@ static enum kvpbus_error step_next(struct kvpbus_journal *journal, const struct 
     return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
 }
 
+static enum kvpbus_error insert(struct kvpbus_journal *journal, const struct incoming *incoming,
+                                int64_t stream)
+{
+    const struct kvpbus_message *message = incoming->message;
+    bool reply = message->kind >= KVPBUS_KIND_REPLY;
+    int64_t peer = incoming->arrival->peer, until = 0;
+    enum kvpbus_error error =
+        journal_wanted_until(journal, peer, message, incoming->now_ms, &until);
+    if (error != KVPBUS_OK)
+        return error;
+    return RUN(journal,
+               "INSERT INTO inbox(peer, stream, source, number, sequence, topic, bundle, place, "
+               "size, content, kind, correlation, until_ms) "
+               "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+               INT(peer), INT(stream), INT(incoming->arrival->source), INT(incoming->number),
+               INT(message->sequence), TEXT(message->topic),
+               BLOB(message->id.bundle, KVPBUS_BUNDLE_ID_BYTES), INT(message->id.index),
+               INT(incoming->length), BLOB(incoming->content, incoming->length), INT(message->kind),
+               reply ? BLOB(message->correlation, message->correlation_length) : NOTHING,
+               INT(until));
+}
+
 enum kvpbus_error journal_inbox_add(struct kvpbus_journal *journal, const struct incoming *incoming)
 {
     struct stream_row stream;
-    const struct kvpbus_message *message = incoming->message;
     enum kvpbus_error error = find_stream(journal, incoming, &stream);
     if (error == KVPBUS_OK)
         error = step_next(journal, incoming, &stream);
-    if (error != KVPBUS_OK)
-        return error;
-    bool queued = incoming->content != NULL;
-    if (queued)
-        error = RUN(journal,
-                    "INSERT INTO inbox(peer, stream, source, number, sequence, topic, bundle, "
-                    "place, size, content) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                    INT(incoming->arrival->peer), INT(stream.id), INT(incoming->arrival->source),
-                    INT(incoming->number), INT(message->sequence), TEXT(message->topic),
-                    BLOB(message->id.bundle, KVPBUS_BUNDLE_ID_BYTES), INT(message->id.index),
-                    INT(incoming->length), BLOB(incoming->content, incoming->length));
+    if (error == KVPBUS_OK && incoming->content != NULL)
+        error = insert(journal, incoming, stream.id);
     int64_t id = sqlite3_last_insert_rowid(journal->db);
     if (error != KVPBUS_OK)
         return error;
+    bool queued = incoming->content != NULL && incoming->message->kind < KVPBUS_KIND_REPLY;
     return RUN(journal,
                "UPDATE in_stream SET source = ?2, next = ?3, queued = queued + ?4, "
                "head = iif(queued = 0 AND ?4, ?5, head) WHERE id = ?1",

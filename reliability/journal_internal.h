@@ -9,13 +9,17 @@
 //   journal_queue.c    the outbox before sealing
 //   journal_seal.c     bundles out
 //   journal_outcome.c  what became of messages, gaps of mine
-//   journal_arrival.c  where the peer stands, room for more
+//   journal_arrival.c  where the peer stands
 //   journal_receive.c  fragments
+//   journal_quota.c    room: what is refused for the want of it
 //   journal_held.c     bytes of unfinished bundles
 //   journal_gap.c      gaps of the peer
 //   journal_accept.c   a whole bundle
 //   journal_inbox.c    its messages and their order
-//   journal_consume.c  leases
+//   journal_lease.c    what a consumer is given
+//   journal_consume.c  what ends a lease
+//   journal_request.c  requests of mine and their replies
+//   journal_dead.c     dead letters
 //   journal_sync.c     positions and the verdict on them
 //   journal_void.c     whether both know the same to be void
 //   journal_renew.c    a new timeline
@@ -43,11 +47,20 @@ enum {
     EARLY_MAX = 64 * 1024,     // bytes of a bundle that may come before its first fragment
     PLAIN_SLACK = 1024 * 1024, // plain bytes of a bundle beyond the longest body
     SPARE_PAGES = 64,          // beyond total_max, so that a full journal can still be emptied
+    TRY_BITS = 16,             // a lease is the message's row << 16 | the try
     TRIES_LIMIT = 65535,
+    CORRELATION_BYTES = 18, // of a reply: the message id of its request
 };
 
 // What messages are counted by, in the table tally; the first are enum kvpbus_outcome.
-enum tally { TALLY_INBOX = 5, TALLY_DEAD_LETTERS = 6, TALLY_KEPT = 7, TALLY_COUNT = 8 };
+enum tally {
+    TALLY_INBOX = 5,
+    TALLY_DEAD_LETTERS = 6,
+    TALLY_KEPT = 7,
+    TALLY_BULK_QUEUED = 8,   // of class bulk, those without an outcome
+    TALLY_BULK_RECEIVED = 9, // of class bulk, in the inbox or dead letters
+    TALLY_COUNT = 10,
+};
 
 // A bundle of the peer, in the table arrived.
 enum arrived_state { ARRIVED_PART, ARRIVED_WHOLE, ARRIVED_VOID, ARRIVED_REFUSED };
@@ -61,6 +74,7 @@ struct kvpbus_journal {
     sqlite3 *db;
     char *path;
     struct kvpbus_journal_options options; // with the defaults filled in
+    struct kvpbus_quota *quotas;           // its own copy
     int64_t page_size;
     int64_t now_ms;         // of the latest call that said it
     int64_t lease_clock_ms; // the latest time by which a lease or a delay was reckoned
@@ -167,7 +181,7 @@ enum kvpbus_error journal_position(struct kvpbus_journal *journal, int64_t peer,
     "UPDATE message SET outcome = iif(?3 = 2 AND doubt, 4, ?3), gap = 0, settled_ms = ?4, "    \
     "reason = iif(?3 = 2 AND doubt, 'a revert hid whether it was delivered before it ended', " \
     "coalesce(?5, reason)), content = NULL, unproven = ?3 = 2 AND NOT doubt AND sent IS NULL " \
-    "WHERE outcome = 0 AND " condition " RETURNING size, outcome"
+    "WHERE outcome = 0 AND " condition " RETURNING size, outcome, class"
 enum kvpbus_error journal_settle(struct kvpbus_journal *journal, int64_t peer, const char *sql,
                                  int64_t first, int64_t second, enum kvpbus_outcome outcome,
                                  const char *reason);
@@ -240,8 +254,15 @@ enum kvpbus_error journal_find_arrived(struct kvpbus_journal *journal,
                                        struct arrived *arrived);
 enum kvpbus_error journal_make_arrived(struct kvpbus_journal *journal,
                                        const struct arrival *arrival, struct arrived *arrived);
-// Bytes in the inbox, and those promised to unfinished bundles.
-enum kvpbus_error journal_inbox_used(struct kvpbus_journal *journal, int64_t peer, uint64_t *used);
+
+// --- journal_quota.c ---
+// Whether there is room: for a message to send, of `size` bytes; for the bundle that the peer
+// begins, of `total` sealed bytes; for the messages of one that is whole.
+enum kvpbus_error journal_may_queue(struct kvpbus_journal *journal, int64_t peer,
+                                    enum kvpbus_class class_, size_t size);
+enum kvpbus_error journal_may_begin(struct kvpbus_journal *journal, int64_t peer, uint32_t total);
+enum kvpbus_error journal_may_receive(struct kvpbus_journal *journal, int64_t peer, uint64_t plain,
+                                      size_t count);
 
 // --- journal_held.c ---
 // The first bytes held of an unfinished bundle without a hole, else KVPBUS_NOT_FOUND.
@@ -277,6 +298,40 @@ enum kvpbus_error journal_accept(struct kvpbus_journal *journal, const struct ar
 enum kvpbus_error journal_arrived(struct kvpbus_journal *journal, const struct arrival *arrival,
                                   const struct arrived *arrived, enum arrived_state state,
                                   const uint8_t *print);
+
+// --- journal_consume.c ---
+// A message of the inbox.
+struct inbox_row {
+    int64_t id, stream, peer, size;
+    uint32_t tries;
+    enum kvpbus_kind kind;
+    enum kvpbus_class class_;
+    bool leased;
+};
+// Removes it, from its stream and from what counts as the inbox.
+enum kvpbus_error journal_take_out(struct kvpbus_journal *journal, const struct inbox_row *of);
+// A lease or a delay from now on; a clock that is set back is followed.
+int64_t journal_later(int64_t now_ms, uint64_t ms);
+void journal_reckon(struct kvpbus_journal *journal, int64_t now_ms);
+
+// --- journal_lease.c ---
+// A delivery without lease of the row's columns content, sequence, bundle, place.
+enum kvpbus_error journal_delivery(struct kvpbus_journal *journal, sqlite3_stmt *row, int64_t peer,
+                                   struct kvpbus_delivery **delivery);
+
+// --- journal_request.c ---
+void journal_correlation(const struct kvpbus_message_id *id, uint8_t bytes[CORRELATION_BYTES]);
+// When a message that arrives is no longer wanted: a request after its lifetime, a reply some time
+// after that of its request; 0 never. A reply to no request of mine: at once.
+enum kvpbus_error journal_wanted_until(struct kvpbus_journal *journal, int64_t peer,
+                                       const struct kvpbus_message *message, int64_t now_ms,
+                                       int64_t *until_ms);
+// The last reply of a request was taken.
+enum kvpbus_error journal_answered(struct kvpbus_journal *journal, const struct inbox_row *reply);
+
+// --- journal_dead.c ---
+enum kvpbus_error journal_bury(struct kvpbus_journal *journal, const struct inbox_row *of,
+                               const char *reason);
 
 // --- journal_inbox.c ---
 // A message of the peer, as it stands in its bundle.

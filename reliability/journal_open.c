@@ -36,6 +36,27 @@ static void fill_defaults(struct kvpbus_journal_options *options)
         options->history_ms = (uint64_t)7 * DAY_MS;
 }
 
+// Limits of a single peer, or of all.
+static enum kvpbus_error check_quota(const struct kvpbus_journal_options *options,
+                                     const struct kvpbus_quota *quota,
+                                     struct kvpbus_failure *failure)
+{
+    uint64_t longest = options->body_max + options->control_reserve;
+    if (quota->outbox_max > INT64_MAX / 4 || quota->inbox_max > INT64_MAX / 4)
+        return kvpbus_fail(failure, KVPBUS_CONFIG, "a limit of the journal is out of range");
+    if ((quota->outbox_max != 0 && longest > quota->outbox_max) ||
+        (quota->inbox_max != 0 && longest > quota->inbox_max))
+        return kvpbus_fail(
+            failure, KVPBUS_CONFIG,
+            "%.64s: outbox_max and inbox_max must hold control_reserve and body_max, "
+            "%llu bytes",
+            quota->peer, (unsigned long long)longest);
+    if (quota->bulk_max != 0 && quota->bulk_max < options->body_max)
+        return kvpbus_fail(failure, KVPBUS_CONFIG, "%.64s: bulk_max must hold body_max, %zu bytes",
+                           quota->peer, options->body_max);
+    return KVPBUS_OK;
+}
+
 static enum kvpbus_error check_options(const struct kvpbus_journal_options *options,
                                        struct kvpbus_failure *failure)
 {
@@ -47,10 +68,16 @@ static enum kvpbus_error check_options(const struct kvpbus_journal_options *opti
     if (longest > options->outbox_max || longest > options->inbox_max ||
         longest > options->total_max)
         return kvpbus_fail(failure, KVPBUS_CONFIG,
-                           "each limit of the journal must hold the control reserve and the "
-                           "longest message, %llu bytes",
+                           "outbox_max, inbox_max and journal_max must each hold control_reserve "
+                           "and body_max, %llu bytes",
                            (unsigned long long)longest);
-    return KVPBUS_OK;
+    if (options->bulk_max != 0 && options->bulk_max < options->body_max)
+        return kvpbus_fail(failure, KVPBUS_CONFIG, "bulk_max must hold body_max, %zu bytes",
+                           options->body_max);
+    enum kvpbus_error error = KVPBUS_OK;
+    for (size_t i = 0; error == KVPBUS_OK && i < options->quota_count; i++)
+        error = check_quota(options, &options->quotas[i], failure);
+    return error;
 }
 
 // SQLite would make the file readable by others. A file that is there is not opened here: closing
@@ -141,13 +168,19 @@ enum kvpbus_error kvpbus_journal_open(const char *path,
     *out = NULL;
     struct kvpbus_journal *journal = calloc(1, sizeof *journal);
     char *copy = strdup(path);
-    if (journal == NULL || copy == NULL) {
+    struct kvpbus_quota *quotas = calloc(options->quota_count + 1, sizeof *quotas);
+    if (journal == NULL || copy == NULL || quotas == NULL) {
         free(journal);
         free(copy);
+        free(quotas);
         return kvpbus_fail(failure, KVPBUS_NOMEM, "journal %s: out of memory", path);
     }
     journal->path = copy;
     journal->options = *options;
+    if (options->quota_count > 0)
+        memcpy(quotas, options->quotas, options->quota_count * sizeof *quotas);
+    journal->quotas = quotas;
+    journal->options.quotas = quotas;
     fill_defaults(&journal->options);
     enum kvpbus_error error = check_options(&journal->options, &journal->failure);
     if (error == KVPBUS_OK)
@@ -171,6 +204,7 @@ void kvpbus_journal_close(struct kvpbus_journal *journal)
     assert(code == SQLITE_OK);
     (void)code;
     free(journal->path);
+    free(journal->quotas);
     free(journal);
 }
 

@@ -43,12 +43,16 @@ enum kvpbus_error journal_settle(struct kvpbus_journal *journal, int64_t peer, c
         bytes[became] += size;
         count[KVPBUS_OUTCOME_PENDING]--;
         bytes[KVPBUS_OUTCOME_PENDING] -= size;
+        if (sqlite3_column_int(row, 2) == KVPBUS_CLASS_BULK) {
+            count[TALLY_BULK_QUEUED]--;
+            bytes[TALLY_BULK_QUEUED] -= size;
+        }
     }
     if (error != KVPBUS_NOT_FOUND)
         return error;
     journal->settled = -count[KVPBUS_OUTCOME_PENDING];
     error = KVPBUS_OK;
-    for (int i = 0; error == KVPBUS_OK && i <= KVPBUS_OUTCOME_UNKNOWN; i++)
+    for (int i = 0; error == KVPBUS_OK && i < TALLY_COUNT; i++)
         error = journal_tally(journal, peer, i, count[i], bytes[i]);
     return error;
 }

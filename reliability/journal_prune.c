@@ -19,7 +19,8 @@ static enum kvpbus_error count_down(struct kvpbus_journal *journal, struct pruni
     return error;
 }
 
-// Deletes rows one by one that are counted in tally; `sql` returns peer, what, size and row of one.
+// Deletes rows one by one that are counted in tally; `sql` returns peer, what, size
+// and class of one.
 static enum kvpbus_error delete_counted(struct kvpbus_journal *journal, struct pruning *pruning,
                                         const char *sql)
 {
@@ -30,10 +31,13 @@ static enum kvpbus_error delete_counted(struct kvpbus_journal *journal, struct p
             return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
         int64_t peer = sqlite3_column_int64(row, 0), size = sqlite3_column_int64(row, 2);
         int what = sqlite3_column_int(row, 1);
+        bool bulk = sqlite3_column_int(row, 3) == KVPBUS_CLASS_BULK;
         error = journal_next(journal, row);
         if (error != KVPBUS_NOT_FOUND)
             return error;
         error = journal_tally(journal, peer, what, -1, -size);
+        if (error == KVPBUS_OK && bulk && what == TALLY_DEAD_LETTERS)
+            error = journal_tally(journal, peer, TALLY_BULK_RECEIVED, -1, -size);
         if (error != KVPBUS_OK)
             return error;
         pruning->left--;
@@ -106,7 +110,9 @@ static enum kvpbus_error prune_in_streams(struct kvpbus_journal *journal, struct
 {
     enum kvpbus_error error =
         count_down(journal, pruning,
-                   RUN(journal, "DELETE FROM in_stream WHERE queued = 0 AND used_ms < ?1",
+                   RUN(journal,
+                       "DELETE FROM in_stream WHERE queued = 0 AND used_ms < ?1 AND NOT "
+                       "EXISTS(SELECT 1 FROM inbox WHERE inbox.stream = in_stream.id)",
                        INT(pruning->before_ms)));
     if (error != KVPBUS_OK)
         return error;
@@ -114,7 +120,8 @@ static enum kvpbus_error prune_in_streams(struct kvpbus_journal *journal, struct
         journal, pruning,
         RUN(journal,
             "DELETE FROM in_stream WHERE queued = 0 AND id NOT IN (SELECT id FROM in_stream ORDER "
-            "BY used_ms DESC LIMIT ?1)",
+            "BY used_ms DESC LIMIT ?1) AND NOT EXISTS(SELECT 1 FROM inbox WHERE inbox.stream = "
+            "in_stream.id)",
             INT(IDLE_STREAMS_MAX)));
 }
 
@@ -145,12 +152,12 @@ enum kvpbus_error kvpbus_journal_prune(struct kvpbus_journal *journal, int64_t n
                        "DELETE FROM message WHERE id = (SELECT id FROM message WHERE outcome != 0 "
                        "AND settled_ms < ?1 AND queued_ms < ?1 AND NOT EXISTS(SELECT 1 FROM "
                        "sealed WHERE sealed.id = message.sent AND done = 0) LIMIT 1) "
-                       "RETURNING peer, outcome, size");
+                       "RETURNING peer, outcome, size, class");
     static_assert(TALLY_DEAD_LETTERS == 6, "the statement names it");
     if (error == KVPBUS_OK)
         error = delete_counted(journal, &pruning,
                                "DELETE FROM dead_letter WHERE id = (SELECT id FROM dead_letter "
-                               "WHERE died_ms < ?1 LIMIT 1) RETURNING peer, 6, size");
+                               "WHERE died_ms < ?1 LIMIT 1) RETURNING peer, 6, size, class");
     static enum kvpbus_error (*const steps[])(struct kvpbus_journal *, struct pruning *) = {
         prune_sealed, prune_arrived, prune_out_streams, prune_in_streams, prune_sources,
     };

@@ -3,38 +3,6 @@
 // The outbox before sealing: what is queued, and what ends there.
 #include "journal_internal.h"
 
-enum { ROW_BYTES = 512 }; // what a message needs in the file beside its content, at most
-
-// Room is refused here, before SQLite runs into its limit, so that a full journal can still be
-// read, answered and emptied.
-static enum kvpbus_error check_room(struct kvpbus_journal *journal, int64_t peer,
-                                    enum kvpbus_class class_, size_t size)
-{
-    const struct kvpbus_journal_options *options = &journal->options;
-    uint64_t reserve = class_ == KVPBUS_CLASS_CONTROL ? 0 : options->control_reserve;
-    int64_t count = 0, bytes = 0;
-    uint64_t left = 0;
-    enum kvpbus_error error =
-        journal_tally_get(journal, peer, KVPBUS_OUTCOME_PENDING, &count, &bytes);
-    if (error != KVPBUS_OK)
-        return error;
-    if ((uint64_t)bytes + size + reserve > options->outbox_max)
-        return kvpbus_fail(&journal->failure, KVPBUS_QUOTA,
-                           "%lld messages with %lld bytes wait for this peer already, the limit is "
-                           "%llu bytes; wait until some are delivered",
-                           (long long)count, (long long)bytes,
-                           (unsigned long long)options->outbox_max);
-    error = journal_free(journal, &left);
-    if (error != KVPBUS_OK)
-        return error;
-    if (size + ROW_BYTES + reserve > left)
-        return kvpbus_fail(&journal->failure, KVPBUS_JOURNAL_FULL,
-                           "journal %s has reached its limit of %llu bytes; consume messages or "
-                           "raise the limit",
-                           journal->path, (unsigned long long)options->total_max);
-    return KVPBUS_OK;
-}
-
 // The open bundle of the class, or a new one, gives the message its id.
 static enum kvpbus_error take_id(struct kvpbus_journal *journal, int64_t peer,
                                  enum kvpbus_class class_, struct kvpbus_message_id *id)
@@ -80,12 +48,14 @@ static enum kvpbus_error insert(struct kvpbus_journal *journal, int64_t peer,
     enum kvpbus_error error =
         RUN(journal,
             "INSERT INTO message(peer, class, bundle, place, resend, ends_ms, queued_ms, size, "
-            "content) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "content, kind) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             INT(peer), INT(message->class_), BLOB(message->id.bundle, KVPBUS_BUNDLE_ID_BYTES),
             INT(message->id.index), INT(resend), end_of(message), INT(message->created_ms),
-            INT(length), BLOB(content, length));
+            INT(length), BLOB(content, length), INT(message->kind));
     if (error == KVPBUS_OK)
         error = journal_tally(journal, peer, KVPBUS_OUTCOME_PENDING, 1, (int64_t)length);
+    if (error == KVPBUS_OK && message->class_ == KVPBUS_CLASS_BULK)
+        error = journal_tally(journal, peer, TALLY_BULK_QUEUED, 1, (int64_t)length);
     return error;
 }
 
@@ -105,7 +75,7 @@ enum kvpbus_error kvpbus_journal_queue(struct kvpbus_journal *journal, int64_t p
     error = journal_encode(journal, message, &content, &length);
     if (error != KVPBUS_OK)
         return error;
-    error = check_room(journal, peer, message->class_, length);
+    error = journal_may_queue(journal, peer, message->class_, length);
     if (error == KVPBUS_OK)
         error = take_id(journal, peer, message->class_, &message->id);
     if (error == KVPBUS_OK)

@@ -3,27 +3,6 @@
 // Fragments of the peer.
 #include "journal_internal.h"
 
-// Credit is given before it is known how much a bundle inflates to, so an honest peer may be beyond
-// the room by then; twice the box is more than any credit.
-static enum kvpbus_error check_credit(struct kvpbus_journal *journal, const struct arrival *arrival,
-                                      uint32_t total)
-{
-    uint64_t used, left;
-    enum kvpbus_error error = journal_inbox_used(journal, arrival->peer, &used);
-    if (error != KVPBUS_OK)
-        return error;
-    if (used + total > 2 * journal->options.inbox_max)
-        return kvpbus_fail(&journal->failure, KVPBUS_CREDIT,
-                           "the peer began a bundle of %lu bytes without credit for it",
-                           (unsigned long)total);
-    error = journal_free(journal, &left);
-    if (error != KVPBUS_OK || total <= left)
-        return error;
-    return kvpbus_fail(&journal->failure, KVPBUS_JOURNAL_FULL,
-                       "journal %s is full: messages of the peer wait for room; consume messages",
-                       journal->path);
-}
-
 static enum kvpbus_error bad(struct kvpbus_journal *journal, const struct kvpbus_fragment *fragment,
                              const char *what)
 {
@@ -99,7 +78,7 @@ static enum kvpbus_error begin(struct kvpbus_journal *journal, const struct arri
 {
     sqlite3_stmt *row;
     if (fragment->total <= KVPBUS_BUNDLE_HEADER + journal_plain_max(journal)) {
-        enum kvpbus_error error = check_credit(journal, arrival, fragment->total);
+        enum kvpbus_error error = journal_may_begin(journal, arrival->peer, fragment->total);
         if (error != KVPBUS_OK)
             return error;
     }

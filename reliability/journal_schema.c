@@ -116,10 +116,53 @@ static const char audit[] =
     "CREATE TABLE audit_mark(number INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL,"
     " hash BLOB NOT NULL, identity BLOB NOT NULL, signature BLOB NOT NULL);";
 
+static const char consuming[] =
+    // kind: enum kvpbus_kind; 0 also for what version 1 had.
+    // answered: of a request, a consumer has taken its last reply.
+    "ALTER TABLE message ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE message ADD COLUMN answered INTEGER NOT NULL DEFAULT 0;"
+    // correlation: of a reply, the id of its request. until_ms: when a request is no longer given
+    // out, or a reply no longer kept; 0 never. Replies do not count in in_stream.queued, are not
+    // its head, and in_stream.leased is not theirs. What is looked through stands in the index,
+    // which does not lead through contents.
+    "ALTER TABLE inbox ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE inbox ADD COLUMN correlation BLOB;"
+    "ALTER TABLE inbox ADD COLUMN until_ms INTEGER NOT NULL DEFAULT 0;"
+    "DROP INDEX inbox_order;"
+    "CREATE INDEX inbox_order ON inbox(stream, source, sequence, id, kind, until_ms, due_ms, "
+    "number,"
+    " topic);"
+    "CREATE INDEX inbox_reply ON inbox(correlation) WHERE correlation IS NOT NULL;"
+    "CREATE INDEX inbox_until ON inbox(until_ms) WHERE until_ms > 0;"
+    // With what brings a dead letter back to its place in the inbox. Of those of version 1 it is
+    // before everything else, source 0; their topic begins behind 34 bytes of the content.
+    "CREATE TABLE buried(id INTEGER PRIMARY KEY AUTOINCREMENT, peer INTEGER NOT NULL,"
+    " class INTEGER NOT NULL, stream TEXT NOT NULL, source INTEGER NOT NULL,"
+    " number INTEGER NOT NULL, sequence INTEGER NOT NULL, topic TEXT NOT NULL,"
+    " bundle BLOB NOT NULL, place INTEGER NOT NULL, kind INTEGER NOT NULL, correlation BLOB,"
+    " tries INTEGER NOT NULL, reason TEXT NOT NULL, died_ms INTEGER NOT NULL,"
+    " size INTEGER NOT NULL, content BLOB NOT NULL);"
+    "INSERT INTO buried SELECT id, peer, class, stream, 0, 0, sequence, cast(substr(content, 35,"
+    " instr(substr(content, 35), x'00') - 1) AS TEXT), bundle, place, 0, NULL, tries, reason,"
+    " died_ms, size, content FROM dead_letter;"
+    "DROP TABLE dead_letter;"
+    "ALTER TABLE buried RENAME TO dead_letter;"
+    "CREATE INDEX dead_letter_died ON dead_letter(died_ms);"
+    "CREATE INDEX dead_letter_id ON dead_letter(bundle, place);"
+    // Bytes of class bulk are counted apart: queued, and in the inbox with the dead letters.
+    "INSERT INTO tally(peer, what, count, bytes) SELECT peer.id, 8, count(message.id),"
+    " coalesce(sum(size), 0) FROM peer LEFT JOIN message ON message.peer = peer.id AND class = 2"
+    " AND outcome = 0 GROUP BY peer.id;"
+    "INSERT INTO tally(peer, what, count, bytes) SELECT peer.id, 9, count(bulk.size),"
+    " coalesce(sum(bulk.size), 0) FROM peer LEFT JOIN (SELECT inbox.peer, size FROM inbox JOIN"
+    " in_stream ON in_stream.id = inbox.stream WHERE class = 2 UNION ALL SELECT peer, size FROM"
+    " dead_letter WHERE class = 2) AS bulk ON bulk.peer = peer.id GROUP BY peer.id;";
+static_assert(TALLY_BULK_QUEUED == 8 && TALLY_BULK_RECEIVED == 9, "the statements name them");
+
 // What version n adds to version n - 1.
 static const char *const *const steps[SCHEMA_VERSION + 1] = {
     [1] = (const char *const[]){peers, outgoing, incoming, NULL},
-    [2] = (const char *const[]){audit, NULL},
+    [2] = (const char *const[]){audit, consuming, NULL},
 };
 
 static enum kvpbus_error number(struct kvpbus_journal *journal, const char *sql, int64_t *value)

@@ -9,6 +9,11 @@
 
 // A pattern is a topic in which whole names may be `*`, and the last one `>`.
 bool kvpbus_pattern_valid(const char *pattern);
+// What to say of one that is not.
+#define KVPBUS_PATTERN_RULES                                                                     \
+    "that is not a pattern: up to 200 bytes of names joined by single dots, where * stands for " \
+    "one "                                                                                       \
+    "whole name and >, only at the end, for one or more"
 
 // Both must be valid.
 bool kvpbus_topic_match(const char *pattern, const char *topic);

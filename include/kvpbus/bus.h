@@ -136,10 +136,12 @@ typedef void kvpbus_queued_fn(void *context, const struct kvpbus_message_id *id,
 void kvpbus_bus_send(struct kvpbus_endpoint *endpoint, const struct kvpbus_message *message,
                      bool resend_on_revert, kvpbus_queued_fn *callback, void *context);
 
+// delivery NULL: none now (code KVPBUS_NOT_FOUND) or an error; then, of a filter with reply_to,
+// `awaited` says whether one can still come, and is NULL otherwise.
 typedef void kvpbus_lease_fn(void *context, struct kvpbus_delivery *delivery,
-                             const struct kvpbus_failure *failure); // delivery NULL: none now (code
-                                                                    // KVPBUS_NOT_FOUND) or an error
-void kvpbus_bus_lease(struct kvpbus_bus *bus, int64_t peer, const char *pattern, uint64_t lease_ms,
+                             const struct kvpbus_awaited *awaited,
+                             const struct kvpbus_failure *failure);
+void kvpbus_bus_lease(struct kvpbus_bus *bus, const struct kvpbus_filter *filter, uint64_t lease_ms,
                       kvpbus_lease_fn *callback, void *context);
 
 typedef void kvpbus_done_fn(void *context,
@@ -147,6 +149,26 @@ typedef void kvpbus_done_fn(void *context,
 void kvpbus_bus_ack(struct kvpbus_bus *bus, int64_t lease, kvpbus_done_fn *callback, void *context);
 void kvpbus_bus_nack(struct kvpbus_bus *bus, int64_t lease, uint64_t delay_ms, const char *reason,
                      kvpbus_done_fn *callback, void *context);
+void kvpbus_bus_reject(struct kvpbus_bus *bus, int64_t lease, const char *reason,
+                       kvpbus_done_fn *callback, void *context);
+void kvpbus_bus_extend(struct kvpbus_bus *bus, int64_t lease, uint64_t lease_ms,
+                       kvpbus_done_fn *callback, void *context);
+
+// Dead letters: a page of them, one whole, or what was asked done to all that match.
+enum { KVPBUS_DEAD_PAGE = 64 };
+typedef void kvpbus_dead_list_fn(void *context, const struct kvpbus_dead_letter *letters,
+                                 size_t count, bool more, const struct kvpbus_failure *failure);
+void kvpbus_bus_dead_list(struct kvpbus_bus *bus, const struct kvpbus_dead_filter *filter,
+                          int64_t after, kvpbus_dead_list_fn *callback, void *context);
+typedef void kvpbus_dead_get_fn(void *context, struct kvpbus_delivery *delivery,
+                                const struct kvpbus_failure *failure);
+void kvpbus_bus_dead_get(struct kvpbus_bus *bus, const struct kvpbus_dead_filter *filter,
+                         kvpbus_dead_get_fn *callback, void *context);
+typedef void kvpbus_dead_done_fn(void *context, size_t count, const struct kvpbus_failure *failure);
+void kvpbus_bus_dead_retry(struct kvpbus_bus *bus, const struct kvpbus_dead_filter *filter,
+                           kvpbus_dead_done_fn *callback, void *context);
+void kvpbus_bus_dead_drop(struct kvpbus_bus *bus, const struct kvpbus_dead_filter *filter,
+                          kvpbus_dead_done_fn *callback, void *context);
 
 typedef void kvpbus_status_fn(void *context, const struct kvpbus_message_status *status,
                               const struct kvpbus_failure *failure);

@@ -20,6 +20,12 @@ enum {
 
 struct kvpbus_journal;
 
+// What one peer may take instead; 0: what holds for all.
+struct kvpbus_quota {
+    char peer[KVPBUS_PEER_NAME_MAX + 1]; // its name or GUID
+    uint64_t outbox_max, inbox_max, bulk_max;
+};
+
 struct kvpbus_journal_options {
     const char *vfs;          // SQLite VFS, NULL: the default
     enum kvpbus_role role;    // of this side
@@ -27,9 +33,13 @@ struct kvpbus_journal_options {
     uint64_t inbox_max;       // bytes of messages, dead letters, fragments per peer; 0: 256 MiB
     uint64_t total_max;       // bytes of the whole file without its WAL; 0: 8 GiB
     uint64_t control_reserve; // of each of these, kept for class control; 0: 1 MiB
-    size_t body_max;          // longest body; 0: KVPBUS_MESSAGE_DEFAULT_MAX
-    uint32_t tries_max;       // leases of one message before it is a dead letter; 0: 10
-    uint64_t history_ms;      // how long outcomes, ids, dead letters are kept; 0: 7 days
+    uint64_t bulk_max;        // bytes of class bulk in the outbox, and in the inbox, of a peer; 0:
+                              // three quarters of it, but room for the longest message
+    const struct kvpbus_quota *quotas; // of single peers, copied
+    size_t quota_count;
+    size_t body_max;     // longest body; 0: KVPBUS_MESSAGE_DEFAULT_MAX
+    uint32_t tries_max;  // leases of one message before it is a dead letter; 0: 10
+    uint64_t history_ms; // how long outcomes, ids, dead letters are kept; 0: 7 days
 };
 
 // Opens or creates the file (mode 0600) and takes it for this process alone: KVPBUS_JOURNAL_LOCKED
@@ -62,6 +72,43 @@ struct kvpbus_delivery {
     struct kvpbus_message message; // with everything it points to
 };
 void kvpbus_delivery_free(struct kvpbus_delivery *delivery);
+
+// Which messages a consumer wants; what does not match is passed over and holds nothing up. All
+// zeros: every event and request.
+struct kvpbus_filter {
+    int64_t peer;        // 0: any
+    const char *pattern; // NULL: any topic; `*` stands for one name, a last `>` for one or more
+    unsigned kinds;      // 1 << enum kvpbus_kind, of events and requests; 0: both
+    // Only replies to this request of mine, whatever `kinds` says. NULL: no replies.
+    const struct kvpbus_message_id *reply_to;
+};
+
+// What can still come for a request of mine.
+struct kvpbus_awaited {
+    bool over; // no reply any more, because of the rest
+    // KVPBUS_OUTCOME_DELIVERED: the last reply was taken. _EXPIRED: the lifetime is over, whether
+    // the request was delivered or not. _UNKNOWN: a revert, or there is no such request.
+    enum kvpbus_outcome outcome;
+    char reason[KVPBUS_REASON_MAX + 1];
+    int64_t ends_ms; // of its lifetime, by this side's clock; 0: none
+};
+
+struct kvpbus_dead_filter {
+    int64_t peer;                       // 0: any
+    const char *pattern;                // NULL: any topic
+    const struct kvpbus_message_id *id; // NULL: any
+};
+struct kvpbus_dead_letter {
+    int64_t number; // ascending with the time of death
+    int64_t peer;
+    struct kvpbus_message_id id;
+    char topic[KVPBUS_TOPIC_MAX + 1], stream[KVPBUS_STREAM_MAX + 1];
+    enum kvpbus_class class_;
+    uint64_t size;  // of all that is stored of it
+    uint32_t tries; // leases that it had
+    int64_t died_ms;
+    char reason[KVPBUS_REASON_MAX + 1];
+};
 
 struct kvpbus_message_status {
     enum kvpbus_outcome outcome;

@@ -89,6 +89,9 @@ bool kvpbus_topic_valid(const char *topic);
 // A stream's name is 0 to KVPBUS_STREAM_MAX printable ASCII characters without a space.
 bool kvpbus_stream_valid(const char *stream);
 
+// UTF-8 of at most `max` bytes without the control characters of ASCII.
+bool kvpbus_text_valid(const char *text, size_t max);
+
 // KVPBUS_OK, or what is wrong with topic, stream, headers, sizes, kind or class; `body_max` is the
 // configured limit in bytes.
 enum kvpbus_error kvpbus_message_check(const struct kvpbus_message *message, size_t body_max,

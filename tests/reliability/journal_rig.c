@@ -263,8 +263,8 @@ const char *rig_consume(struct journal_rig *rig, struct journal_side *side)
     for (;;) {
         struct kvpbus_delivery *delivery;
         cr_assert_eq(kvpbus_journal_begin(side->journal), KVPBUS_OK);
-        enum kvpbus_error error =
-            kvpbus_journal_lease(side->journal, 0, NULL, 1000, rig->now, &delivery);
+        enum kvpbus_error error = kvpbus_journal_lease(side->journal, &(struct kvpbus_filter){0},
+                                                       1000, rig->now, &delivery);
         if (error == KVPBUS_OK) {
             length += (size_t)snprintf(text + length, sizeof text - length, "%s%.*s",
                                        length > 0 ? " " : "", (int)delivery->message.body_length,

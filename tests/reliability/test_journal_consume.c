@@ -33,8 +33,8 @@ static int64_t lease(const char *pattern, const char *body)
 {
     struct kvpbus_delivery *delivery;
     cr_assert_eq(kvpbus_journal_begin(rig.guest.journal), KVPBUS_OK);
-    enum kvpbus_error error =
-        kvpbus_journal_lease(rig.guest.journal, 0, pattern, 1000, rig.now, &delivery);
+    enum kvpbus_error error = kvpbus_journal_lease(
+        rig.guest.journal, &(struct kvpbus_filter){.pattern = pattern}, 1000, rig.now, &delivery);
     cr_assert_eq(kvpbus_journal_commit(rig.guest.journal, NULL), KVPBUS_OK);
     if (error == KVPBUS_NOT_FOUND) {
         cr_assert_null(body, "there is no message, but %s should be", body);
@@ -125,6 +125,33 @@ Test(journal_consume, a_lease_that_runs_out_comes_back)
     ack(second);
 }
 
+Test(journal_consume, a_lease_can_be_made_longer)
+{
+    send("t", "s", "a");
+    int64_t token = lease(NULL, "a");
+    rig.now += 900;
+    IN(&rig.guest, kvpbus_journal_extend(rig.guest.journal, token, 5000, rig.now));
+    cr_assert_eq(end_leases(), rig.now + 5000);
+    rig.now += 4999;
+    end_leases();
+    lease(NULL, NULL);
+    ack(token);
+    FAILS(&rig.guest, KVPBUS_NOT_FOUND,
+          kvpbus_journal_extend(rig.guest.journal, token, 5000, rig.now));
+}
+
+Test(journal_consume, a_rejected_message_is_a_dead_letter_at_once)
+{
+    send("t", "s", "a");
+    send("t", "s", "b");
+    int64_t token = lease(NULL, "a");
+    IN(&rig.guest, kvpbus_journal_reject(rig.guest.journal, token, "never", rig.now));
+    FAILS(&rig.guest, KVPBUS_NOT_FOUND,
+          kvpbus_journal_reject(rig.guest.journal, token, "never", rig.now));
+    ack(lease(NULL, "b"));
+    cr_assert_eq(rig_counts(&rig.guest).dead_letters, 1);
+}
+
 Test(journal_consume, a_clock_that_is_set_back_does_not_make_leases_longer)
 {
     const int64_t day = 24 * 60 * 60 * 1000;
@@ -181,7 +208,8 @@ Test(journal_consume, a_pattern_sees_only_what_it_matches)
     cr_assert_eq(rig_counts(&rig.guest).inbox, 0);
     struct kvpbus_delivery *delivery;
     FAILS(&rig.guest, KVPBUS_BAD_TOPIC,
-          kvpbus_journal_lease(rig.guest.journal, 0, "a..b", 1000, rig.now, &delivery));
+          kvpbus_journal_lease(rig.guest.journal, &(struct kvpbus_filter){.pattern = "a..b"}, 1000,
+                               rig.now, &delivery));
 }
 
 Test(journal_consume, a_delayed_message_does_not_hold_up_another_pattern)
@@ -214,9 +242,11 @@ Test(journal_consume, only_of_one_peer)
     rig_flow(&rig, &rig.guest, &rig.host);
     IN(&rig.host, kvpbus_journal_peer(rig.host.journal, vm, "other", &other));
     FAILS(&rig.host, KVPBUS_NOT_FOUND,
-          kvpbus_journal_lease(rig.host.journal, other.id, NULL, 1000, rig.now, &delivery));
+          kvpbus_journal_lease(rig.host.journal, &(struct kvpbus_filter){.peer = other.id}, 1000,
+                               rig.now, &delivery));
     IN(&rig.host,
-       kvpbus_journal_lease(rig.host.journal, rig.host.peer, NULL, 1000, rig.now, &delivery));
+       kvpbus_journal_lease(rig.host.journal, &(struct kvpbus_filter){.peer = rig.host.peer}, 1000,
+                            rig.now, &delivery));
     kvpbus_delivery_free(delivery);
 }
 
@@ -224,8 +254,8 @@ Test(journal_consume, a_lease_may_last_for_ever)
 {
     struct kvpbus_delivery *delivery;
     send("t", "s", "a");
-    IN(&rig.guest,
-       kvpbus_journal_lease(rig.guest.journal, 0, NULL, UINT64_MAX, rig.now, &delivery));
+    IN(&rig.guest, kvpbus_journal_lease(rig.guest.journal, &(struct kvpbus_filter){0}, UINT64_MAX,
+                                        rig.now, &delivery));
     rig.now += (int64_t)1 << 50;
     cr_assert_eq(end_leases(), INT64_MAX);
     ack(delivery->lease);

@@ -58,7 +58,7 @@ void *__wrap_realloc(void *memory, size_t size)
 // --- the story ---------------------------------------------------------------------------------
 
 static struct journal_rig rig;
-static struct kvpbus_message_id ids[6];
+static struct kvpbus_message_id ids[6], request;
 static struct kvpbus_sync host_sync, guest_sync;
 static struct kvpbus_sealed sealed;
 static uint8_t bytes[64 * 1024];
@@ -127,13 +127,106 @@ static enum kvpbus_error apply(struct journal_side *side, const struct kvpbus_sy
 static enum kvpbus_error lease_one(struct journal_side *side)
 {
     struct kvpbus_delivery *delivery;
-    enum kvpbus_error error =
-        kvpbus_journal_lease(side->journal, 0, "a.>", 1000, rig.now, &delivery);
+    enum kvpbus_error error = kvpbus_journal_lease(
+        side->journal, &(struct kvpbus_filter){.pattern = "a.>"}, 1000, rig.now, &delivery);
     cr_assert_eq(error == KVPBUS_OK, delivery != NULL);
     if (error == KVPBUS_OK)
         lease = delivery->lease;
     kvpbus_delivery_free(delivery);
     return error;
+}
+
+// --- a call: the host asks, the guest answers twice ---
+
+static enum kvpbus_error send_call(struct journal_side *side, enum kvpbus_kind kind)
+{
+    struct kvpbus_message message = rig_message("a.call", "body");
+    uint8_t correlation[KVPBUS_BUNDLE_ID_BYTES + 2] = {0};
+    memcpy(correlation, request.bundle, sizeof request.bundle);
+    correlation[sizeof correlation - 1] = (uint8_t)request.index;
+    message.kind = kind;
+    message.class_ = KVPBUS_CLASS_CONTROL;
+    message.ttl_ms = 5000;
+    if (kind != KVPBUS_KIND_REQUEST) {
+        message.correlation = correlation;
+        message.correlation_length = sizeof correlation;
+    }
+    enum kvpbus_error error =
+        kvpbus_journal_queue(side->journal, side->peer, &message, false, rig.now);
+    if (kind == KVPBUS_KIND_REQUEST)
+        request = message.id;
+    return error;
+}
+
+static enum kvpbus_error seal_call(struct journal_side *side)
+{
+    enum kvpbus_error error =
+        kvpbus_journal_seal(side->journal, side->peer, KVPBUS_CLASS_CONTROL, 100000, side->identity,
+                            side->secret, rig.now, &sealed);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_read_sealed(side->journal, side->peer, sealed.class_, sealed.number,
+                                           0, bytes, sealed.length);
+    return error;
+}
+
+static enum kvpbus_error give_call(struct journal_side *side)
+{
+    struct kvpbus_fragment piece = {
+        .class_ = sealed.class_,
+        .number = sealed.number,
+        .first = true,
+        .total = sealed.length,
+        .data = bytes,
+        .length = sealed.length,
+    };
+    struct kvpbus_fragment_result result;
+    return kvpbus_journal_fragment(side->journal, side->peer, &piece, rig.now, &result);
+}
+
+static enum kvpbus_error lease_reply(void)
+{
+    struct kvpbus_delivery *delivery;
+    struct kvpbus_filter filter = {.reply_to = &request, .pattern = "a.>"};
+    enum kvpbus_error error =
+        kvpbus_journal_lease(rig.host.journal, &filter, 1000, rig.now, &delivery);
+    if (error == KVPBUS_OK)
+        lease = delivery->lease;
+    kvpbus_delivery_free(delivery);
+    return error;
+}
+
+static enum kvpbus_error ask_what_comes(void)
+{
+    struct kvpbus_awaited awaited;
+    return kvpbus_journal_awaited(rig.host.journal, rig.host.peer, &request, rig.now, &awaited);
+}
+
+// --- dead letters ---
+
+static enum kvpbus_error look_at_dead(void)
+{
+    struct kvpbus_dead_letter letter;
+    size_t count;
+    bool more;
+    enum kvpbus_error error =
+        kvpbus_journal_dead_list(rig.guest.journal, &(struct kvpbus_dead_filter){.pattern = "a.>"},
+                                 0, &letter, 1, &count, &more);
+    cr_assert(error != KVPBUS_OK || (count == 1 && !more));
+    struct kvpbus_delivery *delivery = NULL;
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_dead_get(rig.guest.journal,
+                                        &(struct kvpbus_dead_filter){.id = &letter.id}, &delivery);
+    kvpbus_delivery_free(delivery);
+    return error;
+}
+
+static enum kvpbus_error walk_dead(bool again)
+{
+    struct kvpbus_dead_walk walk = {0};
+    struct kvpbus_dead_filter filter = {0};
+    struct kvpbus_journal *journal = rig.guest.journal;
+    return again ? kvpbus_journal_dead_retry(journal, &filter, rig.now, 10, &walk)
+                 : kvpbus_journal_dead_drop(journal, &filter, 10, &walk);
 }
 
 static enum kvpbus_error list_peers(void)
@@ -225,6 +318,28 @@ static enum kvpbus_error other_calls(void)
     CALL(guest, kvpbus_journal_leases_end(rig.guest.journal, rig.now + 2000, &(int64_t){0}))       \
     CALL(guest, lease_one(&rig.guest))                                                             \
     CALL(guest, kvpbus_journal_nack(rig.guest.journal, lease, 0, "no", rig.now))                   \
+    CALL(guest, look_at_dead())                                                                    \
+    CALL(guest, walk_dead(true))                                                                   \
+    CALL(guest, lease_one(&rig.guest))                                                             \
+    CALL(guest, kvpbus_journal_extend(rig.guest.journal, lease, 50, rig.now))                      \
+    CALL(guest, kvpbus_journal_reject(rig.guest.journal, lease, "no", rig.now))                    \
+    CALL(guest, walk_dead(false))                                                                  \
+    CALL(host, send_call(&rig.host, KVPBUS_KIND_REQUEST))                                          \
+    CALL(host, seal_call(&rig.host))                                                               \
+    CALL(guest, give_call(&rig.guest))                                                             \
+    CALL(host, kvpbus_journal_delivered(rig.host.journal, rig.host.peer, sealed.class_, 1))        \
+    CALL(host, ask_what_comes())                                                                   \
+    CALL(guest, send_call(&rig.guest, KVPBUS_KIND_REPLY))                                          \
+    CALL(guest, send_call(&rig.guest, KVPBUS_KIND_LAST_REPLY))                                     \
+    CALL(guest, seal_call(&rig.guest))                                                             \
+    CALL(host, give_call(&rig.host))                                                               \
+    CALL(guest, kvpbus_journal_delivered(rig.guest.journal, rig.guest.peer, sealed.class_, 1))     \
+    CALL(host, lease_reply())                                                                      \
+    CALL(host, kvpbus_journal_ack(rig.host.journal, lease))                                        \
+    CALL(host, lease_reply())                                                                      \
+    CALL(host, kvpbus_journal_ack(rig.host.journal, lease))                                        \
+    CALL(host, ask_what_comes())                                                                   \
+    CALL(guest, kvpbus_journal_leases_end(rig.guest.journal, rig.now + 5000, &(int64_t){0}))       \
     CALL(host, queue(3, KVPBUS_CLASS_NORMAL, 0, false))                                            \
     CALL(host, seal(KVPBUS_CLASS_NORMAL))                                                          \
     CALL(host, kvpbus_journal_withdraw(rig.host.journal, rig.host.peer, &ids[3]))                  \
@@ -281,7 +396,7 @@ static void check_end(void)
     struct kvpbus_journal_counts host = rig_counts(&rig.host), guest = rig_counts(&rig.guest);
     cr_assert(host.queued == 0 && host.queued_bytes == 0 && host.delivered == 0 &&
               host.unknown == 0 && host.expired == 0);
-    cr_assert(guest.received == 2 && guest.inbox == 0 && guest.inbox_bytes == 0 &&
+    cr_assert(guest.received == 3 && guest.inbox == 0 && guest.inbox_bytes == 0 &&
               guest.dead_letters == 0);
 }
 

@@ -109,7 +109,8 @@ Test(journal_limits, a_full_journal_makes_the_peer_wait)
     // A consumer makes room, and it goes on.
     for (int i = 0; i < 3; i++) {
         struct kvpbus_delivery *delivery;
-        IN(&rig.guest, kvpbus_journal_lease(rig.guest.journal, 0, NULL, 1000, rig.now, &delivery));
+        IN(&rig.guest, kvpbus_journal_lease(rig.guest.journal, &(struct kvpbus_filter){0}, 1000,
+                                            rig.now, &delivery));
         IN(&rig.guest, kvpbus_journal_ack(rig.guest.journal, delivery->lease));
         kvpbus_delivery_free(delivery);
     }
@@ -195,7 +196,8 @@ Test(journal_limits, dead_letters_are_forgotten_too)
     rig_queue(&rig, &rig.host, "a");
     rig_flow(&rig, &rig.host, &rig.guest);
     struct kvpbus_delivery *delivery;
-    IN(&rig.guest, kvpbus_journal_lease(rig.guest.journal, 0, NULL, 1000, rig.now, &delivery));
+    IN(&rig.guest, kvpbus_journal_lease(rig.guest.journal, &(struct kvpbus_filter){0}, 1000,
+                                        rig.now, &delivery));
     IN(&rig.guest, kvpbus_journal_nack(rig.guest.journal, delivery->lease, 0, "no", rig.now));
     kvpbus_delivery_free(delivery);
     cr_assert_eq(rig_counts(&rig.guest).dead_letters, 1);

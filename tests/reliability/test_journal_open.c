@@ -93,20 +93,25 @@ Test(journal_open, a_newer_version_is_left_alone)
     cr_assert_not_null(strstr(failure.detail, rig.host.path));
 }
 
-// The host's journal as the first version left it: three messages wait, two of them in a sealed
-// bundle.
-static void put_version_1(void)
+static void put(struct journal_side *side, const char *dump)
 {
     static char text[64 * 1024];
-    FILE *file = fopen(KVPBUS_TEST_DATA "/journal-1.sql", "r");
+    FILE *file = fopen(dump, "r");
     cr_assert_not_null(file);
     size_t length = fread(text, 1, sizeof text - 1, file);
     fclose(file);
     text[length] = '\0';
-    kvpbus_journal_close(rig.host.journal);
-    rig.host.journal = NULL;
-    unlink(rig.host.path);
-    sql(rig.host.path, text);
+    kvpbus_journal_close(side->journal);
+    side->journal = NULL;
+    unlink(side->path);
+    sql(side->path, text);
+}
+
+// The host's journal as the first version left it: three messages wait, two of them in a sealed
+// bundle.
+static void put_version_1(void)
+{
+    put(&rig.host, KVPBUS_TEST_DATA "/journal-1.sql");
 }
 
 Test(journal_open, an_older_version_is_brought_up)
@@ -127,6 +132,37 @@ Test(journal_open, an_older_version_is_brought_up)
     cr_assert_eq(rig_counts(&rig.host).delivered, 2);
     side_reopen(&rig.host);
     cr_assert_eq(rig_counts(&rig.host).queued, 1);
+}
+
+// A guest's: two messages of class normal and one of bulk in the inbox, the first one leased, a
+// dead letter; and one of each class that wait to be sent.
+Test(journal_open, the_inbox_of_an_older_version_is_brought_up)
+{
+    struct kvpbus_failure failure;
+    struct kvpbus_dead_letter letter;
+    struct kvpbus_dead_walk walk = {0};
+    size_t count;
+    bool more;
+    put(&rig.guest, KVPBUS_TEST_DATA "/journal-1-guest.sql");
+    cr_assert_eq(
+        kvpbus_journal_open(rig.guest.path, &rig.guest.options, &rig.guest.journal, &failure),
+        KVPBUS_OK, "%s", failure.detail);
+    IN(&rig.guest, kvpbus_journal_dead_list(rig.guest.journal, &(struct kvpbus_dead_filter){0}, 0,
+                                            &letter, 1, &count, &more));
+    cr_assert(count == 1 && !more);
+    cr_assert_str_eq(letter.topic, "app.dead");
+    cr_assert_str_eq(letter.stream, "s");
+    cr_assert_str_eq(letter.reason, "no");
+    IN(&rig.guest, kvpbus_journal_dead_retry(rig.guest.journal,
+                                             &(struct kvpbus_dead_filter){.pattern = "app.dead"},
+                                             rig.now, 1, &walk));
+    cr_assert_str_eq(rig_consume(&rig, &rig.guest), "much died in version 1 first second");
+    // What is counted apart from now on was counted then.
+    uint64_t room[KVPBUS_CLASS_COUNT];
+    IN(&rig.guest, kvpbus_journal_room(rig.guest.journal, 1, room));
+    cr_assert_eq(room[KVPBUS_CLASS_BULK], 192 << 20);
+    struct kvpbus_journal_counts counts = rig_counts(&rig.guest);
+    cr_assert(counts.inbox == 0 && counts.inbox_bytes == 0 && counts.queued == 2);
 }
 
 Test(journal_open, an_older_version_that_cannot_be_brought_up_stays_as_it_is)

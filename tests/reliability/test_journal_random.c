@@ -226,7 +226,7 @@ static bool consume(bool surely)
     struct kvpbus_delivery *delivery;
     cr_assert_eq(kvpbus_journal_begin(rig.guest.journal), KVPBUS_OK);
     enum kvpbus_error error =
-        kvpbus_journal_lease(rig.guest.journal, 0, NULL, 50, rig.now, &delivery);
+        kvpbus_journal_lease(rig.guest.journal, &(struct kvpbus_filter){0}, 50, rig.now, &delivery);
     if (error == KVPBUS_OK && (surely || roll(4) > 0)) {
         look_at(&delivery->message);
         cr_assert_eq(kvpbus_journal_ack(rig.guest.journal, delivery->lease), KVPBUS_OK);

@@ -456,7 +456,8 @@ Test(journal_receive, an_inbox_that_nobody_empties_makes_the_peer_wait)
     cr_assert_eq(room(KVPBUS_CLASS_CONTROL), 0);
     // Nothing was lost: once there is room it comes again.
     struct kvpbus_delivery *delivery;
-    IN(&rig.guest, kvpbus_journal_lease(rig.guest.journal, 0, NULL, 1000, rig.now, &delivery));
+    IN(&rig.guest, kvpbus_journal_lease(rig.guest.journal, &(struct kvpbus_filter){0}, 1000,
+                                        rig.now, &delivery));
     IN(&rig.guest, kvpbus_journal_ack(rig.guest.journal, delivery->lease));
     kvpbus_delivery_free(delivery);
     cr_assert(give_all(&sealed, bytes, sealed.length).complete);

@@ -163,7 +163,7 @@ Test(journal_send, every_field_arrives)
         .stream = "str/eam",
         .class_ = KVPBUS_CLASS_BULK,
         .ttl_ms = 5000,
-        .kind = KVPBUS_KIND_LAST_REPLY,
+        .kind = KVPBUS_KIND_REQUEST,
         .status = -3,
         .correlation = (const uint8_t *)"corr",
         .correlation_length = 4,
@@ -176,7 +176,9 @@ Test(journal_send, every_field_arrives)
     rig_queue_message(&rig, &rig.host, &message, false);
     rig_flow(&rig, &rig.host, &rig.guest);
     struct kvpbus_delivery *delivery;
-    IN(&rig.guest, kvpbus_journal_lease(rig.guest.journal, 0, "a.*.>", 1000, rig.now, &delivery));
+    IN(&rig.guest,
+       kvpbus_journal_lease(rig.guest.journal, &(struct kvpbus_filter){.pattern = "a.*.>"}, 1000,
+                            rig.now, &delivery));
     const struct kvpbus_message *got = &delivery->message;
     cr_assert_eq(delivery->peer, rig.guest.peer);
     cr_assert_arr_eq(got->id.bundle, message.id.bundle, sizeof got->id.bundle);
@@ -243,6 +245,11 @@ Test(journal_send, the_outbox_has_a_quota_with_a_reserve_for_control)
     cr_assert_eq(queue_big(KVPBUS_CLASS_CONTROL, 30000), KVPBUS_OK);
     while (queue_big(KVPBUS_CLASS_CONTROL, 30000) == KVPBUS_OK)
         count++;
+    // Whose it is, how much, and what helps.
+    const char *said = kvpbus_journal_failure(rig.host.journal)->detail;
+    cr_assert(strstr(said, "outbox of other") != NULL && strstr(said, "outbox_max is ") != NULL &&
+                  strstr(said, "raise it") != NULL,
+              "%s", said);
     cr_assert_leq(rig_counts(&rig.host).queued_bytes, BOX);
     // Nothing was dropped, and once they are delivered there is room again.
     cr_assert_eq(rig_counts(&rig.host).queued, count + 1);

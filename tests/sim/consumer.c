@@ -7,7 +7,7 @@
 enum { LEASE_MS = 30000 };
 
 static void leased(void *context, struct kvpbus_delivery *delivery,
-                   const struct kvpbus_failure *failure);
+                   const struct kvpbus_awaited *awaited, const struct kvpbus_failure *failure);
 
 static void lease(struct sim_consumer *consumer)
 {
@@ -19,14 +19,16 @@ static void lease(struct sim_consumer *consumer)
     }
     consumer->state = SIM_LEASING;
     consumer->again = false;
-    kvpbus_bus_lease(process->bus, process->peer, NULL, LEASE_MS, leased, consumer);
+    struct kvpbus_filter filter = {.peer = process->peer};
+    kvpbus_bus_lease(process->bus, &filter, LEASE_MS, leased, consumer);
 }
 
 static void leased(void *context, struct kvpbus_delivery *delivery,
-                   const struct kvpbus_failure *failure)
+                   const struct kvpbus_awaited *awaited, const struct kvpbus_failure *failure)
 {
     struct sim_consumer *consumer = context;
     struct sim_side *side = consumer->process->side;
+    (void)awaited;
     struct sim_world *world = side->world;
     consumer->state = SIM_CONSUMER_IDLE;
     if (delivery == NULL) {

@@ -21,6 +21,7 @@ struct answer {
     char body[64];
     struct kvpbus_message_status status;
     struct kvpbus_journal_counts counts;
+    struct kvpbus_awaited awaited;
 };
 
 static void answered(struct answer *answer, const struct kvpbus_failure *failure)
@@ -46,11 +47,13 @@ static void on_done(void *context, const struct kvpbus_failure *failure)
 }
 
 static void on_lease(void *context, struct kvpbus_delivery *delivery,
-                     const struct kvpbus_failure *failure)
+                     const struct kvpbus_awaited *awaited, const struct kvpbus_failure *failure)
 {
     struct answer *answer = context;
     answered(answer, failure);
     answer->given = delivery != NULL;
+    if (awaited != NULL)
+        answer->awaited = *awaited;
     if (delivery == NULL)
         return;
     answer->lease = delivery->lease;
@@ -96,12 +99,17 @@ static bool is_here(void *context)
         cr_assert((answer)->code == KVPBUS_OK || (answer)->words[0] != 0); \
     } while (0)
 
-static struct answer lease(struct sim_world *world, const char *pattern, uint64_t ms)
+static struct answer lease_of(struct sim_world *world, int side, const struct kvpbus_filter *filter,
+                              uint64_t ms)
 {
     struct answer answer = {0};
-    ASK(world, SIM_GUEST, &answer,
-        kvpbus_bus_lease(process->bus, process->peer, pattern, ms, on_lease, &answer));
+    ASK(world, side, &answer, kvpbus_bus_lease(process->bus, filter, ms, on_lease, &answer));
     return answer;
+}
+
+static struct answer lease(struct sim_world *world, const char *pattern, uint64_t ms)
+{
+    return lease_of(world, SIM_GUEST, &(struct kvpbus_filter){.pattern = pattern}, ms);
 }
 
 static enum kvpbus_error ack(struct sim_world *world, int64_t token)
@@ -225,8 +233,9 @@ Test(bus, a_message_is_pending_until_it_is_delivered, .init = sim_setup)
 }
 
 static void on_whole(void *context, struct kvpbus_delivery *delivery,
-                     const struct kvpbus_failure *failure)
+                     const struct kvpbus_awaited *awaited, const struct kvpbus_failure *failure)
 {
+    (void)awaited;
     answered(context, failure);
     cr_assert_not_null(delivery);
     const struct kvpbus_message *got = &delivery->message;
@@ -265,7 +274,7 @@ Test(bus, every_part_of_a_message_comes, .init = sim_setup)
     live_wait(world, LIVE_MINUTE);
     struct answer answer = {0};
     ASK(world, SIM_GUEST, &answer,
-        kvpbus_bus_lease(process->bus, 0, NULL, 1000, on_whole, &answer));
+        kvpbus_bus_lease(process->bus, &(struct kvpbus_filter){0}, 1000, on_whole, &answer));
     sim_world_free(world);
 }
 
