@@ -61,42 +61,6 @@ static struct kvpbus_job *list_take(struct job_list *list)
 
 // --- on the journal's thread ---
 
-static void run_one(struct kvpbus_journal_thread *thread, struct kvpbus_job *job)
-{
-    job->result = kvpbus_journal_savepoint(thread->journal);
-    if (job->result != KVPBUS_OK) {
-        job->failure = *kvpbus_journal_failure(thread->journal);
-        return;
-    }
-    job->result = job->run(job, thread->journal);
-    enum kvpbus_error released = kvpbus_journal_release(thread->journal, job->result == KVPBUS_OK);
-    if (job->result == KVPBUS_OK && released != KVPBUS_OK) {
-        job->result = released;
-        job->failure = *kvpbus_journal_failure(thread->journal);
-    }
-}
-
-// A group whose transaction fails has not happened, whatever its jobs found on the way.
-static void run_group(struct kvpbus_journal_thread *thread, struct job_list *group)
-{
-    struct kvpbus_failure failure = {0};
-    enum kvpbus_error error = kvpbus_journal_begin(thread->journal);
-    if (error != KVPBUS_OK)
-        failure = *kvpbus_journal_failure(thread->journal);
-    for (struct kvpbus_job *job = group->first; error == KVPBUS_OK && job != NULL; job = job->next)
-        run_one(thread, job);
-    if (error == KVPBUS_OK) {
-        error = kvpbus_journal_commit(thread->journal, &failure);
-        if (error != KVPBUS_OK)
-            kvpbus_journal_rollback(thread->journal);
-    }
-    for (struct kvpbus_job *job = group->first; error != KVPBUS_OK && job != NULL; job = job->next)
-        if (job->result == KVPBUS_OK) {
-            job->result = error;
-            job->failure = failure;
-        }
-}
-
 static void thread_main(void *argument)
 {
     struct kvpbus_journal_thread *thread = argument;
@@ -111,7 +75,7 @@ static void thread_main(void *argument)
         for (int i = 0; i < GROUP_MAX && thread->queued.first != NULL; i++)
             list_add(&group, list_take(&thread->queued));
         uv_mutex_unlock(&thread->mutex);
-        run_group(thread, &group);
+        kvpbus_jobs_run(group.first, thread->journal);
         uv_mutex_lock(&thread->mutex);
         list_join(&thread->finished, &group);
         uv_async_send(&thread->turn);

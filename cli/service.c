@@ -202,21 +202,12 @@ static void on_prepare(uv_prepare_t *prepare)
 
 // --- peers ---
 
-struct add_job {
-    struct kvpbus_job job; // first
+struct add_call {
     struct kvpbus_service *service;
-    uint8_t vm[KVPBUS_VM_ID_BYTES];
     char name[KVPBUS_PEER_NAME_MAX + 1];
-    struct kvpbus_peer peer;
-    kvpbus_added_fn *added;
+    kvpbus_service_added_fn *added;
     void *context;
 };
-
-static enum kvpbus_error add_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
-{
-    struct add_job *job = (struct add_job *)base;
-    return kvpbus_journal_peer(journal, job->vm, job->name, &job->peer);
-}
 
 static void keep_endpoint(struct kvpbus_service *service, struct kvpbus_endpoint *endpoint)
 {
@@ -231,41 +222,30 @@ static void keep_endpoint(struct kvpbus_service *service, struct kvpbus_endpoint
     service->endpoints[service->endpoint_count++] = endpoint;
 }
 
-static void add_done(struct kvpbus_job *base)
+static void on_added(void *context, struct kvpbus_endpoint *endpoint,
+                     const struct kvpbus_failure *failure)
 {
-    struct add_job *job = (struct add_job *)base;
-    struct kvpbus_endpoint *endpoint = NULL;
-    job->service->calls--;
-    enum kvpbus_error error = base->result;
-    if (error == KVPBUS_OK)
-        error = kvpbus_bus_attach(job->service->bus, &job->peer, job->peer.vm, &endpoint);
-    if (error == KVPBUS_OK)
-        keep_endpoint(job->service, endpoint);
+    struct add_call *call = context;
+    if (endpoint != NULL)
+        keep_endpoint(call->service, endpoint);
     else
-        kvpbus_log_of(KVPBUS_LOG_ERROR, job->name, "cannot be served: %s",
-                      base->failure.detail[0] != '\0' ? base->failure.detail
-                                                      : kvpbus_error_text(error));
-    if (job->added != NULL)
-        job->added(job->context, endpoint);
-    free(job);
+        kvpbus_log_of(KVPBUS_LOG_ERROR, call->name, "cannot be served: %s", failure->detail);
+    if (call->added != NULL)
+        call->added(call->context, endpoint);
+    free(call);
 }
 
 void kvpbus_service_add_peer(struct kvpbus_service *service, const uint8_t vm[KVPBUS_VM_ID_BYTES],
-                             const char *name, kvpbus_added_fn *added, void *context)
+                             const char *name, kvpbus_service_added_fn *added, void *context)
 {
-    struct add_job *job = calloc(1, sizeof *job);
-    if (job == NULL)
+    struct add_call *call = calloc(1, sizeof *call);
+    if (call == NULL)
         abort();
-    job->job.run = add_run;
-    job->job.done = add_done;
-    job->service = service;
-    memcpy(job->vm, vm, sizeof job->vm);
-    snprintf(job->name, sizeof job->name, "%s", name);
-    job->added = added;
-    job->context = context;
-    service->calls++;
-    struct kvpbus_executor *executor = kvpbus_journal_thread_executor(service->journal);
-    executor->submit(executor, &job->job);
+    call->service = service;
+    snprintf(call->name, sizeof call->name, "%s", name);
+    call->added = added;
+    call->context = context;
+    kvpbus_bus_add(service->bus, vm, name, on_added, call);
 }
 
 struct kvpbus_endpoint *kvpbus_service_find(const struct kvpbus_service *service, const char *name,

@@ -58,7 +58,7 @@ struct kvpbus_service {
     uv_prepare_t prepare; // a turn before each wait
     uv_signal_t interrupt, terminate, hangup;
     bool stopping;
-    size_t calls;                 // store calls, and peers being added, under way
+    size_t calls;                 // store calls under way
     struct both_call *held_calls; // that wait for an endpoint to be quiet
 };
 
@@ -76,9 +76,9 @@ void kvpbus_service_run(struct kvpbus_service *service);
 void kvpbus_service_stop(struct kvpbus_service *service);
 
 // Makes a VM's row and its endpoint; `added` is told of the endpoint, on the loop's thread.
-typedef void kvpbus_added_fn(void *context, struct kvpbus_endpoint *endpoint);
+typedef void kvpbus_service_added_fn(void *context, struct kvpbus_endpoint *endpoint);
 void kvpbus_service_add_peer(struct kvpbus_service *service, const uint8_t vm[KVPBUS_VM_ID_BYTES],
-                             const char *name, kvpbus_added_fn *added, void *context);
+                             const char *name, kvpbus_service_added_fn *added, void *context);
 struct kvpbus_endpoint *kvpbus_service_find(const struct kvpbus_service *service, const char *peer,
                                             struct kvpbus_failure *failure);
 

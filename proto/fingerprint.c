@@ -6,6 +6,13 @@
 
 enum { BYTES = 16, GROUP = 4 };
 
+void kvpbus_identity_of_seed(const uint8_t seed[KVPBUS_SEED_BYTES],
+                             uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                             uint8_t secret[KVPBUS_SECRET_BYTES])
+{
+    crypto_sign_seed_keypair(identity, secret, seed);
+}
+
 void kvpbus_fingerprint(const uint8_t identity[32], char text[KVPBUS_FINGERPRINT_TEXT])
 {
     static const char label[] = "kvpbus identity";

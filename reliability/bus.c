@@ -127,6 +127,8 @@ void kvpbus_bus_polling(struct kvpbus_bus *bus, uint32_t fast_ms, uint32_t slow_
 enum kvpbus_error kvpbus_bus_open(const struct kvpbus_bus_options *options,
                                   struct kvpbus_executor *executor, struct kvpbus_bus **out)
 {
+    if (sodium_init() < 0)
+        return KVPBUS_INTERNAL;
     const char *prefix = options->prefix != NULL ? options->prefix : "kvpbus";
     if (!kvpbus_prefix_valid(prefix) || options->ring_slots > KVPBUS_RING_MAX ||
         options->value_max > KVPBUS_VALUE_MAX ||

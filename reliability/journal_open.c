@@ -3,6 +3,7 @@
 // Life of a journal and its transactions.
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -166,6 +167,8 @@ enum kvpbus_error kvpbus_journal_open(const char *path,
                                       struct kvpbus_journal **out, struct kvpbus_failure *failure)
 {
     *out = NULL;
+    if (sodium_init() < 0)
+        return kvpbus_fail(failure, KVPBUS_INTERNAL, "libsodium cannot start");
     struct kvpbus_journal *journal = calloc(1, sizeof *journal);
     char *copy = strdup(path);
     struct kvpbus_quota *quotas = calloc(options->quota_count + 1, sizeof *quotas);

@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The bus of one side: its journal and one link per peer, joined. It does no I/O of its own and has
-// no clock: the owner (host program, guest agent, simulator) carries out store actions and journal
-// jobs and says what time it is. Everything here belongs to one thread, the loop's; only
-// kvpbus_job.run is called on the journal's.
+// no clock: the owner (kvpbus-host, kvpbus-guest, or a program that embeds it, see
+// examples/embed.c) carries out store actions and journal jobs and says what time it is.
+//
+// Threads: everything here belongs to one thread, the loop's. Only kvpbus_jobs_run is called on the
+// journal's, which may be the same, and store calls may be made anywhere. Callbacks come on the
+// loop's thread, out of kvpbus_job_finish and what reports actions and time; from within one every
+// function may be called but kvpbus_bus_close.
+//
+// To begin: kvpbus_journal_open, an executor for it, kvpbus_bus_open, kvpbus_bus_tick,
+// kvpbus_bus_add for each peer. To end: no more actions are taken; when kvpbus_bus_busy says that
+// nothing is under way, kvpbus_bus_close, then kvpbus_journal_close. A process that is killed
+// instead loses nothing that was accepted.
 //
 // A turn of the owner's loop:
 //   1. for each peer, while kvpbus_bus_action gives one: carry it out (READ_PEER, READ_OWN, WRITE)
@@ -22,10 +31,12 @@
 extern "C" {
 #endif
 
-// Work for the journal. The executor calls `run` on the journal's thread inside a transaction that
-// it shares with other jobs (a savepoint around each: an error undoes that job alone), commits, and
-// hands the job back to the loop's thread, which calls kvpbus_job_finish. With a failed commit
-// every job of the group gets that error. Jobs run in the order of their submission.
+// --- the journal's work ---
+
+// One piece of it. An executor takes jobs on the loop's thread, joins those that wait by `next`,
+// gives them to kvpbus_jobs_run on the journal's thread, and hands each back to the loop's, which
+// calls kvpbus_job_finish: all in the order in which they were submitted. The more jobs are run
+// together, the fewer times the disk is waited for.
 struct kvpbus_job {
     enum kvpbus_error (*run)(struct kvpbus_job *job, struct kvpbus_journal *journal);
     void (*done)(struct kvpbus_job *job); // on the loop's thread; frees the job
@@ -33,6 +44,10 @@ struct kvpbus_job {
     struct kvpbus_failure failure;
     struct kvpbus_job *next; // for the executor's queue
 };
+// On the journal's thread: all in one transaction, with a savepoint around each, so that an error
+// undoes that job alone. With a failed commit every job gets that error, which is
+// returned.
+enum kvpbus_error kvpbus_jobs_run(struct kvpbus_job *first, struct kvpbus_journal *journal);
 static inline void kvpbus_job_finish(struct kvpbus_job *job)
 {
     job->done(job);
@@ -41,6 +56,18 @@ static inline void kvpbus_job_finish(struct kvpbus_job *job)
 struct kvpbus_executor {
     void (*submit)(struct kvpbus_executor *executor, struct kvpbus_job *job);
 };
+
+// The executor for a program that has no thread for the journal: jobs wait until
+// kvpbus_inline_run, which runs and finishes them on the caller's thread, that of the loop. Each
+// such call waits for the disk once. The fields are the library's.
+struct kvpbus_inline {
+    struct kvpbus_executor executor; // for kvpbus_bus_open
+    struct kvpbus_journal *journal;
+    struct kvpbus_job *first, **last;
+};
+void kvpbus_inline_init(struct kvpbus_inline *jobs, struct kvpbus_journal *journal);
+// False: nothing waits now. True: what was finished led to more, to be run before the loop sleeps.
+bool kvpbus_inline_run(struct kvpbus_inline *jobs);
 
 // --- the bus ---
 
@@ -102,6 +129,13 @@ uint64_t kvpbus_bus_deadline(const struct kvpbus_bus *bus);
 
 // --- peers ---
 
+// Makes the peer known and gives it its endpoint, which stays until the bus is closed; the same one
+// when it has one already. On a host `vm` is the GUID of the VM, KVPBUS_VM_ID_BYTES; a guest has
+// one peer, its host, and `vm` is NULL.
+typedef void kvpbus_added_fn(void *context, struct kvpbus_endpoint *endpoint,
+                             const struct kvpbus_failure *failure); // endpoint NULL: an error
+void kvpbus_bus_add(struct kvpbus_bus *bus, const uint8_t *vm, const char *name,
+                    kvpbus_added_fn *callback, void *context);
 struct kvpbus_endpoint *kvpbus_bus_find(const struct kvpbus_bus *bus, int64_t peer);
 // While suspended (the VM is off, paused, or its Data Exchange switched off) no timer runs, nothing
 // is polled and nothing is written; `why` is a short text for status, kept by reference.
@@ -125,6 +159,8 @@ void kvpbus_bus_read_done(struct kvpbus_endpoint *endpoint, enum kvpbus_action_k
                           const struct kvpbus_failure *failure);
 void kvpbus_bus_write_done(struct kvpbus_endpoint *endpoint, const enum kvpbus_error *results,
                            const struct kvpbus_failure *failure);
+// For a loop that may wait for a store, up to its stated deadline: makes the call and reports it.
+void kvpbus_action_carry_out(const struct kvpbus_action *action, struct kvpbus_store *store);
 // The peer's store may have changed: read it at the next turn.
 void kvpbus_bus_notice(struct kvpbus_endpoint *endpoint);
 

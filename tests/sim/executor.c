@@ -30,35 +30,6 @@ void sim_executor_init(struct sim_process *process)
     process->finished_end = &process->finished;
 }
 
-static void run_one(struct sim_process *process, struct kvpbus_job *job)
-{
-    job->result = kvpbus_journal_savepoint(process->journal);
-    if (job->result == KVPBUS_OK) {
-        job->result = job->run(job, process->journal);
-        enum kvpbus_error released =
-            kvpbus_journal_release(process->journal, job->result == KVPBUS_OK);
-        if (job->result != KVPBUS_OK || released == KVPBUS_OK)
-            return;
-        job->result = released;
-    }
-    job->failure = *kvpbus_journal_failure(process->journal);
-}
-
-static enum kvpbus_error run_group(struct sim_process *process, struct kvpbus_failure *failure)
-{
-    enum kvpbus_error error = kvpbus_journal_begin(process->journal);
-    if (error != KVPBUS_OK) {
-        *failure = *kvpbus_journal_failure(process->journal);
-        return error;
-    }
-    for (struct kvpbus_job *job = process->queued; job != NULL; job = job->next)
-        run_one(process, job);
-    error = kvpbus_journal_commit(process->journal, failure);
-    if (error != KVPBUS_OK)
-        kvpbus_journal_rollback(process->journal);
-    return error;
-}
-
 // What the journal must never say when its disk is sound.
 static void judge(struct sim_process *process, const struct kvpbus_job *job)
 {
@@ -74,8 +45,7 @@ static void judge(struct sim_process *process, const struct kvpbus_job *job)
 bool sim_executor_run(struct sim_process *process)
 {
     struct sim_side *side = process->side;
-    struct kvpbus_failure failure = {0};
-    enum kvpbus_error error = run_group(process, &failure);
+    enum kvpbus_error error = kvpbus_jobs_run(process->queued, process->journal);
     if (side->disk.dead)
         return false;
     size_t count = 0;
@@ -83,10 +53,6 @@ bool sim_executor_run(struct sim_process *process)
         process->finish_at = sim_side_now(side) + sim_draw(side->world, side->world->timing.finish);
     for (struct kvpbus_job *job = process->queued, *next; job != NULL; job = next, count++) {
         next = job->next;
-        if (error != KVPBUS_OK && job->result == KVPBUS_OK) {
-            job->result = error;
-            job->failure = failure;
-        }
         judge(process, job);
         add(&process->finished_end, job);
     }
