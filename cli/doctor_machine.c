@@ -12,6 +12,7 @@
 #include "doctor.h"
 #include "kvpbus/management.h"
 #include "paths.h"
+#include "rotation.h"
 
 enum {
     DISK_LEAST = 64, // MiB
@@ -79,10 +80,13 @@ static bool file_is_well(struct doctor *doctor, const char *name, uid_t owner)
     }
     if (!private_to_owner(doctor, path, &status, owner, "0600"))
         return false;
-    if (strcmp(name, "identity.key") != 0 || status.st_size == SEED_BYTES)
+    // A key, and how it followed earlier ones.
+    long long rest = (long long)status.st_size - SEED_BYTES;
+    if (strcmp(name, "identity.key") != 0 ||
+        (rest >= 0 && rest <= KVPBUS_ROTATION_MAX && rest % KVPBUS_STATEMENT_BYTES == 0))
         return true;
-    doctor_bad(doctor, "state", "%s is damaged: it has %lld bytes and not %d", path,
-               (long long)status.st_size, SEED_BYTES);
+    doctor_bad(doctor, "state", "%s is damaged: no identity has %lld bytes", path,
+               (long long)status.st_size);
     doctor_mend(doctor, "restore %s from a backup", path);
     return false;
 }

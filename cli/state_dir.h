@@ -4,7 +4,7 @@
 #ifndef KVPBUS_STATE_DIR_H
 #define KVPBUS_STATE_DIR_H
 
-#include "bundle.h"
+#include "rotation.h"
 
 enum { KVPBUS_PATH_MAX = 512 };
 
@@ -13,12 +13,17 @@ struct kvpbus_state_dir {
     int lock; // descriptor; -1 none
     uint8_t identity[KVPBUS_IDENTITY_BYTES];
     uint8_t secret[KVPBUS_SECRET_BYTES];
+    struct kvpbus_rotation rotation; // how this identity followed earlier ones
 };
 
 // Makes the folder if need be, takes its lock for this process (KVPBUS_JOURNAL_LOCKED when another
 // has it) and reads the identity, or draws one at the first start.
 enum kvpbus_error kvpbus_state_dir_open(const char *path, struct kvpbus_state_dir *dir,
                                         struct kvpbus_failure *failure);
+// Draws a new identity and replaces the old one, which signs that it is its successor and is gone
+// then. A crash leaves the one or the other.
+enum kvpbus_error kvpbus_state_dir_rotate(struct kvpbus_state_dir *dir, enum kvpbus_role role,
+                                          struct kvpbus_failure *failure);
 void kvpbus_state_dir_close(struct kvpbus_state_dir *dir);
 
 #endif

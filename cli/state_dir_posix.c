@@ -37,41 +37,92 @@ static enum kvpbus_error take_lock(struct kvpbus_state_dir *dir, struct kvpbus_f
                        dir->path);
 }
 
+// identity.key: the seed of the key pair, then the statements of its rotation, newest first.
+enum { SEED = crypto_sign_SEEDBYTES, KEY_MAX = SEED + KVPBUS_ROTATION_MAX };
+
 static enum kvpbus_error read_identity(struct kvpbus_state_dir *dir, const char *path, int file,
                                        struct kvpbus_failure *failure)
 {
-    uint8_t seed[crypto_sign_SEEDBYTES + 1];
-    ssize_t length = read(file, seed, sizeof seed);
+    uint8_t key[KEY_MAX + 1];
+    ssize_t length = read(file, key, sizeof key);
     close(file);
     if (length < 0)
         return failed(failure, path, "cannot read");
-    if (length != crypto_sign_SEEDBYTES)
+    if (length < SEED || length > KEY_MAX || (length - SEED) % KVPBUS_STATEMENT_BYTES != 0)
         return kvpbus_fail(failure, KVPBUS_BAD_KEY,
                            "%s is not an identity: restore it from a backup; with a new one every "
                            "peer must be paired again",
                            path);
-    crypto_sign_seed_keypair(dir->identity, dir->secret, seed);
-    sodium_memzero(seed, sizeof seed);
+    crypto_sign_seed_keypair(dir->identity, dir->secret, key);
+    dir->rotation.length = (size_t)length - SEED;
+    memcpy(dir->rotation.bytes, key + SEED, dir->rotation.length);
+    sodium_memzero(key, sizeof key);
     return KVPBUS_OK;
 }
 
-// Written beside and linked into place whole, so that a crash leaves no half a key.
-static enum kvpbus_error make_identity(const struct kvpbus_state_dir *dir, const char *path,
-                                       struct kvpbus_failure *failure)
+static bool sync_folder(const char *path)
+{
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool synced = folder >= 0 && fsync(folder) == 0;
+    if (folder >= 0)
+        close(folder);
+    return synced;
+}
+
+// Written beside and renamed into place whole, so that a crash leaves no half a key.
+static enum kvpbus_error write_identity(const struct kvpbus_state_dir *dir, const char *path,
+                                        const uint8_t *key, size_t length,
+                                        struct kvpbus_failure *failure)
 {
     char fresh[KVPBUS_PATH_MAX + 32];
-    uint8_t seed[crypto_sign_SEEDBYTES];
     snprintf(fresh, sizeof fresh, "%s/identity.new", dir->path);
     unlink(fresh);
     int file = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (file < 0)
         return failed(failure, fresh, "cannot create");
+    bool written = write(file, key, length) == (ssize_t)length && fsync(file) == 0;
+    if (close(file) != 0 || !written || rename(fresh, path) != 0) {
+        enum kvpbus_error error = failed(failure, path, "cannot write");
+        unlink(fresh);
+        return error;
+    }
+    return sync_folder(dir->path) ? KVPBUS_OK : failed(failure, dir->path, "cannot write");
+}
+
+static enum kvpbus_error make_identity(const struct kvpbus_state_dir *dir, const char *path,
+                                       struct kvpbus_failure *failure)
+{
+    uint8_t seed[SEED];
     randombytes_buf(seed, sizeof seed);
-    bool written = write(file, seed, sizeof seed) == (ssize_t)sizeof seed && fsync(file) == 0;
+    enum kvpbus_error error = write_identity(dir, path, seed, sizeof seed, failure);
     sodium_memzero(seed, sizeof seed);
-    if (close(file) != 0 || !written || rename(fresh, path) != 0)
-        return failed(failure, path, "cannot write");
-    return KVPBUS_OK;
+    return error;
+}
+
+enum kvpbus_error kvpbus_state_dir_rotate(struct kvpbus_state_dir *dir, enum kvpbus_role role,
+                                          struct kvpbus_failure *failure)
+{
+    char path[KVPBUS_PATH_MAX + 32];
+    uint8_t key[KEY_MAX], identity[KVPBUS_IDENTITY_BYTES], secret[KVPBUS_SECRET_BYTES];
+    struct kvpbus_rotation rotation = dir->rotation;
+    snprintf(path, sizeof path, "%s/identity.key", dir->path);
+    randombytes_buf(key, SEED);
+    crypto_sign_seed_keypair(identity, secret, key);
+    kvpbus_rotation_add(&rotation, role, NULL, dir->identity, dir->secret, identity);
+    memcpy(key + SEED, rotation.bytes, rotation.length);
+    enum kvpbus_error error = write_identity(dir, path, key, SEED + rotation.length, failure);
+    // What stands there now counts, also when the folder could not be synced.
+    int file = error == KVPBUS_OK ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (file >= 0) {
+        read_identity(dir, path, file, NULL);
+    } else if (error == KVPBUS_OK) {
+        memcpy(dir->identity, identity, sizeof dir->identity);
+        memcpy(dir->secret, secret, sizeof dir->secret);
+        dir->rotation = rotation;
+    }
+    sodium_memzero(key, sizeof key);
+    sodium_memzero(secret, sizeof secret);
+    return error;
 }
 
 static enum kvpbus_error load_identity(struct kvpbus_state_dir *dir, struct kvpbus_failure *failure)

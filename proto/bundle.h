@@ -53,6 +53,11 @@ enum kvpbus_error kvpbus_bundle_seal(const struct kvpbus_route *route,
                                      size_t sealed_max, uint8_t **sealed, size_t *sealed_length,
                                      struct kvpbus_failure *failure);
 
+// Signs a sealed bundle anew, in its place, for another sender or VM.
+void kvpbus_bundle_sign_again(const struct kvpbus_route *route,
+                              const uint8_t secret[KVPBUS_SECRET_BYTES], uint8_t *sealed,
+                              size_t sealed_length);
+
 // Checks the layout of the first KVPBUS_BUNDLE_HEADER bytes.
 enum kvpbus_error kvpbus_bundle_header_read(const uint8_t *bytes, size_t length,
                                             struct kvpbus_bundle_header *header,

@@ -207,3 +207,11 @@ enum kvpbus_error kvpbus_bundle_seal(const struct kvpbus_route *route,
     *sealed_length = length;
     return KVPBUS_OK;
 }
+
+void kvpbus_bundle_sign_again(const struct kvpbus_route *route,
+                              const uint8_t secret[KVPBUS_SECRET_BYTES], uint8_t *sealed,
+                              size_t sealed_length)
+{
+    assert(sealed_length > KVPBUS_BUNDLE_HEADER);
+    sign(route, secret, sealed, sealed_length - KVPBUS_BUNDLE_HEADER);
+}

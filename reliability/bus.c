@@ -256,6 +256,9 @@ static void attach_finished(struct bus_job *base)
     }
     kvpbus_link_room(endpoint->link, job->room);
     memcpy(endpoint->room, job->room, sizeof endpoint->room);
+    kvpbus_link_extend(endpoint->link, KVPBUS_EXTENSION_ROTATION,
+                       bus->rotation.length > 0 ? bus->rotation.bytes : NULL,
+                       bus->rotation.length, bus->now);
     bus_pinned(endpoint);
     kvpbus_link_suspend(endpoint->link, endpoint->suspended, bus->now);
 }
@@ -303,6 +306,46 @@ void kvpbus_endpoint_suspend(struct kvpbus_endpoint *endpoint, bool suspended, c
         return;
     kvpbus_link_suspend(endpoint->link, suspended, endpoint->bus->now);
     bus_drain(endpoint);
+}
+
+// --- a new identity ---
+
+void kvpbus_bus_follows(struct kvpbus_bus *bus, const struct kvpbus_rotation *rotation)
+{
+    bus->rotation = *rotation;
+}
+
+void kvpbus_bus_rotate(struct kvpbus_bus *bus, const uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                       const uint8_t secret[KVPBUS_SECRET_BYTES],
+                       const struct kvpbus_rotation *rotation)
+{
+    memcpy(bus->options.identity, identity, sizeof bus->options.identity);
+    memcpy(bus->options.secret, secret, sizeof bus->options.secret);
+    bus->rotation = *rotation;
+    for (size_t i = 0; i < bus->endpoint_count; i++) {
+        struct kvpbus_endpoint *endpoint = bus->endpoints[i];
+        if (endpoint->link == NULL)
+            continue; // it gets all of this when its journal has been read
+        kvpbus_link_rotate(endpoint->link, identity, secret, rotation->bytes, rotation->length,
+                           bus->now);
+        bus_drain(endpoint);
+    }
+}
+
+const struct kvpbus_peer *kvpbus_bus_left_behind(const struct kvpbus_bus *bus)
+{
+    const struct kvpbus_rotation *rotation = &bus->rotation;
+    if (rotation->length < KVPBUS_ROTATION_MAX)
+        return NULL;
+    for (size_t i = 0; i < bus->endpoint_count; i++) {
+        const struct kvpbus_peer *peer = &bus->endpoints[i]->peer;
+        if (peer->paired && peer->known &&
+            memcmp(peer->met, bus->options.identity, sizeof peer->met) != 0 &&
+            !kvpbus_rotation_names(rotation->bytes, rotation->length - KVPBUS_STATEMENT_BYTES,
+                                   peer->met))
+            return peer;
+    }
+    return NULL;
 }
 
 // --- time ---

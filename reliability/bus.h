@@ -6,6 +6,18 @@
 
 #include "journal.h"
 #include "kvpbus/bus.h"
+#include "rotation.h"
+
+// How this side's identity followed earlier ones, for the peers that know those; before the first
+// endpoint is made.
+void kvpbus_bus_follows(struct kvpbus_bus *bus, const struct kvpbus_rotation *rotation);
+// This side goes on as another identity, which is durable already.
+void kvpbus_bus_rotate(struct kvpbus_bus *bus, const uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                       const uint8_t secret[KVPBUS_SECRET_BYTES],
+                       const struct kvpbus_rotation *rotation);
+// Of the paired peers, one that a further rotation would leave behind: it knows none of the
+// identities that the statements would still name. NULL: there is none.
+const struct kvpbus_peer *kvpbus_bus_left_behind(const struct kvpbus_bus *bus);
 
 // The endpoint of a peer row (kvpbus_journal_peer); made at the first call, later ones take over a
 // changed name. Loading the row is the caller's job, on the journal's thread.

@@ -3,6 +3,8 @@
 // What the journal has for the link: bundles in the order of their numbers, gaps, and answers to
 // the peer's gaps. Sealing waits until the link can take a bundle, so that what was queued
 // meanwhile shares it.
+#include <sodium.h>
+
 #include "bus_internal.h"
 
 void feed_begin(struct kvpbus_endpoint *endpoint, const struct kvpbus_sync *sync)
@@ -83,6 +85,7 @@ struct offer_job {
     uint64_t after; // numbers up to it were offered in this session
     struct kvpbus_sync_class peer;
     int64_t wall;
+    uint8_t identity[KVPBUS_IDENTITY_BYTES], secret[KVPBUS_SECRET_BYTES]; // mine in this session
     bool found;
     struct kvpbus_sealed sealed;
     uint32_t held;
@@ -113,8 +116,8 @@ static enum kvpbus_error next_bundle(struct offer_job *job, struct kvpbus_journa
             job->found = true;
             return KVPBUS_OK;
         }
-    error = kvpbus_journal_seal(journal, peer, job->class_, options->bundle_target,
-                                options->identity, options->secret, job->wall, &job->sealed);
+    error = kvpbus_journal_seal(journal, peer, job->class_, options->bundle_target, job->identity,
+                                job->secret, job->wall, &job->sealed);
     job->found = error == KVPBUS_OK;
     return error == KVPBUS_NOT_FOUND || error == KVPBUS_BUSY ? KVPBUS_OK : error;
 }
@@ -123,7 +126,10 @@ static enum kvpbus_error offer_run(struct kvpbus_job *base, struct kvpbus_journa
 {
     struct offer_job *job = (struct offer_job *)base;
     job->found = false;
-    enum kvpbus_error error = next_bundle(job, journal);
+    enum kvpbus_error error =
+        kvpbus_journal_signer(journal, job->head.endpoint->peer.id, job->identity, job->secret);
+    if (error == KVPBUS_OK)
+        error = next_bundle(job, journal);
     if (error == KVPBUS_OK && job->found) {
         job->held = held_of(&job->peer, job->sealed.number);
         if (job->held >= job->sealed.length)
@@ -156,6 +162,12 @@ static void offer_finished(struct bus_job *base)
         feed->offered = job->sealed.number;
 }
 
+static void forget_secret(struct bus_job *base)
+{
+    struct offer_job *job = (struct offer_job *)base;
+    sodium_memzero(job->secret, sizeof job->secret);
+}
+
 static void offer(struct kvpbus_endpoint *endpoint, enum kvpbus_class class_)
 {
     struct class_feed *feed = &endpoint->feeds[class_];
@@ -165,6 +177,9 @@ static void offer(struct kvpbus_endpoint *endpoint, enum kvpbus_class class_)
     job->after = feed->offered;
     job->peer = feed->peer;
     job->wall = endpoint->bus->wall;
+    memcpy(job->identity, endpoint->bus->options.identity, sizeof job->identity);
+    memcpy(job->secret, endpoint->bus->options.secret, sizeof job->secret);
+    job->head.dispose = forget_secret;
     job->head.needed = job->head.of_session = true;
     feed->waiting = false;
     feed->busy = true;

@@ -81,6 +81,7 @@ struct kvpbus_endpoint {
 
 struct kvpbus_bus {
     struct kvpbus_bus_options options;
+    struct kvpbus_rotation rotation; // of options.identity
     struct kvpbus_executor *executor;
     uint64_t now;
     int64_t wall;

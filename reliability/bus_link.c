@@ -134,18 +134,27 @@ static void apply_sync(struct kvpbus_endpoint *endpoint, const struct kvpbus_lin
 
 struct agreed_job {
     struct bus_job head;
+    uint8_t identity[KVPBUS_IDENTITY_BYTES];
     uint8_t timeline[KVPBUS_TIMELINE_BYTES];
 };
 
 static enum kvpbus_error agreed_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct agreed_job *job = (struct agreed_job *)base;
-    return noted(base, journal,
-                 kvpbus_journal_agreed(journal, job->head.endpoint->peer.id, job->timeline));
+    int64_t peer = job->head.endpoint->peer.id;
+    enum kvpbus_error error = kvpbus_journal_agreed(journal, peer, job->timeline);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_met(journal, peer, job->identity);
+    return noted(base, journal, error);
 }
 
 static void agreed_finished(struct bus_job *base)
 {
+    struct agreed_job *job = (struct agreed_job *)base;
+    if (base->job.result == KVPBUS_OK) {
+        base->endpoint->peer.known = true;
+        memcpy(base->endpoint->peer.met, job->identity, sizeof job->identity);
+    }
     bus_inbox(base->bus, base->endpoint->peer.id);
 }
 
@@ -154,6 +163,7 @@ static void agree(struct kvpbus_endpoint *endpoint)
     struct agreed_job *job =
         bus_job_new(sizeof *job, endpoint->bus, endpoint, agreed_run, agreed_finished);
     memcpy(job->timeline, endpoint->offered, sizeof job->timeline);
+    memcpy(job->identity, endpoint->bus->options.identity, sizeof job->identity);
     job->head.needed = job->head.of_session = true;
     bus_submit(&job->head);
 }
@@ -383,6 +393,46 @@ static void take_pending(struct kvpbus_endpoint *endpoint, const struct kvpbus_l
     bus_submit(&job->head);
 }
 
+// --- the peer's new identity ---
+
+struct follow_job {
+    struct bus_job head;
+    uint8_t from[KVPBUS_IDENTITY_BYTES], to[KVPBUS_IDENTITY_BYTES];
+    struct kvpbus_peer peer;
+};
+
+static enum kvpbus_error follow_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+{
+    struct follow_job *job = (struct follow_job *)base;
+    int64_t peer = job->head.endpoint->peer.id;
+    enum kvpbus_error error = kvpbus_journal_follow(journal, peer, job->from, job->to);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_peer_get(journal, peer, &job->peer);
+    return noted(base, journal, error);
+}
+
+static void follow_finished(struct bus_job *base)
+{
+    struct follow_job *job = (struct follow_job *)base;
+    struct kvpbus_endpoint *endpoint = base->endpoint;
+    endpoint->peer = job->peer;
+    if (endpoint->peer.paired && memcmp(endpoint->peer.identity, job->to, sizeof job->to) == 0)
+        bus_event(endpoint, KVPBUS_EVENT_ROTATED,
+                  "the peer has a new identity, which its old one has signed; it is trusted in "
+                  "its place");
+    bus_pinned(endpoint);
+}
+
+static void follow(struct kvpbus_endpoint *endpoint, const struct kvpbus_link_event *event)
+{
+    struct follow_job *job =
+        bus_job_new(sizeof *job, endpoint->bus, endpoint, follow_run, follow_finished);
+    memcpy(job->from, endpoint->peer.identity, sizeof job->from);
+    memcpy(job->to, event->identity, sizeof job->to);
+    job->head.needed = true;
+    bus_submit(&job->head);
+}
+
 void bus_pinned(struct kvpbus_endpoint *endpoint)
 {
     kvpbus_link_pin(endpoint->link, endpoint->peer.paired ? endpoint->peer.identity : NULL,
@@ -425,6 +475,9 @@ static void take_event(struct kvpbus_endpoint *endpoint, const struct kvpbus_lin
         break;
     case KVPBUS_LINK_PENDING:
         take_pending(endpoint, event);
+        break;
+    case KVPBUS_LINK_ROTATED:
+        follow(endpoint, event);
         break;
     case KVPBUS_LINK_CHANGED:
     case KVPBUS_LINK_ALARM:

@@ -62,6 +62,21 @@ enum kvpbus_error kvpbus_journal_pin(struct kvpbus_journal *journal, int64_t pee
                                      const uint8_t vm[KVPBUS_VM_ID_BYTES]);
 enum kvpbus_error kvpbus_journal_unpin(struct kvpbus_journal *journal, int64_t peer);
 
+// The peer, pinned as `from`, goes on as `to`; nothing begins anew but unfinished bundles, which come
+// again from their first byte. Does nothing when another identity is pinned.
+enum kvpbus_error kvpbus_journal_follow(struct kvpbus_journal *journal, int64_t peer,
+                                        const uint8_t from[KVPBUS_IDENTITY_BYTES],
+                                        const uint8_t to[KVPBUS_IDENTITY_BYTES]);
+// I go on as `identity`: what is under way and was signed by another one, or for another VM id, is
+// signed again. To be called in a session whose SYNC was taken in, and before anything is offered
+// in it: so it is certain that the peer has nothing of what is changed.
+enum kvpbus_error kvpbus_journal_signer(struct kvpbus_journal *journal, int64_t peer,
+                                        const uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                                        const uint8_t secret[KVPBUS_SECRET_BYTES]);
+// The peer knows me as `identity` now: kvpbus_peer.met.
+enum kvpbus_error kvpbus_journal_met(struct kvpbus_journal *journal, int64_t peer,
+                                     const uint8_t identity[KVPBUS_IDENTITY_BYTES]);
+
 // Epochs of my own cores (written before the core is shown) and retired ones of the peer.
 enum kvpbus_error kvpbus_journal_epoch_add(struct kvpbus_journal *journal, int64_t peer, bool mine,
                                            const uint8_t epoch[KVPBUS_EPOCH_BYTES]);

@@ -23,6 +23,7 @@
 //   journal_sync.c     positions and the verdict on them
 //   journal_void.c     whether both know the same to be void
 //   journal_renew.c    a new timeline
+//   journal_identity.c a peer goes on under another identity
 //   journal_status.c   asking
 //   journal_prune.c    forgetting
 //
@@ -207,6 +208,9 @@ enum kvpbus_error journal_voids_of(struct kvpbus_journal *journal, int64_t seale
 // The whole sealed bytes; freed with free().
 enum kvpbus_error journal_sealed_bytes(struct kvpbus_journal *journal, int64_t sealed,
                                        uint32_t length, uint8_t **bytes);
+// Puts other bytes in the place of the first ones of a sealed bundle.
+enum kvpbus_error journal_change_sealed(struct kvpbus_journal *journal, int64_t sealed,
+                                        const uint8_t *bytes, uint32_t length);
 void journal_print(const uint8_t header[KVPBUS_BUNDLE_HEADER], uint8_t print[PRINT_BYTES]);
 size_t journal_plain_max(const struct kvpbus_journal *journal);
 

@@ -5,8 +5,8 @@
 
 #include "journal_internal.h"
 
-#define PEER_COLUMNS                                                           \
-    "SELECT peer.id, vm, name, paired, identity, pending, timeline FROM peer " \
+#define PEER_COLUMNS                                                                \
+    "SELECT peer.id, vm, name, paired, identity, pending, timeline, met FROM peer " \
     "LEFT JOIN line ON line.id = peer.line "
 
 static enum kvpbus_error read_peer(struct kvpbus_journal *journal, sqlite3_stmt *row,
@@ -26,6 +26,9 @@ static enum kvpbus_error read_peer(struct kvpbus_journal *journal, sqlite3_stmt 
             journal_bytes(journal, row, 5, peer->pending_identity, sizeof peer->pending_identity);
     if (error == KVPBUS_OK)
         error = journal_bytes(journal, row, 6, peer->timeline, sizeof peer->timeline);
+    peer->known = sqlite3_column_type(row, 7) != SQLITE_NULL;
+    if (error == KVPBUS_OK && peer->known)
+        error = journal_bytes(journal, row, 7, peer->met, sizeof peer->met);
     return error;
 }
 
@@ -174,7 +177,7 @@ static enum kvpbus_error begin_anew(struct kvpbus_journal *journal, int64_t peer
         "DELETE FROM held WHERE arrived IN (SELECT id FROM arrived WHERE peer = ?1)",
         "DELETE FROM arrived WHERE peer = ?1",
         "DELETE FROM epoch WHERE peer = ?1 AND mine = 0",
-        "UPDATE peer SET offered = NULL, source = 0 WHERE id = ?1",
+        "UPDATE peer SET offered = NULL, source = 0, met = NULL WHERE id = ?1",
     };
     static_assert(TALLY_KEPT == 7, "the third step names it");
     enum kvpbus_error error = journal_renew(journal, peer, -1, NULL);

@@ -159,10 +159,15 @@ static const char consuming[] =
     " dead_letter WHERE class = 2) AS bulk ON bulk.peer = peer.id GROUP BY peer.id;";
 static_assert(TALLY_BULK_QUEUED == 8 && TALLY_BULK_RECEIVED == 9, "the statements name them");
 
+// met: my identity when the peer last agreed on positions. vm: the VM id that the bundle was signed
+// for, NULL the peer's present one.
+static const char identities[] =
+    "ALTER TABLE peer ADD COLUMN met BLOB; ALTER TABLE sealed ADD COLUMN vm BLOB;";
+
 // What version n adds to version n - 1.
 static const char *const *const steps[SCHEMA_VERSION + 1] = {
     [1] = (const char *const[]){peers, outgoing, incoming, NULL},
-    [2] = (const char *const[]){audit, consuming, NULL},
+    [2] = (const char *const[]){audit, consuming, identities, NULL},
 };
 
 static enum kvpbus_error number(struct kvpbus_journal *journal, const char *sql, int64_t *value)

@@ -326,6 +326,13 @@ enum kvpbus_error journal_sealed_bytes(struct kvpbus_journal *journal, int64_t s
     return error;
 }
 
+enum kvpbus_error journal_change_sealed(struct kvpbus_journal *journal, int64_t sealed,
+                                        const uint8_t *bytes, uint32_t length)
+{
+    return RUN(journal, "UPDATE part SET bytes = ?2 WHERE id = ?1", INT(sealed << PART_BITS),
+               BLOB(bytes, length < PART_BYTES ? length : PART_BYTES));
+}
+
 enum kvpbus_error kvpbus_journal_read_sealed(struct kvpbus_journal *journal, int64_t peer,
                                              enum kvpbus_class class_, uint64_t number,
                                              uint32_t offset, uint8_t *bytes, size_t length)

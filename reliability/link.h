@@ -46,6 +46,7 @@ enum kvpbus_link_event_kind {
     KVPBUS_LINK_DELIVERED, // the bundle `done` is whole in the peer's journal
     KVPBUS_LINK_PENDING,   // an unknown identity `identity` with VM id `vm` and `extensions` asks
                            // for pairing; again when its extensions change
+    KVPBUS_LINK_ROTATED,   // the pinned peer goes on as `identity`: record it, then kvpbus_link_pin
     // For people: `text` says it
     KVPBUS_LINK_CHANGED,   // the state changed
     KVPBUS_LINK_ALARM,     // something is wrong that the link cannot mend alone
@@ -126,6 +127,10 @@ void kvpbus_link_pin(struct kvpbus_link *link, const uint8_t *identity,
 // core is made. KVPBUS_TOO_LARGE: no room for it; nothing has changed.
 enum kvpbus_error kvpbus_link_extend(struct kvpbus_link *link, enum kvpbus_extension type,
                                      const uint8_t *bytes, size_t length, uint64_t now);
+// This side goes on as another identity; `statements` say so to the peer (rotation.h), NULL: none.
+void kvpbus_link_rotate(struct kvpbus_link *link, const uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                        const uint8_t secret[KVPBUS_SECRET_BYTES], const uint8_t *statements,
+                        size_t length, uint64_t now);
 void kvpbus_link_suspend(struct kvpbus_link *link, bool suspended, uint64_t now);
 
 // --- feed ---

@@ -4,6 +4,7 @@
 #include <sodium.h>
 
 #include "link_internal.h"
+#include "rotation.h"
 
 static bool epoch_in(const uint8_t *epochs, size_t count, const uint8_t *epoch)
 {
@@ -117,6 +118,20 @@ enum kvpbus_error kvpbus_link_extend(struct kvpbus_link *link, enum kvpbus_exten
     return KVPBUS_OK;
 }
 
+void kvpbus_link_rotate(struct kvpbus_link *link, const uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                        const uint8_t secret[KVPBUS_SECRET_BYTES], const uint8_t *statements,
+                        size_t length, uint64_t now)
+{
+    link->now = now;
+    memcpy(link->options.identity, identity, sizeof link->options.identity);
+    memcpy(link->options.secret, secret, sizeof link->options.secret);
+    bool fits = kvpbus_extension_put(link->extensions, &link->extensions_length,
+                                     KVPBUS_EXTENSION_ROTATION, statements, length);
+    assert(fits); // the other extensions leave room for it
+    (void)fits;
+    handshake_renew(link, KVPBUS_LINK_CHANGED, "this side has a new identity");
+}
+
 void kvpbus_link_epoch_recorded(struct kvpbus_link *link, const uint8_t epoch[KVPBUS_EPOCH_BYTES],
                                 uint64_t now)
 {
@@ -160,6 +175,31 @@ static void pending(struct kvpbus_link *link, const struct kvpbus_core *core)
                  "again if it was replaced on purpose");
 }
 
+static const uint8_t *vm_of_pair(const struct kvpbus_link *link, const struct kvpbus_core *core)
+{
+    if (link->options.role == KVPBUS_ROLE_HOST)
+        return link->options.vm;
+    return sodium_is_zero(link->pinned_vm, sizeof link->pinned_vm) ? core->vm : link->pinned_vm;
+}
+
+// The pinned peer has signed that it goes on as another identity. The session of the old one ends
+// here: nothing of it may be taken once the journal has the new one.
+static bool follows(struct kvpbus_link *link, const struct kvpbus_core *core)
+{
+    struct handshake *shake = &link->handshake;
+    if (!link->paired || !kvpbus_rotation_leads(core, vm_of_pair(link, core), link->pinned))
+        return false;
+    if (shake->has_follower && memcmp(shake->follower, core->identity, sizeof shake->follower) == 0)
+        return true;
+    session_forget(link);
+    shake->has_peer = false;
+    shake->has_follower = true;
+    memcpy(shake->follower, core->identity, sizeof shake->follower);
+    struct kvpbus_link_event *event = link_event(link, KVPBUS_LINK_ROTATED);
+    memcpy(event->identity, core->identity, sizeof event->identity);
+    return true;
+}
+
 // H5: a clone or an import carries the identity of the VM that was paired, under another VM id.
 static bool vm_fits(struct kvpbus_link *link, const struct kvpbus_core *core)
 {
@@ -189,7 +229,8 @@ static bool acceptable(struct kvpbus_link *link, const struct kvpbus_core *core)
     link->handshake.peer_seen = true;
     link->handshake.stranger = true;
     if (!link->paired || memcmp(core->identity, link->pinned, sizeof link->pinned) != 0) {
-        pending(link, core);
+        if (!follows(link, core))
+            pending(link, core);
         return false;
     }
     if (core->version_min > KVPBUS_PROTOCOL_VERSION ||

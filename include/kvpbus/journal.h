@@ -62,6 +62,8 @@ struct kvpbus_peer {
     bool pending;                            // an identity waits for approval
     uint8_t pending_identity[KVPBUS_IDENTITY_BYTES];
     uint8_t timeline[KVPBUS_TIMELINE_BYTES]; // of what I send to it
+    bool known;                              // it has agreed on positions with me, as `met`
+    uint8_t met[KVPBUS_IDENTITY_BYTES];
 };
 
 // A message given to a consumer; freed with kvpbus_delivery_free.

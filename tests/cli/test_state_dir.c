@@ -3,11 +3,13 @@
 // The state folder: one service at a time, an identity drawn once and readable by the owner alone.
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "state_dir.h"
@@ -136,4 +138,85 @@ Test(state_dir, a_folder_that_cannot_be_is_said)
     memset(longest, 'x', sizeof longest - 1);
     longest[sizeof longest - 1] = '\0';
     cr_assert_eq(kvpbus_state_dir_open(longest, &first, &failure), KVPBUS_INVALID_ARGUMENT);
+}
+
+// --- a new identity ---
+
+static void open_first(void)
+{
+    cr_assert_eq(kvpbus_state_dir_open(folder, &first, &failure), KVPBUS_OK, "%s", failure.detail);
+}
+
+// What a peer that has pinned `from` makes of what is shown now.
+static bool leads_from(const uint8_t from[KVPBUS_IDENTITY_BYTES])
+{
+    static const uint8_t vm[KVPBUS_VM_ID_BYTES] = {1};
+    struct kvpbus_core core = {.role = KVPBUS_ROLE_HOST};
+    size_t length = 0;
+    memcpy(core.identity, first.identity, sizeof core.identity);
+    cr_assert(kvpbus_extension_put(core.extensions, &length, KVPBUS_EXTENSION_ROTATION,
+                                   first.rotation.bytes, first.rotation.length));
+    core.extensions_length = (uint16_t)length;
+    return kvpbus_rotation_leads(&core, vm, from);
+}
+
+Test(state_dir, a_new_identity_is_signed_by_the_old_one_and_stays)
+{
+    uint8_t old[KVPBUS_IDENTITY_BYTES], secret[KVPBUS_SECRET_BYTES];
+    open_first();
+    for (int i = 0; i < KVPBUS_STATEMENTS_MAX + 2; i++) {
+        memcpy(old, first.identity, sizeof old);
+        cr_assert_eq(kvpbus_state_dir_rotate(&first, KVPBUS_ROLE_HOST, &failure), KVPBUS_OK);
+        memcpy(secret, first.secret, sizeof secret);
+        cr_assert_arr_neq(first.identity, old, sizeof old);
+        cr_assert(leads_from(old));
+        kvpbus_state_dir_close(&first);
+        open_first();
+        cr_assert(leads_from(old), "and after a restart");
+        cr_assert_arr_eq(first.secret, secret, sizeof secret);
+        cr_assert_eq(mode(key), 0600);
+    }
+    kvpbus_state_dir_close(&first);
+}
+
+Test(state_dir, without_room_for_a_new_identity_the_old_one_stays)
+{
+    char blocked[96];
+    uint8_t old[KVPBUS_IDENTITY_BYTES];
+    open_first();
+    memcpy(old, first.identity, sizeof old);
+    snprintf(blocked, sizeof blocked, "%s/identity.new", folder);
+    cr_assert_eq(mkdir(blocked, 0700), 0);
+    cr_assert_neq(kvpbus_state_dir_rotate(&first, KVPBUS_ROLE_HOST, &failure), KVPBUS_OK);
+    cr_assert_arr_eq(first.identity, old, sizeof old);
+    cr_assert_eq(first.rotation.length, 0);
+    kvpbus_state_dir_close(&first);
+    open_first();
+    cr_assert_arr_eq(first.identity, old, sizeof old);
+    kvpbus_state_dir_close(&first);
+}
+
+// Killed at any moment, the folder has the old identity or the new one, and the way from each that
+// was there before.
+Test(state_dir, a_kill_while_it_is_replaced_leaves_one_of_the_two)
+{
+    uint8_t before[KVPBUS_IDENTITY_BYTES];
+    open_first();
+    kvpbus_state_dir_close(&first);
+    for (int i = 0; i < 100; i++) {
+        memcpy(before, first.identity, sizeof before);
+        pid_t child = fork();
+        cr_assert_geq(child, 0);
+        if (child == 0) {
+            if (kvpbus_state_dir_open(folder, &second, &failure) == KVPBUS_OK)
+                kvpbus_state_dir_rotate(&second, KVPBUS_ROLE_HOST, &failure);
+            _exit(0);
+        }
+        usleep((useconds_t)i * 30);
+        kill(child, SIGKILL);
+        cr_assert_eq(waitpid(child, NULL, 0), child);
+        open_first();
+        cr_assert(memcmp(first.identity, before, sizeof before) == 0 || leads_from(before));
+        kvpbus_state_dir_close(&first);
+    }
 }

@@ -30,7 +30,7 @@ struct rig_side {
     uint8_t pending[KVPBUS_IDENTITY_BYTES];
     uint8_t extensions[KVPBUS_EXTENSIONS_MAX]; // of the pending one
     size_t extensions_length;
-    unsigned pendings;
+    unsigned pendings, rotated;
     bool has_pending, feeding;
     uint32_t session;
     struct kvpbus_sync peer_sync;

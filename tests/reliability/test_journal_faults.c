@@ -355,6 +355,11 @@ static enum kvpbus_error other_calls(void)
     CALL(host,                                                                                     \
          kvpbus_journal_expire(rig.host.journal, rig.host.peer, rig.now + 500, &(int64_t){0}))     \
     CALL(host, seal(KVPBUS_CLASS_NORMAL))                                                          \
+    CALL(host, kvpbus_journal_signer(rig.host.journal, rig.host.peer, rig.guest.identity,          \
+                                     rig.guest.secret))                                            \
+    CALL(host, kvpbus_journal_follow(rig.host.journal, rig.host.peer, rig.guest.identity,          \
+                                     rig.host.identity))                                           \
+    CALL(host, kvpbus_journal_met(rig.host.journal, rig.host.peer, rig.host.identity))             \
     CALL(host, kvpbus_journal_delivered(rig.host.journal, rig.host.peer, KVPBUS_CLASS_NORMAL, 1))  \
     CALL(host, kvpbus_journal_unpin(rig.host.journal, rig.host.peer))                              \
     CALL(host,                                                                                     \

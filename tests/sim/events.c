@@ -212,6 +212,30 @@ static void spoil_disk(struct sim_world *world, struct sim_side *side, int kind)
     sim_plan_add(world, soon(world, 500, 30000), SIM_DISK_WELL, side->index, 0);
 }
 
+// A new identity, as 'kvpbus rotate' makes it: first it is durable, then the program goes on with
+// it, unless it is killed in between.
+static void rotate(struct sim_world *world, struct sim_side *side, bool dies)
+{
+    uint8_t seed[crypto_sign_SEEDBYTES];
+    uint8_t identity[KVPBUS_IDENTITY_BYTES], secret[KVPBUS_SECRET_BYTES];
+    if (!sim_side_ready(side) || side->paused || kvpbus_bus_left_behind(side->process->bus) != NULL)
+        return;
+    sim_trace(world, side->index, "it takes a new identity");
+    sim_rng_bytes(&world->rng, seed, sizeof seed);
+    crypto_sign_seed_keypair(identity, secret, seed);
+    kvpbus_rotation_add(&side->rotation, side->role, NULL, side->identity, side->secret, identity);
+    memcpy(side->identity, identity, sizeof side->identity);
+    memcpy(side->secret, secret, sizeof side->secret);
+    if (dies) {
+        sim_side_kill(side, true, soon(world, 100, 10000), "killed with a new identity");
+        return;
+    }
+    struct sim_arena *before = sim_side_enter(side);
+    kvpbus_bus_tick(side->process->bus, sim_side_now(side), sim_side_wall(side));
+    kvpbus_bus_rotate(side->process->bus, side->identity, side->secret, &side->rotation);
+    sim_side_leave(before);
+}
+
 // --- all of it ----------------------------------------------------------------------------------
 
 static void life(struct sim_world *world, const struct sim_event *event)
@@ -338,6 +362,9 @@ static void happen(struct sim_world *world, const struct sim_event *event)
         break;
     case SIM_CONSUMER_GOES:
         side->consumer_stops = false;
+        break;
+    case SIM_ROTATE:
+        rotate(world, side, event->argument == 0);
         break;
     default:
         life(world, event);

@@ -22,6 +22,8 @@ static const struct sim_profile profiles[] = {
     {"revert-memory", G(REVERT_MEMORY), G(LOSSY) | G(WIPE) | G(CRASH)},
     {"host-restore", G(HOST_RESTORE), G(LOSSY) | G(WIPE) | G(CRASH) | G(HOST_MEMORY)},
     {"all", 0, ~0U},
+    {"identity", G(IDENTITY),
+     G(LOSSY) | G(WIPE) | G(CRASH) | G(LIFE) | G(HOSTILE) | G(REVERT_DISK)},
 };
 
 const struct sim_profile *sim_profile_find(const char *name)
@@ -103,6 +105,23 @@ static void draw_faults(struct sim_world *world, struct sim_rng *rng)
             draw_event(world, rng, fault);
 }
 
+// A side that goes back to before it took another identity has to be paired again by a person: here
+// only the other one takes another.
+static void draw_identities(struct sim_world *world)
+{
+    struct sim_rng rng;
+    const struct sim_plan *plan = &world->plan;
+    if ((world->options.profile->always & SIM_GROUP_IDENTITY) == 0)
+        return;
+    sim_rng_seed(&rng, world->options.seed, 4);
+    bool guest_reverts = plan->on[SIM_REVERT_GUEST_DISK];
+    for (uint64_t n = sim_rng_range(&rng, 1, guest_reverts ? 3 : 5); n > 0; n--) {
+        uint64_t at = sim_rng_range(&rng, plan->length / 20, plan->length * 19 / 20);
+        int side = guest_reverts ? SIM_HOST : (int)sim_rng_below(&rng, SIM_SIDES);
+        sim_plan_add(world, at, SIM_ROTATE, side, sim_rng_below(&rng, 3));
+    }
+}
+
 static struct sim_range draw_range(struct sim_rng *rng, uint64_t most)
 {
     static const uint64_t scale[] = {0, 4, 16, 100};
@@ -124,6 +143,7 @@ void sim_plan_draw(struct sim_world *world)
     timing->notice = draw_range(&rng, 100);
     timing->consume = draw_range(&rng, 200);
     draw_faults(world, &rng);
+    draw_identities(world);
     world->value_limit = (unsigned)sim_rng_range(&rng, 512, 1021);
     world->ceiling = (unsigned)sim_rng_range(&rng, 4, 60);
 }

@@ -57,11 +57,16 @@ struct sim_world;
     X(CLOCK, LIFE, "a wall clock steps")                                         \
     X(CONSUMER_STOPS, LIMITS, "a consumer stops for a while")
 
+// Drawn apart, and by the profiles alone that are made for them: so the others stay as they are.
+#define SIM_IDENTITY_MAP(X) X(ROTATE, IDENTITY, "a side goes on as another identity")
+
 enum sim_fault {
 #define X(name, group, text) SIM_##name,
     SIM_LEVEL_MAP(X) SIM_LEVELS,
     SIM_BEFORE_EVENTS = SIM_LEVELS - 1,
     SIM_EVENT_MAP(X) SIM_FAULTS,
+    SIM_BEFORE_IDENTITY = SIM_FAULTS - 1,
+    SIM_IDENTITY_MAP(X) SIM_KINDS,
 #undef X
 };
 
@@ -77,6 +82,7 @@ enum sim_group {
     SIM_GROUP_HOSTILE = 1 << 8,
     SIM_GROUP_LIMITS = 1 << 9,
     SIM_GROUP_LIFE = 1 << 10,
+    SIM_GROUP_IDENTITY = 1 << 11,
 };
 
 struct sim_profile {
@@ -90,7 +96,7 @@ const struct sim_profile *sim_profile_at(size_t index);
 
 // What happens after a while when a fault began.
 enum sim_follow_up {
-    SIM_DISK_WELL = SIM_FAULTS,
+    SIM_DISK_WELL = SIM_KINDS,
     SIM_CHECKPOINT,
     SIM_WRITE_AS_SECOND,
     SIM_VM_ON,

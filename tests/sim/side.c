@@ -168,6 +168,7 @@ static enum kvpbus_error open_bus(struct sim_process *process, const struct kvpb
     if (error != KVPBUS_OK)
         return error;
     process->peer = peer->id;
+    kvpbus_bus_follows(process->bus, &side->rotation);
     kvpbus_bus_tick(process->bus, sim_side_now(side), sim_side_wall(side));
     error = kvpbus_bus_attach(process->bus, peer, side->world->vm, &process->endpoint);
     if (error == KVPBUS_OK)

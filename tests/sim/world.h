@@ -94,6 +94,7 @@ struct sim_side {
     enum kvpbus_role role;
     uint8_t identity[KVPBUS_IDENTITY_BYTES];
     uint8_t secret[KVPBUS_SECRET_BYTES];
+    struct kvpbus_rotation rotation;
     struct sim_arena *arena;
     struct sim_disk disk;
     struct sim_rng random;       // what the programs draw from

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One peer goes on under another identity: mine has changed, or its own.
+#include "journal_internal.h"
+
+// The next bundle under way that was not signed by `identity` for the present VM.
+static enum kvpbus_error signed_otherwise(struct kvpbus_journal *journal, int64_t peer,
+                                          const uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                                          int64_t *sealed, uint32_t *length)
+{
+    sqlite3_stmt *row;
+    enum kvpbus_error error =
+        GET(journal, &row,
+            "SELECT sealed.id, length FROM peer JOIN position ON position.line = peer.line JOIN "
+            "sealed ON sealed.peer = peer.id AND sealed.line = peer.line AND "
+            "sealed.class = position.class AND sealed.number > position.done WHERE peer.id = ?1 "
+            "AND sealed.done = 0 AND (sealed.sender != ?2 OR sealed.vm IS NOT NULL) LIMIT 1",
+            INT(peer), BLOB(identity, KVPBUS_IDENTITY_BYTES));
+    if (error != KVPBUS_OK)
+        return error;
+    *sealed = sqlite3_column_int64(row, 0);
+    *length = (uint32_t)sqlite3_column_int64(row, 1);
+    journal_end(row);
+    return KVPBUS_OK;
+}
+
+static enum kvpbus_error sign_again(struct kvpbus_journal *journal,
+                                    const struct kvpbus_route *route,
+                                    const uint8_t secret[KVPBUS_SECRET_BYTES], int64_t sealed,
+                                    uint32_t length)
+{
+    uint8_t *bytes, print[PRINT_BYTES];
+    enum kvpbus_error error = journal_sealed_bytes(journal, sealed, length, &bytes);
+    if (error != KVPBUS_OK)
+        return error;
+    kvpbus_bundle_sign_again(route, secret, bytes, length);
+    journal_print(bytes, print);
+    error = journal_change_sealed(journal, sealed, bytes, length);
+    free(bytes);
+    if (error != KVPBUS_OK)
+        return error;
+    return RUN(journal, "UPDATE sealed SET sender = ?2, print = ?3, vm = NULL WHERE id = ?1",
+               INT(sealed), BLOB(route->sender, sizeof route->sender), BLOB(print, sizeof print));
+}
+
+enum kvpbus_error kvpbus_journal_signer(struct kvpbus_journal *journal, int64_t peer,
+                                        const uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                                        const uint8_t secret[KVPBUS_SECRET_BYTES])
+{
+    int64_t sealed;
+    uint32_t length;
+    enum kvpbus_error error;
+    while ((error = signed_otherwise(journal, peer, identity, &sealed, &length)) == KVPBUS_OK) {
+        struct kvpbus_peer to;
+        struct kvpbus_route route = {
+            .recipient =
+                journal->options.role == KVPBUS_ROLE_HOST ? KVPBUS_ROLE_GUEST : KVPBUS_ROLE_HOST,
+        };
+        memcpy(route.sender, identity, sizeof route.sender);
+        error = kvpbus_journal_peer_get(journal, peer, &to);
+        memcpy(route.vm, to.vm, sizeof route.vm);
+        if (error == KVPBUS_OK)
+            error = sign_again(journal, &route, secret, sealed, length);
+        if (error != KVPBUS_OK)
+            return error;
+    }
+    return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
+}
+
+// What is held of unfinished bundles is signed by the old identity, or for the old VM: it comes
+// again from the first byte, signed by the new one. What of them is void stays so.
+static enum kvpbus_error drop_unfinished(struct kvpbus_journal *journal, int64_t peer)
+{
+    for (;;) {
+        sqlite3_stmt *row;
+        enum kvpbus_error error =
+            GET(journal, &row,
+                "SELECT id FROM arrived WHERE peer = ?1 AND state = ?2 AND held > 0 LIMIT 1",
+                INT(peer), INT(ARRIVED_PART));
+        if (error != KVPBUS_OK)
+            return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
+        int64_t arrived = sqlite3_column_int64(row, 0);
+        journal_end(row);
+        error = journal_drop_held(journal, arrived, 0);
+        if (error != KVPBUS_OK)
+            return error;
+    }
+}
+
+enum kvpbus_error kvpbus_journal_follow(struct kvpbus_journal *journal, int64_t peer,
+                                        const uint8_t from[KVPBUS_IDENTITY_BYTES],
+                                        const uint8_t to[KVPBUS_IDENTITY_BYTES])
+{
+    sqlite3_stmt *row;
+    enum kvpbus_error error =
+        GET(journal, &row,
+            "UPDATE peer SET identity = ?3, pending = NULL WHERE id = ?1 AND paired = 1 AND "
+            "identity = ?2 RETURNING id",
+            INT(peer), BLOB(from, KVPBUS_IDENTITY_BYTES), BLOB(to, KVPBUS_IDENTITY_BYTES));
+    if (error == KVPBUS_OK)
+        error = journal_next(journal, row);
+    if (error != KVPBUS_NOT_FOUND)
+        return error;
+    return drop_unfinished(journal, peer);
+}
+
+enum kvpbus_error kvpbus_journal_met(struct kvpbus_journal *journal, int64_t peer,
+                                     const uint8_t identity[KVPBUS_IDENTITY_BYTES])
+{
+    return RUN(journal, "UPDATE peer SET met = ?2 WHERE id = ?1 AND met IS NOT ?2", INT(peer),
+               BLOB(identity, KVPBUS_IDENTITY_BYTES));
+}
