@@ -95,6 +95,9 @@ void control_peers(struct control_client *client, struct kvpbus_endpoint *only);
 void control_status(struct control_client *client, const Kvpbus__Control__StatusRequest *request);
 void control_items(struct control_client *client, const Kvpbus__Control__ItemsRequest *request);
 
+// control_identity.c
+void control_rotate(struct control_client *client, const Kvpbus__Control__RotateRequest *request);
+
 // control_send.c
 void control_send(struct control_client *client, Kvpbus__Control__Request *request);
 void control_chunk(struct control_client *client, const Kvpbus__Control__Chunk *chunk);

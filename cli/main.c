@@ -25,6 +25,13 @@ static const struct {
      "Both sides have to pair: on the host with the VM, in the VM with 'host'.\n"},
     {"unpair", kvpbus_command_unpair, "unpair PEER", "trust it no longer",
      "What is queued for it stays.\n"},
+    {"rotate", kvpbus_command_rotate, "rotate [--force]",
+     "replace this side's identity by a new one",
+     "  --force   also when a VM that was away for long would have to be paired again\n\n"
+     "The present identity signs the new one and is deleted. Paired peers follow by themselves,\n"
+     "also those that come back later: messages that are queued or under way arrive once, as\n"
+     "ever. Make a new backup afterwards: with an older one everything must be paired again.\n\n"
+     "  kvpbus rotate\n"},
     {"send", kvpbus_command_send,
      "send PEER TOPIC [--text T | --file F | -] [--wait queued|delivered] [--ttl D] "
      "[--stream S] [--class control|normal|bulk]",

@@ -10,6 +10,7 @@
 
 #include "control_server.h"
 #include "exit_code.h"
+#include "kvpbus/identity.h"
 #include "kvpbus/management.h"
 #include "service_notify.h"
 
@@ -276,6 +277,30 @@ struct kvpbus_endpoint *kvpbus_service_find(const struct kvpbus_service *service
     return NULL;
 }
 
+// --- identity ---
+
+enum kvpbus_error kvpbus_service_rotate(struct kvpbus_service *service, bool force,
+                                        struct kvpbus_failure *failure)
+{
+    struct kvpbus_state_dir *state = &service->state;
+    const struct kvpbus_peer *behind = kvpbus_bus_left_behind(service->bus);
+    char fingerprint[KVPBUS_FINGERPRINT_TEXT];
+    if (behind != NULL && !force)
+        return kvpbus_fail(
+            failure, KVPBUS_BUSY,
+            "%s has not been here since the identity was replaced %d times; with one "
+            "more it would have to be paired again: start it first, or give --force",
+            behind->name, KVPBUS_STATEMENTS_MAX);
+    enum kvpbus_error error = kvpbus_state_dir_rotate(state, service->options.role, failure);
+    if (error != KVPBUS_OK)
+        return error;
+    kvpbus_service_tick(service);
+    kvpbus_bus_rotate(service->bus, state->identity, state->secret, &state->rotation);
+    kvpbus_fingerprint(state->identity, fingerprint);
+    kvpbus_log(KVPBUS_LOG_INFO, "this side has a new identity: %s", fingerprint);
+    return KVPBUS_OK;
+}
+
 // --- what the bus says ---
 
 static void on_inbox(void *context, int64_t peer)
@@ -422,6 +447,8 @@ static enum kvpbus_error open_bus(struct kvpbus_service *service, const struct k
     enum kvpbus_error error =
         kvpbus_bus_open(&options, kvpbus_journal_thread_executor(service->journal), &service->bus);
     sodium_memzero(options.secret, sizeof options.secret);
+    if (error == KVPBUS_OK)
+        kvpbus_bus_follows(service->bus, &service->state.rotation);
     return error == KVPBUS_OK ? attach_known(service, peers, peer_count) : error;
 }
 

@@ -82,6 +82,11 @@ void kvpbus_service_add_peer(struct kvpbus_service *service, const uint8_t vm[KV
 struct kvpbus_endpoint *kvpbus_service_find(const struct kvpbus_service *service, const char *peer,
                                             struct kvpbus_failure *failure);
 
+// This side takes a new identity, which the present one signs; the peers follow by themselves.
+// Without `force` KVPBUS_BUSY when a paired peer would be left behind.
+enum kvpbus_error kvpbus_service_rotate(struct kvpbus_service *service, bool force,
+                                        struct kvpbus_failure *failure);
+
 // Both stores of an endpoint, read on a pool thread; for `kvpbus items`.
 typedef void kvpbus_both_fn(void *context, const struct kvpbus_scan *own,
                             const struct kvpbus_scan *peer, const struct kvpbus_failure *failure);

@@ -257,8 +257,8 @@ static void attach_finished(struct bus_job *base)
     kvpbus_link_room(endpoint->link, job->room);
     memcpy(endpoint->room, job->room, sizeof endpoint->room);
     kvpbus_link_extend(endpoint->link, KVPBUS_EXTENSION_ROTATION,
-                       bus->rotation.length > 0 ? bus->rotation.bytes : NULL,
-                       bus->rotation.length, bus->now);
+                       bus->rotation.length > 0 ? bus->rotation.bytes : NULL, bus->rotation.length,
+                       bus->now);
     bus_pinned(endpoint);
     kvpbus_link_suspend(endpoint->link, endpoint->suspended, bus->now);
 }

@@ -62,8 +62,8 @@ enum kvpbus_error kvpbus_journal_pin(struct kvpbus_journal *journal, int64_t pee
                                      const uint8_t vm[KVPBUS_VM_ID_BYTES]);
 enum kvpbus_error kvpbus_journal_unpin(struct kvpbus_journal *journal, int64_t peer);
 
-// The peer, pinned as `from`, goes on as `to`; nothing begins anew but unfinished bundles, which come
-// again from their first byte. Does nothing when another identity is pinned.
+// The peer, pinned as `from`, goes on as `to`; nothing begins anew but unfinished bundles, which
+// come again from their first byte. Does nothing when another identity is pinned.
 enum kvpbus_error kvpbus_journal_follow(struct kvpbus_journal *journal, int64_t peer,
                                         const uint8_t from[KVPBUS_IDENTITY_BYTES],
                                         const uint8_t to[KVPBUS_IDENTITY_BYTES]);

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// rotate: another identity for this side.
+#include <getopt.h>
+#include <stdio.h>
+
+#include "command.h"
+
+typedef Kvpbus__Control__Request Request;
+typedef Kvpbus__Control__Response Response;
+
+int kvpbus_command_rotate(const struct kvpbus_command_context *context, int argc, char **argv)
+{
+    static const struct option options[] = {{"force", no_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
+    Request request = KVPBUS__CONTROL__REQUEST__INIT;
+    Kvpbus__Control__RotateRequest rotate = KVPBUS__CONTROL__ROTATE_REQUEST__INIT;
+    Response *response;
+    for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
+        if (option != 'f')
+            return kvpbus_command_bad_option(context, argv, option);
+        rotate.force = true;
+    }
+    if (optind < argc)
+        return kvpbus_command_usage(context, "there are words too many");
+    request.kind_case = KVPBUS__CONTROL__REQUEST__KIND_ROTATE;
+    request.rotate = &rotate;
+    int code = kvpbus_command_ask(context, &request, &response);
+    if (code != KVPBUS_EXIT_OK)
+        return code;
+    kvpbus__control__response__free_unpacked(response, NULL);
+    return kvpbus_command_identity(context, 1, argv);
+}
