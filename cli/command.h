@@ -25,6 +25,7 @@ int kvpbus_command_rotate(const struct kvpbus_command_context *context, int argc
 int kvpbus_command_send(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_recv(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_doctor(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_metrics(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_items(const struct kvpbus_command_context *context, int argc, char **argv);
 
 // "kvpbus: detail"; returns the exit code of the error.

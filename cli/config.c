@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "metrics_server.h"
+
 struct unit {
     const char *name;
     uint64_t factor;
@@ -46,7 +48,16 @@ bool kvpbus_parse_duration(const char *text, uint64_t *ms)
     return parse_unit(text, units, sizeof units / sizeof *units, ms);
 }
 
-enum kind { KIND_TEXT, KIND_PREFIX, KIND_SIZE, KIND_MS, KIND_COUNT, KIND_LOG, KIND_FORMAT };
+enum kind {
+    KIND_TEXT,
+    KIND_PREFIX,
+    KIND_ADDRESS,
+    KIND_SIZE,
+    KIND_MS,
+    KIND_COUNT,
+    KIND_LOG,
+    KIND_FORMAT
+};
 
 // The one list of options: what is read, the file kvpbus.conf, and kvpbus.conf(5) agree with it.
 static const struct {
@@ -90,6 +101,10 @@ static const struct {
      "Room for received messages of one peer; when it is used up the peer waits."},
     {"journal_max", KIND_SIZE, false, FIELD(options.journal_max), 0, 1 << 20, UINT64_C(1) << 44,
      "8G", "1M to 16384G; 8G unless given", "Room for the whole journal."},
+    {"metrics", KIND_ADDRESS, false, FIELD(metrics), KVPBUS_PATH_MAX, 0, 0, "",
+     "unix:PATH, or 127.0.0.1:PORT or [::1]:PORT, which every user of the machine can read; off "
+     "unless given",
+     "Where Prometheus finds the figures of GET /metrics."},
     {"stop_within", KIND_MS, true, FIELD(options.stop_within_ms), 0, 1000, 300000, "20s",
      "1s to 5m; 20s unless given",
      "How long a stop waits for what is under way at most; a second signal ends at once."},
@@ -159,6 +174,8 @@ static bool set(size_t i, void *field, const char *value)
         if (!kvpbus_prefix_valid(value))
             return false;
         return keep_text(i, field, value);
+    case KIND_ADDRESS:
+        return kvpbus_metrics_address_valid(value) && keep_text(i, field, value);
     case KIND_TEXT:
         return value[0] != '\0' && keep_text(i, field, value);
     case KIND_LOG:

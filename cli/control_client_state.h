@@ -98,6 +98,9 @@ void control_items(struct control_client *client, const Kvpbus__Control__ItemsRe
 // control_identity.c
 void control_rotate(struct control_client *client, const Kvpbus__Control__RotateRequest *request);
 
+// control_metrics.c
+void control_metrics(struct control_client *client);
+
 // control_send.c
 void control_send(struct control_client *client, Kvpbus__Control__Request *request);
 void control_chunk(struct control_client *client, const Kvpbus__Control__Chunk *chunk);

@@ -93,6 +93,9 @@ void control_request(struct control_client *client, const uint8_t *frame, size_t
     case KVPBUS__CONTROL__REQUEST__KIND_DEAD:
         control_dead(client, request->dead);
         break;
+    case KVPBUS__CONTROL__REQUEST__KIND_METRICS:
+        control_metrics(client);
+        break;
     case KVPBUS__CONTROL__REQUEST__KIND_STATUS:
         control_status(client, request->status);
         break;

@@ -63,6 +63,10 @@ static const struct {
      "say what the link does, and why it waits",
      "  --watch   a table on the terminal, drawn anew every second, until Ctrl-C\n\n"
      "  kvpbus status web-1\n"},
+    {"metrics", kvpbus_command_metrics, "metrics",
+     "print the figures of the service and its peers as Prometheus reads them",
+     "The service gives them over HTTP as well when its option 'metrics' says where.\n\n"
+     "  kvpbus metrics | grep kvpbus_link_up\n"},
     {"doctor", kvpbus_command_doctor, "doctor [--side host|guest] [--config FILE]",
      "say what is wrong with this installation, and how to mend it",
      "  --side S         examine the service of a host or of a guest; as installed unless given\n"

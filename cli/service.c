@@ -12,6 +12,7 @@
 #include "exit_code.h"
 #include "kvpbus/identity.h"
 #include "kvpbus/management.h"
+#include "metrics_server.h"
 #include "service_notify.h"
 
 enum { STOP_WITHIN = 20000 }; // ms
@@ -452,6 +453,19 @@ static enum kvpbus_error open_bus(struct kvpbus_service *service, const struct k
     return error == KVPBUS_OK ? attach_known(service, peers, peer_count) : error;
 }
 
+// The bus is worth more than its figures: without them it runs all the same.
+static void open_metrics(struct kvpbus_service *service)
+{
+    struct kvpbus_failure failure = {0};
+    if (service->options.metrics == NULL)
+        return;
+    if (kvpbus_metrics_server_open(service, service->options.metrics, &service->metrics,
+                                   &failure) == KVPBUS_OK)
+        kvpbus_log(KVPBUS_LOG_INFO, "metrics at %s", service->options.metrics);
+    else
+        kvpbus_log(KVPBUS_LOG_ERROR, "%s", failure.detail);
+}
+
 static void open_handles(struct kvpbus_service *service)
 {
     uv_timer_init(service->loop, &service->timer);
@@ -478,6 +492,7 @@ enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
     service->program = program;
     service->options = *options;
     service->state.lock = -1;
+    service->began_ms = wall_ms();
     signal(SIGPIPE, SIG_IGN);
     if (sodium_init() < 0)
         return kvpbus_fail(failure, KVPBUS_INTERNAL, "libsodium cannot start");
@@ -498,6 +513,7 @@ enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
         error = kvpbus_control_server_open(service, options->socket, &service->control, failure);
     if (error == KVPBUS_OK) {
         open_handles(service);
+        open_metrics(service);
         return KVPBUS_OK;
     }
     if (service->journal != NULL)
@@ -522,6 +538,7 @@ void kvpbus_service_run(struct kvpbus_service *service)
     kvpbus_notifier_stopping(notifier);
     kvpbus_control_server_close(service->control);
     service->control = NULL;
+    kvpbus_metrics_server_stopping(service->metrics);
     // What is under way ends by its own deadlines; nothing new begins.
     uint32_t within = service->options.stop_within_ms;
     service->timer.data = service;
@@ -529,6 +546,7 @@ void kvpbus_service_run(struct kvpbus_service *service)
     while (service->calls > 0 || kvpbus_bus_busy(service->bus))
         uv_run(service->loop, UV_RUN_ONCE);
     kvpbus_notifier_close(notifier);
+    kvpbus_metrics_server_close(service->metrics);
     kvpbus_journal_thread_stop(service->journal);
     kvpbus_bus_close(service->bus);
     uv_close((uv_handle_t *)&service->timer, NULL);

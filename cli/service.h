@@ -14,6 +14,7 @@
 #include "state_dir.h"
 
 struct kvpbus_control_server;
+struct kvpbus_metrics_server;
 struct kvpbus_service;
 
 struct kvpbus_service_options {
@@ -30,6 +31,7 @@ struct kvpbus_service_options {
     size_t quota_count;
     uint32_t tries_max, history_ms;                 // 0: default
     uint32_t lease_ms;                              // 0: 60 s
+    const char *metrics;                            // where they are served; NULL: nowhere
     uint32_t stop_within_ms;                        // 0: 20 s
     void (*reload)(struct kvpbus_service *service); // at SIGHUP; NULL: nothing
 };
@@ -52,7 +54,9 @@ struct kvpbus_service {
     struct kvpbus_journal_thread *journal;
     struct kvpbus_bus *bus;
     struct kvpbus_control_server *control;
-    struct kvpbus_endpoint **endpoints; // in the order in which they were added
+    struct kvpbus_metrics_server *metrics; // NULL: none
+    int64_t began_ms;                      // wall clock
+    struct kvpbus_endpoint **endpoints;    // in the order in which they were added
     size_t endpoint_count;
     uv_timer_t timer;
     uv_prepare_t prepare; // a turn before each wait

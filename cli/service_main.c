@@ -214,6 +214,7 @@ int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_
     arguments->options.state = arguments->state;
     arguments->options.socket = arguments->socket;
     arguments->options.prefix = arguments->prefix[0] != '\0' ? arguments->prefix : NULL;
+    arguments->options.metrics = arguments->metrics[0] != '\0' ? arguments->metrics : NULL;
     arguments->options.reload = reload;
     kvpbus_log_setup(arguments->log, arguments->log_format);
     return -1;

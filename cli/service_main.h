@@ -15,6 +15,7 @@ struct kvpbus_service_arguments {
     struct kvpbus_service_options options;
     char store[KVPBUS_PATH_MAX]; // as given, "" when not
     char state[KVPBUS_PATH_MAX], socket[KVPBUS_PATH_MAX], prefix[KVPBUS_PREFIX_MAX + 1];
+    char metrics[KVPBUS_PATH_MAX];
     char config[KVPBUS_PATH_MAX];
     enum kvpbus_log_level log;
     enum kvpbus_log_format log_format;
