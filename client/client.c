@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A connection to the local service: made, and ended.
+// A connection to the local service: made, made anew, ended, and shown to an event loop.
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,11 +29,41 @@ enum kvpbus_error kvpbus_client_open(const char *path, struct kvpbus_client **ou
     return KVPBUS_OK;
 }
 
+static void hang_up(struct kvpbus_client *client)
+{
+    if (client->socket >= 0)
+        kvpbus_socket_close(client->socket);
+    client->socket = -1;
+    client->open = false;
+    client_clear(client);
+    client_forget_operation(client);
+    client_message_forget(client);
+}
+
 void kvpbus_client_close(struct kvpbus_client *client)
 {
     if (client == NULL)
         return;
-    kvpbus_socket_close(client->socket);
+    hang_up(client);
     free(client->out);
     free(client);
+}
+
+enum kvpbus_error kvpbus_client_reconnect(struct kvpbus_client *client,
+                                          struct kvpbus_failure *failure)
+{
+    hang_up(client);
+    enum kvpbus_error error = kvpbus_socket_open(client->path, &client->socket, failure);
+    client->open = error == KVPBUS_OK;
+    return error;
+}
+
+int kvpbus_client_fd(const struct kvpbus_client *client)
+{
+    return client->socket;
+}
+
+bool kvpbus_client_wants_write(const struct kvpbus_client *client)
+{
+    return client->open && client->out_sent < client->out_length;
 }

@@ -6,17 +6,19 @@
 #include "client_internal.h"
 #include "control_call.h"
 
+enum { OUT_KEPT = 1024 * 1024 }; // bytes of room that stay when all is sent
+
 // --- out ---
 
-static bool make_room(struct kvpbus_client *client, size_t length)
+bool client_make_room(struct kvpbus_client *client, size_t length)
 {
     if (client->out_sent == client->out_length)
         client->out_sent = client->out_length = 0;
     if (client->out_size - client->out_length >= length)
         return true;
-    size_t size = client->out_size == 0 ? KVPBUS_FRAME_MAX : client->out_size;
-    while (size - client->out_length < length)
-        size *= 2;
+    size_t size = client->out_length + length;
+    if (size < 2 * client->out_size)
+        size = 2 * client->out_size;
     uint8_t *grown = realloc(client->out, size);
     if (grown == NULL)
         return false;
@@ -31,7 +33,7 @@ enum kvpbus_error client_put(struct kvpbus_client *client, const Kvpbus__Control
     size_t length = kvpbus__control__request__get_packed_size(request);
     if (length > KVPBUS_FRAME_MAX)
         return kvpbus_fail(failure, KVPBUS_TOO_LARGE, "an argument is too long");
-    if (!make_room(client, KVPBUS_FRAME_HEAD + length))
+    if (!client_make_room(client, KVPBUS_FRAME_HEAD + length))
         return kvpbus_fail(failure, KVPBUS_NOMEM, "out of memory");
     uint8_t *frame = client->out + client->out_length;
     kvpbus_frame_head(frame, length);
@@ -50,18 +52,32 @@ void client_flush(struct kvpbus_client *client)
         // What the service said before it hung up is still there to be read.
         client->out_sent = sent < 0 ? client->out_length : client->out_sent + (size_t)sent;
     }
+    if (client->out_sent == client->out_length && client->out_size > OUT_KEPT) {
+        free(client->out);
+        client->out = NULL;
+        client->out_sent = client->out_length = client->out_size = 0;
+    }
 }
 
 // --- in ---
 
-static enum kvpbus_error lost(const struct kvpbus_client *client, struct kvpbus_failure *failure)
+void client_clear(struct kvpbus_client *client)
+{
+    client->start = client->end = 0;
+    client->out_sent = client->out_length = 0;
+    kvpbus_frame_next(&client->reader);
+}
+
+enum kvpbus_error client_lost(const struct kvpbus_client *client, struct kvpbus_failure *failure)
 {
     return kvpbus_fail(failure, KVPBUS_CLOSED,
                        "the service at %s ended while it was asked; see its log", client->path);
 }
 
-static enum kvpbus_error strange(const struct kvpbus_client *client, struct kvpbus_failure *failure)
+enum kvpbus_error client_strange(struct kvpbus_client *client, struct kvpbus_failure *failure)
 {
+    client->open = false;
+    client_clear(client);
     return kvpbus_fail(failure, KVPBUS_PROTOCOL, "%s is not the socket of a kvpbus service",
                        client->path);
 }
@@ -72,7 +88,7 @@ static enum kvpbus_error fill(struct kvpbus_client *client, int64_t deadline,
     for (;;) {
         client_flush(client);
         if (!client->open)
-            return lost(client, failure);
+            return client_lost(client, failure);
         ptrdiff_t got = kvpbus_socket_read(client->socket, client->bytes, sizeof client->bytes);
         client->open = got >= 0;
         if (got > 0) {
@@ -98,32 +114,21 @@ enum kvpbus_error client_take(struct kvpbus_client *client, int64_t deadline,
         if (error != KVPBUS_OK)
             return error;
         if (kvpbus_frame_take(&client->reader, client->bytes + client->start,
-                              client->end - client->start, &taken, &frame, &length) != KVPBUS_OK) {
-            client->open = false;
-            return strange(client, failure);
-        }
+                              client->end - client->start, &taken, &frame, &length) != KVPBUS_OK)
+            return client_strange(client, failure);
         client->start += taken;
     }
     *response = kvpbus__control__response__unpack(NULL, length, frame);
     kvpbus_frame_next(&client->reader);
-    if (*response == NULL) {
-        client->open = false;
-        return strange(client, failure);
-    }
+    if (*response == NULL)
+        return client_strange(client, failure);
     if ((*response)->kind_case != KVPBUS__CONTROL__RESPONSE__KIND_FAILURE)
         return KVPBUS_OK;
     enum kvpbus_error code = (enum kvpbus_error)(*response)->failure->code;
     kvpbus_fail(failure, code, "%s", (*response)->failure->detail);
     kvpbus__control__response__free_unpacked(*response, NULL);
     *response = NULL;
-    return code != KVPBUS_OK ? code : strange(client, failure);
-}
-
-void client_clear(struct kvpbus_client *client)
-{
-    client->start = client->end = 0;
-    client->out_sent = client->out_length = 0;
-    kvpbus_frame_next(&client->reader);
+    return code != KVPBUS_OK ? code : client_strange(client, failure);
 }
 
 // --- the service in its own words ---
