@@ -101,6 +101,20 @@ static const struct {
      "Room for received messages of one peer; when it is used up the peer waits."},
     {"journal_max", KIND_SIZE, false, FIELD(options.journal_max), 0, 1 << 20, UINT64_C(1) << 44,
      "8G", "1M to 16384G; 8G unless given", "Room for the whole journal."},
+    {"control_reserve", KIND_SIZE, false, FIELD(options.control_reserve), 0, 4096,
+     UINT64_C(1) << 30, "1M", "4k to 1G; 1M unless given",
+     "Of each of these three, the part that only messages of class control may use."},
+    {"bulk_max", KIND_SIZE, false, FIELD(options.bulk_max), 0, 1 << 20, UINT64_C(1) << 40, "",
+     "1M to 1024G; three quarters of outbox_max and of inbox_max unless given",
+     "Room for messages of class bulk among those of one peer, queued and received alike."},
+    {"lease", KIND_MS, true, FIELD(options.lease_ms), 0, 1000, 86400000, "60s",
+     "1s to 1d; 60s unless given",
+     "How long a program has a received message to itself when it does not say."},
+    {"tries_max", KIND_COUNT, false, FIELD(options.tries_max), 0, 1, 65535, "10",
+     "1 to 65535; 10 unless given", "How often a message is given out before it is a dead letter."},
+    {"history", KIND_MS, false, FIELD(options.history_ms), 0, 3600000, UINT64_C(49) * 86400000,
+     "7d", "1h to 49d; 7d unless given",
+     "How long outcomes, message ids and dead letters are kept."},
     {"metrics", KIND_ADDRESS, false, FIELD(metrics), KVPBUS_PATH_MAX, 0, 0, "",
      "unix:PATH, or 127.0.0.1:PORT or [::1]:PORT, which every user of the machine can read; off "
      "unless given",
@@ -116,7 +130,12 @@ static const struct {
 #undef FIELD
 };
 
-enum { KNOWN = sizeof known / sizeof *known };
+enum {
+    KNOWN = sizeof known / sizeof *known,
+    SECTION_MAX = 49, // characters that the parser keeps of a section's name
+};
+
+#define VM_SECTION "vm "
 
 struct reading {
     const char *path;
@@ -216,11 +235,66 @@ static int unknown(struct reading *reading, const char *section, const char *nam
     return 0;
 }
 
+// Rooms that one VM may have of its own.
+static uint64_t *quota_field(struct kvpbus_quota *quota, const char *name)
+{
+    if (strcmp(name, "outbox_max") == 0)
+        return &quota->outbox_max;
+    if (strcmp(name, "inbox_max") == 0)
+        return &quota->inbox_max;
+    return strcmp(name, "bulk_max") == 0 ? &quota->bulk_max : NULL;
+}
+
+static struct kvpbus_quota *quota_of(struct kvpbus_service_arguments *arguments, const char *vm)
+{
+    for (size_t i = 0; i < arguments->quota_count; i++)
+        if (strcmp(arguments->quotas[i].peer, vm) == 0)
+            return &arguments->quotas[i];
+    if (arguments->quota_count == KVPBUS_CONFIG_QUOTAS_MAX)
+        return NULL;
+    struct kvpbus_quota *quota = &arguments->quotas[arguments->quota_count++];
+    strcpy(quota->peer, vm);
+    return quota;
+}
+
+static int on_quota(struct reading *reading, const char *section, const char *name,
+                    const char *value)
+{
+    struct kvpbus_quota none;
+    const char *vm = section + strlen(VM_SECTION);
+    uint64_t number;
+    size_t i = 0;
+    if (quota_field(&none, name) == NULL)
+        return unknown(reading, section, name);
+    // The parser cuts a longer one.
+    struct kvpbus_quota *quota =
+        strlen(section) < SECTION_MAX ? quota_of(reading->arguments, vm) : NULL;
+    if (quota == NULL) {
+        kvpbus_fail(reading->failure, KVPBUS_CONFIG,
+                    strlen(section) < SECTION_MAX ? "%s: more than 64 VMs have a section"
+                                                  : "%s: the name in a section [vm NAME] is too "
+                                                    "long; use the VM's GUID",
+                    reading->path);
+        return 0;
+    }
+    while (strcmp(known[i].name, name) != 0)
+        i++;
+    if (kvpbus_parse_size(value, &number) && number >= known[i].min && number <= known[i].max) {
+        *quota_field(quota, name) = number;
+        return 1;
+    }
+    kvpbus_fail(reading->failure, KVPBUS_CONFIG, "%s: '%.64s' is not a value for %s of VM %s: %s",
+                reading->path, value, name, vm, known[i].values);
+    return 0;
+}
+
 static int on_option(void *context, const char *section, const char *name, const char *value)
 {
     struct reading *reading = context;
     if (reading->failure->code != KVPBUS_OK)
         return 0;
+    if (strncmp(section, VM_SECTION, strlen(VM_SECTION)) == 0)
+        return on_quota(reading, section, name, value);
     for (size_t i = 0; i < KNOWN; i++) {
         if (strcmp(section, "kvpbus") != 0 || strcmp(name, known[i].name) != 0)
             continue;
@@ -275,6 +349,10 @@ void kvpbus_config_print(FILE *out)
         fprintf(out, "\n# %s\n# Values: %s. Takes effect %s.\n# %s =%s%s\n", known[i].says,
                 known[i].values, known[i].at_once ? "on SIGHUP" : "at the next start",
                 known[i].name, known[i].fallback[0] != '\0' ? " " : "", known[i].fallback);
+    fputs(
+        "\n# A VM may have an outbox_max, inbox_max and bulk_max of its own, in a section with its "
+        "name\n# or GUID. Takes effect at the next start.\n# [vm web]\n# outbox_max = 1G\n",
+        out);
 }
 
 size_t kvpbus_config_changes(const struct kvpbus_service_arguments *now,
@@ -299,10 +377,12 @@ size_t kvpbus_config_changes(const struct kvpbus_service_arguments *now,
         changes[count].name = known[i].name;
         changes[count++].at_once = known[i].at_once;
     }
+    if (memcmp(now->quotas, fresh->quotas, sizeof now->quotas) != 0)
+        changes[count++] = (struct kvpbus_config_change){"the room of a single VM", false};
     return count;
 }
 
-static_assert((int)KNOWN <= (int)KVPBUS_CONFIG_OPTIONS_MAX, "all changes fit");
+static_assert((int)KNOWN < (int)KVPBUS_CONFIG_OPTIONS_MAX, "all changes fit");
 
 void kvpbus_config_each(void (*visit)(const char *name, const char *values, const char *says))
 {

@@ -106,6 +106,7 @@ static void take_effect(struct kvpbus_service *service,
     service->options.poll_fast_ms = fresh->options.poll_fast_ms;
     service->options.poll_slow_ms = fresh->options.poll_slow_ms;
     service->options.stop_within_ms = fresh->options.stop_within_ms;
+    service->options.lease_ms = fresh->options.lease_ms;
     current->options = service->options;
     kvpbus_log_setup(fresh->log, fresh->log_format);
     kvpbus_bus_polling(service->bus, fresh->options.poll_fast_ms, fresh->options.poll_slow_ms);
@@ -216,6 +217,8 @@ int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_
     arguments->options.prefix = arguments->prefix[0] != '\0' ? arguments->prefix : NULL;
     arguments->options.metrics = arguments->metrics[0] != '\0' ? arguments->metrics : NULL;
     arguments->options.reload = reload;
+    arguments->options.quotas = arguments->quotas;
+    arguments->options.quota_count = arguments->quota_count;
     kvpbus_log_setup(arguments->log, arguments->log_format);
     return -1;
 }

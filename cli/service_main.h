@@ -11,8 +11,12 @@ struct kvpbus_service_defaults {
     const char *program, *summary, *store_help, *config, *state, *socket, *examples;
 };
 
+enum { KVPBUS_CONFIG_QUOTAS_MAX = 64 };
+
 struct kvpbus_service_arguments {
     struct kvpbus_service_options options;
+    struct kvpbus_quota quotas[KVPBUS_CONFIG_QUOTAS_MAX]; // of single VMs, in any order
+    size_t quota_count;
     char store[KVPBUS_PATH_MAX]; // as given, "" when not
     char state[KVPBUS_PATH_MAX], socket[KVPBUS_PATH_MAX], prefix[KVPBUS_PREFIX_MAX + 1];
     char metrics[KVPBUS_PATH_MAX];

@@ -86,7 +86,9 @@ Test(config, every_option_is_read)
     cr_assert_eq(read_text("# kvpbus\n[kvpbus]\nstore = lab:/x\nstate = /s\nsocket=/k\n"
                            "prefix = bus2\nlog = debug\nring_slots = 8\npoll_fast = 50ms\n"
                            "poll_slow = 1s\nbody_max = 1M\noutbox_max = 2M\ninbox_max = 3M\n"
-                           "journal_max = 4M\nstop_within = 3s\nlog_format = json\n"),
+                           "journal_max = 4M\nstop_within = 3s\nlog_format = json\n"
+                           "control_reserve = 8k\nbulk_max = 5M\nlease = 5s\ntries_max = 3\n"
+                           "history = 2h\n"),
                  KVPBUS_OK, "%s", failure.detail);
     cr_assert_str_eq(arguments.store, "lab:/x");
     cr_assert_str_eq(arguments.state, "/s");
@@ -101,8 +103,49 @@ Test(config, every_option_is_read)
     cr_assert_eq(arguments.options.inbox_max, 3 << 20);
     cr_assert_eq(arguments.options.journal_max, 4 << 20);
     cr_assert_eq(arguments.options.stop_within_ms, 3000);
+    cr_assert_eq(arguments.options.control_reserve, 8 << 10);
+    cr_assert_eq(arguments.options.bulk_max, 5 << 20);
+    cr_assert_eq(arguments.options.lease_ms, 5000);
+    cr_assert_eq(arguments.options.tries_max, 3);
+    cr_assert_eq(arguments.options.history_ms, 7200000);
     cr_assert_eq(arguments.log_format, KVPBUS_LOG_JSON);
     cr_assert_eq(unknown, 0);
+}
+
+Test(config, a_vm_may_have_room_of_its_own)
+{
+    cr_assert_eq(read_text("[vm web 1]\noutbox_max = 2M\nbulk_max = 1M\n[kvpbus]\n"
+                           "outbox_max = 3M\n[vm 12345678-9ABC-DEF0-1234-56789ABCDEF0]\n"
+                           "inbox_max = 4M\n[vm web 1]\ninbox_max = 5M\n"),
+                 KVPBUS_OK, "%s", failure.detail);
+    cr_assert_eq(unknown, 0);
+    cr_assert_eq(arguments.options.outbox_max, 3 << 20);
+    cr_assert_eq(arguments.quota_count, 2);
+    cr_assert_str_eq(arguments.quotas[0].peer, "web 1");
+    cr_assert_eq(arguments.quotas[0].outbox_max, 2 << 20);
+    cr_assert_eq(arguments.quotas[0].bulk_max, 1 << 20);
+    cr_assert_eq(arguments.quotas[0].inbox_max, 5 << 20);
+    cr_assert_str_eq(arguments.quotas[1].peer, "12345678-9ABC-DEF0-1234-56789ABCDEF0");
+    cr_assert_eq(arguments.quotas[1].inbox_max, 4 << 20);
+    static const struct kvpbus_service_arguments nothing;
+    struct kvpbus_config_change changes[KVPBUS_CONFIG_OPTIONS_MAX];
+    size_t count = kvpbus_config_changes(&nothing, &arguments, changes);
+    cr_assert_eq(count, 2);
+    cr_assert_not_null(strstr(changes[1].name, "single VM"));
+}
+
+Test(config, a_vm_s_section_has_no_other_options)
+{
+    cr_assert_eq(read_text("[vm web]\nprefix = bus2\n"), KVPBUS_OK);
+    cr_assert_eq(unknown, 1);
+    cr_assert_not_null(strstr(warned, "[vm web]"));
+    refused("[vm web]\noutbox_max = 5\n", "VM web");
+    refused("[vm a-name-that-is-longer-than-what-the-parser-keeps-of-it]\noutbox_max = 5M\n",
+            "GUID");
+    char text[64 * 40] = "";
+    for (int i = 0; i <= KVPBUS_CONFIG_QUOTAS_MAX; i++)
+        snprintf(text + strlen(text), 40, "[vm v%d]\noutbox_max = 5M\n", i);
+    refused(text, "64");
 }
 
 Test(config, the_command_line_comes_first)
