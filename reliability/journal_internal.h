@@ -330,7 +330,7 @@ void journal_correlation(const struct kvpbus_message_id *id, uint8_t bytes[CORRE
 enum kvpbus_error journal_wanted_until(struct kvpbus_journal *journal, int64_t peer,
                                        const struct kvpbus_message *message, int64_t now_ms,
                                        int64_t *until_ms);
-// The last reply of a request was taken.
+// The last reply of a request was taken; nobody waits for others.
 enum kvpbus_error journal_answered(struct kvpbus_journal *journal, const struct inbox_row *reply);
 
 // --- journal_dead.c ---

@@ -67,10 +67,15 @@ enum kvpbus_error journal_answered(struct kvpbus_journal *journal, const struct 
     journal_end(row);
     if (error != KVPBUS_OK)
         return error;
-    return RUN(journal,
-               "UPDATE message SET answered = 1 WHERE bundle = ?1 AND place = ?2 AND peer = ?3",
-               BLOB(request, KVPBUS_BUNDLE_ID_BYTES),
-               INT(kvpbus_get_be(request + KVPBUS_BUNDLE_ID_BYTES, 2)), INT(reply->peer));
+    error = RUN(journal,
+                "UPDATE message SET answered = 1 WHERE bundle = ?1 AND place = ?2 AND peer = ?3",
+                BLOB(request, KVPBUS_BUNDLE_ID_BYTES),
+                INT(kvpbus_get_be(request + KVPBUS_BUNDLE_ID_BYTES, 2)), INT(reply->peer));
+    if (error != KVPBUS_OK)
+        return error;
+    // A server that was given the request twice has replied twice.
+    return RUN(journal, "UPDATE inbox SET until_ms = 1 WHERE correlation = ?1 AND peer = ?2",
+               BLOB(request, sizeof request), INT(reply->peer));
 }
 
 // --- what can still come ---

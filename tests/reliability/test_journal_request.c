@@ -318,9 +318,11 @@ Test(journal_request, a_reply_to_nothing_is_dropped)
 
 Test(journal_request, after_the_last_reply_more_are_dropped)
 {
-    struct kvpbus_message_id one = request(5000);
+    struct kvpbus_message_id one = request(0);
     reply(&one, KVPBUS_KIND_LAST_REPLY, "last");
+    reply(&one, KVPBUS_KIND_LAST_REPLY, "last again");
     ack(&rig.guest, fetch(&one, "last"));
+    fetch(&one, NULL);
     reply(&one, KVPBUS_KIND_REPLY, "one more");
     fetch(&one, NULL);
     end_leases(&rig.guest);

@@ -45,6 +45,7 @@ enum sim_ack { SIM_NOT_ACKED, SIM_ACK_ASKED, SIM_ACK_MAYBE, SIM_ACKED };
 // What happened on the receiving side.
 struct sim_got {
     bool seen;
+    bool set_aside; // a consumer wanted it among the dead letters
     enum sim_ack ack;
 };
 

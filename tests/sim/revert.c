@@ -101,6 +101,7 @@ void sim_checkpoint_revert(struct sim_side *side, size_t slot, bool memory)
     side->disk.dead = false;
     side->disk.crash_in = 0;
     sim_check_restore(world, side->index, &checkpoint->knowledge);
+    sim_calls_crash(world, side->index);
     if (memory) {
         revert_memory(side, checkpoint);
     } else {

@@ -82,6 +82,7 @@ static void on_inbox(void *context, int64_t peer)
 {
     (void)peer;
     sim_consumer_wake(context);
+    sim_callers_wake(context);
 }
 
 static void on_outcome(void *context, int64_t peer)
@@ -193,6 +194,7 @@ static enum kvpbus_error start(struct sim_side *side)
         error = open_bus(process, &peer);
     for (size_t i = 0; i < SIM_CONSUMERS; i++)
         process->consumers[i].process = process;
+    sim_callers_start(process);
     if (error != KVPBUS_OK) {
         sim_trace(side->world, side->index, "does not start: %s %s", kvpbus_error_name(error),
                   failure.detail);
@@ -244,6 +246,7 @@ void sim_side_kill(struct sim_side *side, bool power_lost, uint64_t again, const
         if (write->active && !write->carried_out)
             sim_write_abandoned(side, write->action.changes, write->action.count);
         sim_check_crash(world, side->index);
+        sim_calls_crash(world, side->index);
     }
     side->process = NULL;
     sim_arena_reset(side->arena);
@@ -369,6 +372,7 @@ static bool turn(struct sim_process *process)
         kvpbus_bus_notice(process->endpoint);
     }
     sim_consumers_turn(process);
+    sim_callers_turn(process);
     kvpbus_bus_tick(process->bus, now, sim_side_wall(side));
     take_actions(process);
     return true;
@@ -418,5 +422,6 @@ uint64_t sim_side_deadline(const struct sim_side *side)
     }
     deadline = earlier(deadline, process->notice_at);
     deadline = earlier(deadline, sim_consumers_deadline(process));
+    deadline = earlier(deadline, sim_callers_deadline(process));
     return world_time(side, deadline);
 }

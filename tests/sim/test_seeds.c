@@ -39,6 +39,24 @@ Test(seeds, the_same_seed_gives_the_same_trace, .init = sim_setup)
     cr_assert_neq(first, other);
 }
 
+Test(seeds, without_faults_calls_are_answered, .init = sim_setup)
+{
+    unsigned with_calls = 0;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct sim_options options = {.seed = seed, .profile = sim_profile_find("calm")};
+        struct sim_world *world = sim_world_new(&options);
+        cr_assert(sim_world_run(world), "seed %llu: %s", (unsigned long long)seed, world->failure);
+        if (world->calls.on) {
+            with_calls++;
+            // But for those whose lifetime is next to nothing.
+            cr_assert_eq(world->calls.answered + world->calls.over, 2 * SIM_CALLS);
+            cr_assert_gt(world->calls.answered, 2 * SIM_CALLS * 8 / 10);
+        }
+        sim_world_free(world);
+    }
+    cr_assert_gt(with_calls, 0);
+}
+
 Test(seeds, those_that_failed_once_pass, .init = sim_setup)
 {
     static const struct {

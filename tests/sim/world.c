@@ -105,6 +105,7 @@ struct sim_world *sim_world_new(const struct sim_options *options)
     world->hash = UINT64_C(0xcbf29ce484222325);
     sim_rng_seed(&world->rng, options->seed, 1);
     sim_rng_seed(&outside, options->seed, 4);
+    sim_rng_seed(&world->consumer_rng, options->seed, 21);
     sim_vfs_use(NULL, &outside);
     sqlite3_randomness(0, NULL); // drawn anew, from the seed
     sim_rng_bytes(&world->rng, world->vm, sizeof world->vm);
@@ -112,6 +113,7 @@ struct sim_world *sim_world_new(const struct sim_options *options)
     if (!options->quiet) {
         sim_plan_draw(world);
         sim_workload_draw(world);
+        sim_calls_draw(world);
     }
     for (int side = 0; side < SIM_SIDES; side++)
         sim_side_init(world, side);
@@ -205,13 +207,13 @@ static bool side_drained(struct sim_side *side)
         kvpbus_journal_counts(side->process->journal, side->process->peer, &counts);
     sim_side_leave(before);
     return error == KVPBUS_OK && counts.queued == 0 && counts.inbox == 0 &&
-           only_registers(&side->world->channels[side->index].own);
+           counts.dead_letters == 0 && only_registers(&side->world->channels[side->index].own);
 }
 
 static bool drained(struct sim_world *world)
 {
-    return sim_workload_over(world) && side_drained(&world->sides[SIM_HOST]) &&
-           side_drained(&world->sides[SIM_GUEST]);
+    return sim_workload_over(world) && sim_calls_over(world) &&
+           side_drained(&world->sides[SIM_HOST]) && side_drained(&world->sides[SIM_GUEST]);
 }
 
 static uint64_t all_writes(const struct sim_world *world)

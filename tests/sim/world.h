@@ -8,12 +8,13 @@
 //   events.c    what happens            consumer.c  the application that takes messages
 //   revert.c    checkpoints             workload.c  the application that sends
 //   channel.c   reads and writes        checker.c   what must hold of messages
-//                                       watch.c     what must hold of the stores
+//   calls.c     requests and replies    watch.c     what must hold of the stores
 #ifndef KVPBUS_SIM_WORLD_H
 #define KVPBUS_SIM_WORLD_H
 
 #include "arena.h"
 #include "bus.h"
+#include "calls.h"
 #include "checker.h"
 #include "faults.h"
 #include "item.h"
@@ -61,8 +62,16 @@ struct sim_consumer {
     enum sim_consumer_state state;
     bool again; // something came while a lease was asked for
     int64_t lease;
-    struct sim_message *message;
+    struct sim_message *message; // or
+    struct sim_call *call;       // a request, with its id
+    struct kvpbus_message_id request;
     uint64_t until;
+};
+
+// Who looks after dead letters.
+struct sim_operator {
+    bool busy;
+    uint64_t at;
 };
 
 // A running program of one side, in its arena; pointers into it die with it.
@@ -78,6 +87,8 @@ struct sim_process {
     uint64_t run_at, finish_at;
     struct sim_action actions[SIM_ACTIONS]; // by kind
     struct sim_consumer consumers[SIM_CONSUMERS];
+    struct sim_caller callers[SIM_CALLERS];
+    struct sim_operator dead_letters;
     uint64_t notice_at;
     bool outcomes_changed;
 };
@@ -116,7 +127,7 @@ struct sim_checkpoint; // revert.c
 
 struct sim_world {
     struct sim_options options;
-    struct sim_rng rng, work_rng;
+    struct sim_rng rng, work_rng, consumer_rng;
     struct sim_timing timing;
     struct sim_plan plan;
     uint64_t now;
@@ -127,6 +138,7 @@ struct sim_world {
     struct sim_channel channels[SIM_SIDES]; // by writer
     struct sim_checkpoint *checkpoints[SIM_SIDES][SIM_CHECKPOINTS];
     struct sim_checker checker;
+    struct sim_calls calls;
     struct sim_watch watch;
     uint8_t vm[KVPBUS_VM_ID_BYTES];
     unsigned value_limit, ceiling, same_time;
