@@ -4,6 +4,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
+#include "audit_journal.h"
 #include "bus_internal.h"
 
 // --- jobs ---
@@ -24,6 +25,8 @@ static void job_done(struct kvpbus_job *base)
     struct kvpbus_bus *bus = job->bus;
     assert(bus->jobs > 0);
     bus->jobs--;
+    if (job->audit_due)
+        bus_audit_sign(bus);
     if (base->result == KVPBUS_OK) {
         bus->journal_failing = false;
     } else if (job->needed) {
@@ -38,6 +41,16 @@ static void job_done(struct kvpbus_job *base)
     end_job(job);
 }
 
+// On the journal's thread.
+static enum kvpbus_error job_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+{
+    struct bus_job *job = (struct bus_job *)base;
+    kvpbus_journal_time(journal, job->wall);
+    enum kvpbus_error error = job->run(base, journal);
+    job->audit_due = kvpbus_journal_audit_due(journal);
+    return error;
+}
+
 void *bus_job_new(size_t size, struct kvpbus_bus *bus, struct kvpbus_endpoint *endpoint,
                   enum kvpbus_error (*run)(struct kvpbus_job *, struct kvpbus_journal *),
                   void (*finished)(struct bus_job *))
@@ -47,7 +60,8 @@ void *bus_job_new(size_t size, struct kvpbus_bus *bus, struct kvpbus_endpoint *e
         fputs("kvpbus: out of memory\n", stderr);
         abort();
     }
-    job->job.run = run;
+    job->job.run = job_run;
+    job->run = run;
     job->job.done = job_done;
     job->bus = bus;
     job->endpoint = endpoint;
@@ -60,6 +74,7 @@ void *bus_job_new(size_t size, struct kvpbus_bus *bus, struct kvpbus_endpoint *e
 void bus_submit(struct bus_job *job)
 {
     job->bus->jobs++;
+    job->wall = job->bus->wall;
     job->job.next = NULL;
     job->job.result = KVPBUS_OK;
     job->bus->executor->submit(job->bus->executor, &job->job);

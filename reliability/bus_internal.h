@@ -4,7 +4,7 @@
 //   bus.c         life, endpoints, time, status   bus_link.c     what the link asks of the journal
 //   bus_action.c  reads and writes of the stores  bus_feed.c     what the journal has for the link
 //   bus_message.c what programs ask               bus_consume.c  what consumers ask
-//   bus_dead.c    dead letters
+//   bus_dead.c    dead letters                    bus_audit.c    what it enters into the audit
 #ifndef KVPBUS_BUS_INTERNAL_H
 #define KVPBUS_BUS_INTERNAL_H
 
@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit.h"
 #include "bus.h"
 #include "link.h"
 
@@ -47,6 +48,18 @@ struct class_feed {
     struct kvpbus_sync_class peer; // what the peer held when the session began
 };
 
+// What a peer can cause is entered into the audit at a bounded rate, each sort for itself.
+enum audit_limit {
+    AUDIT_LIMIT_SESSIONS,
+    AUDIT_LIMIT_SHOWN,
+    AUDIT_LIMIT_ALARMS,
+    AUDIT_LIMIT_COUNT,
+};
+struct audit_tokens {
+    uint64_t free_at; // when the limit will be full again
+    unsigned skipped; // since the last one
+};
+
 struct kvpbus_endpoint {
     struct kvpbus_bus *bus;
     struct kvpbus_peer peer;
@@ -75,6 +88,8 @@ struct kvpbus_endpoint {
     size_t answer_count;
     uint64_t room[KVPBUS_CLASS_COUNT];
 
+    struct audit_tokens audit[AUDIT_LIMIT_COUNT];
+
     struct kvpbus_job *retry; // jobs that failed and are needed
     uint64_t retry_at;
 };
@@ -89,15 +104,18 @@ struct kvpbus_bus {
     struct kvpbus_endpoint **endpoints;
     size_t jobs; // submitted and not finished
     uint64_t leases_at, prune_at;
-    bool leases_busy, prune_busy;
+    bool leases_busy, prune_busy, audit_busy;
     bool journal_failing;
 };
 
 // A job of the bus; the kinds have their own structs with this at the head.
 struct bus_job {
     struct kvpbus_job job; // first
+    enum kvpbus_error (*run)(struct kvpbus_job *job, struct kvpbus_journal *journal);
     struct kvpbus_bus *bus;
     struct kvpbus_endpoint *endpoint; // NULL for jobs of the bus itself
+    int64_t wall;                     // when it was submitted
+    bool audit_due;                   // the audit's head is to be signed
     uint32_t session;
     void (*finished)(struct bus_job *job); // on the loop's thread; the job is freed afterwards
     void (*dispose)(struct bus_job *job);  // frees what it owns; may be NULL
@@ -162,5 +180,16 @@ void feed_answered(struct kvpbus_endpoint *endpoint, const struct kvpbus_gap_ans
 void feed_again(struct kvpbus_endpoint *endpoint, enum kvpbus_class class_);
 void feed_run(struct kvpbus_endpoint *endpoint);
 uint64_t feed_deadline(const struct kvpbus_endpoint *endpoint);
+
+// bus_audit.c
+void bus_audit_sign(struct kvpbus_bus *bus);
+// False: there have been too many of this sort. `detail`: the text, and how many were left out.
+bool bus_audit_limit(struct kvpbus_endpoint *endpoint, enum audit_limit sort, const char *text,
+                     char detail[KVPBUS_AUDIT_DETAIL_MAX + 1]);
+void bus_audit_alarm(struct kvpbus_endpoint *endpoint, enum kvpbus_audit_kind kind,
+                     const char *text);
+// What the link says of itself.
+void bus_audit_event(struct kvpbus_endpoint *endpoint, enum kvpbus_link_event_kind kind,
+                     const char *text);
 
 #endif

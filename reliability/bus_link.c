@@ -4,7 +4,9 @@
 #include <sodium.h>
 #include <stdio.h>
 
+#include "audit_journal.h"
 #include "bus_internal.h"
+#include "kvpbus/identity.h"
 
 static enum kvpbus_error noted(struct kvpbus_job *job, struct kvpbus_journal *journal,
                                enum kvpbus_error error)
@@ -136,6 +138,8 @@ struct agreed_job {
     struct bus_job head;
     uint8_t identity[KVPBUS_IDENTITY_BYTES];
     uint8_t timeline[KVPBUS_TIMELINE_BYTES];
+    bool tell;
+    char detail[KVPBUS_AUDIT_DETAIL_MAX + 1];
 };
 
 static enum kvpbus_error agreed_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
@@ -145,6 +149,8 @@ static enum kvpbus_error agreed_run(struct kvpbus_job *base, struct kvpbus_journ
     enum kvpbus_error error = kvpbus_journal_agreed(journal, peer, job->timeline);
     if (error == KVPBUS_OK)
         error = kvpbus_journal_met(journal, peer, job->identity);
+    if (error == KVPBUS_OK && job->tell)
+        error = kvpbus_journal_audit(journal, peer, KVPBUS_AUDIT_SESSION, job->detail);
     return noted(base, journal, error);
 }
 
@@ -164,6 +170,7 @@ static void agree(struct kvpbus_endpoint *endpoint)
         bus_job_new(sizeof *job, endpoint->bus, endpoint, agreed_run, agreed_finished);
     memcpy(job->timeline, endpoint->offered, sizeof job->timeline);
     memcpy(job->identity, endpoint->bus->options.identity, sizeof job->identity);
+    job->tell = bus_audit_limit(endpoint, AUDIT_LIMIT_SESSIONS, "", job->detail);
     job->head.needed = job->head.of_session = true;
     bus_submit(&job->head);
 }
@@ -190,10 +197,10 @@ static enum kvpbus_error commit_fragments(struct packet_job *job, struct kvpbus_
         struct kvpbus_fragment_result result;
         enum kvpbus_error error = kvpbus_journal_fragment(
             journal, job->head.endpoint->peer.id, &packet->fragments[i], job->wall, &result);
+        job->fork |= result.fork;
         if (error != KVPBUS_OK)
             return error;
         job->messages += result.messages;
-        job->fork |= result.fork;
         if (!result.refused)
             continue;
         job->refusal = *kvpbus_journal_failure(journal);
@@ -234,6 +241,9 @@ static void packet_finished(struct bus_job *base)
         bool fatal = error == KVPBUS_BAD_PACKET || error == KVPBUS_CREDIT;
         if (!base->bus->journal_failing || fatal)
             bus_event(endpoint, KVPBUS_EVENT_ALARM, base->job.failure.detail);
+        if (fatal)
+            bus_audit_alarm(endpoint, job->fork ? KVPBUS_AUDIT_FORK : KVPBUS_AUDIT_ALARM,
+                            base->job.failure.detail);
         base->bus->journal_failing |= !fatal;
         kvpbus_link_refused(endpoint->link, packet->session, packet->number, fatal, base->bus->now);
         return;
@@ -354,6 +364,8 @@ struct pending_job {
     bool pin; // the pinned key itself, that only lacked the VM id
     uint8_t identity[KVPBUS_IDENTITY_BYTES];
     uint8_t vm[KVPBUS_VM_ID_BYTES];
+    bool tell;
+    char detail[KVPBUS_AUDIT_DETAIL_MAX + 1];
     struct kvpbus_peer peer;
 };
 
@@ -363,6 +375,8 @@ static enum kvpbus_error pending_run(struct kvpbus_job *base, struct kvpbus_jour
     int64_t peer = job->head.endpoint->peer.id;
     enum kvpbus_error error = job->pin ? kvpbus_journal_pin(journal, peer, job->identity, job->vm)
                                        : kvpbus_journal_pending(journal, peer, job->identity);
+    if (error == KVPBUS_OK && job->tell)
+        error = kvpbus_journal_audit(journal, peer, KVPBUS_AUDIT_SHOWN, job->detail);
     if (error == KVPBUS_OK)
         error = kvpbus_journal_peer_get(journal, peer, &job->peer);
     return noted(base, journal, error);
@@ -389,6 +403,9 @@ static void take_pending(struct kvpbus_endpoint *endpoint, const struct kvpbus_l
     memcpy(endpoint->pending_vm, event->vm, sizeof endpoint->pending_vm);
     job->pin = endpoint->peer.paired &&
                memcmp(endpoint->peer.identity, event->identity, sizeof job->identity) == 0;
+    char shown[KVPBUS_FINGERPRINT_TEXT];
+    kvpbus_fingerprint(event->identity, shown);
+    job->tell = !job->pin && bus_audit_limit(endpoint, AUDIT_LIMIT_SHOWN, shown, job->detail);
     job->head.needed = true;
     bus_submit(&job->head);
 }
@@ -484,6 +501,7 @@ static void take_event(struct kvpbus_endpoint *endpoint, const struct kvpbus_lin
     case KVPBUS_LINK_WENT_BACK:
     case KVPBUS_LINK_SECOND_WRITER:
         bus_event(endpoint, event_of(event->kind), event->text);
+        bus_audit_event(endpoint, event->kind, event->text);
         break;
     case KVPBUS_LINK_DELIVERED:
         break; // bus_drain keeps these

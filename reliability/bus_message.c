@@ -3,6 +3,7 @@
 // What programs ask of the bus: each call is one job and one callback.
 #include <stdio.h>
 
+#include "audit_bus.h"
 #include "bus_internal.h"
 #include "kvpbus/identity.h"
 #include "message_copy.h"
@@ -184,6 +185,9 @@ static void pair_finished(struct bus_job *base)
         if (base->endpoint->link != NULL)
             bus_pinned(base->endpoint);
         kvpbus_bus_notice(base->endpoint);
+    } else if (job->refusal.code != KVPBUS_OK) {
+        kvpbus_bus_audit(base->bus, base->endpoint, KVPBUS_AUDIT_NOT_PAIRED, job->refusal.detail,
+                         false);
     }
     if (job->callback != NULL)
         job->callback(job->context, bus_failure(base));

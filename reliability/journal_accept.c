@@ -134,14 +134,21 @@ static enum kvpbus_error deliver_all(struct kvpbus_journal *journal, const struc
                                      struct delivery_list *list,
                                      struct kvpbus_fragment_result *result)
 {
+    struct audit_ids ids = {.length = 0};
     enum kvpbus_error error = journal_read_voids(journal, arrived->id, &list->voids);
     for (size_t i = 0; error == KVPBUS_OK && i < list->count; i++) {
         struct kvpbus_message message = list->messages[i];
         bool old = true;
         error = deliver(journal, arrival, arrived, &message, now_ms, list, &old);
-        if (!old)
-            result->messages++;
+        if (old)
+            continue;
+        result->messages++;
+        if (error == KVPBUS_OK)
+            error = journal_audit_id(journal, &ids, arrival->peer, KVPBUS_AUDIT_RECEIVED,
+                                     message.id.bundle, message.id.index);
     }
+    if (error == KVPBUS_OK)
+        error = journal_audit_flush(journal, &ids);
     if (error == KVPBUS_OK)
         error = journal_tally(journal, arrival->peer, TALLY_INBOX, (int64_t)result->messages,
                               (int64_t)list->bytes);
@@ -226,7 +233,10 @@ static enum kvpbus_error refuse(struct kvpbus_journal *journal, const struct arr
                            (unsigned long long)arrived->number);
     }
     result->complete = result->refused = true;
-    return journal_arrived(journal, arrival, arrived, ARRIVED_REFUSED, print);
+    enum kvpbus_error error = journal_audit_refused(journal, arrival->peer, journal->failure.code,
+                                                    arrival->class_, arrived->number);
+    return error == KVPBUS_OK ? journal_arrived(journal, arrival, arrived, ARRIVED_REFUSED, print)
+                              : error;
 }
 
 enum kvpbus_error journal_accept(struct kvpbus_journal *journal, const struct arrival *arrival,

@@ -81,6 +81,8 @@ enum kvpbus_error kvpbus_journal_ack(struct kvpbus_journal *journal, int64_t lea
     if (error == KVPBUS_OK && of.kind == KVPBUS_KIND_LAST_REPLY)
         error = journal_answered(journal, &of);
     if (error == KVPBUS_OK)
+        error = journal_audit_inbox(journal, KVPBUS_AUDIT_CONSUMED, of.id);
+    if (error == KVPBUS_OK)
         error = journal_take_out(journal, &of);
     return error == KVPBUS_OK ? used_up(journal, &of) : error;
 }

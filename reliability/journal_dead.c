@@ -19,6 +19,8 @@ enum kvpbus_error journal_bury(struct kvpbus_journal *journal, const struct inbo
             "inbox.stream WHERE inbox.id = ?1",
             INT(of->id), TEXT(reason != NULL ? reason : ""), INT(journal->now_ms));
     if (error == KVPBUS_OK)
+        error = journal_audit_inbox(journal, KVPBUS_AUDIT_DEAD_LETTER, of->id);
+    if (error == KVPBUS_OK)
         error = journal_tally(journal, of->peer, TALLY_DEAD_LETTERS, 1, of->size);
     return error == KVPBUS_OK ? journal_take_out(journal, of) : error;
 }

@@ -97,10 +97,18 @@ enum kvpbus_error kvpbus_journal_follow(struct kvpbus_journal *journal, int64_t 
             "UPDATE peer SET identity = ?3, pending = NULL WHERE id = ?1 AND paired = 1 AND "
             "identity = ?2 RETURNING id",
             INT(peer), BLOB(from, KVPBUS_IDENTITY_BYTES), BLOB(to, KVPBUS_IDENTITY_BYTES));
-    if (error == KVPBUS_OK)
+    bool followed = error == KVPBUS_OK;
+    if (followed)
         error = journal_next(journal, row);
     if (error != KVPBUS_NOT_FOUND)
         return error;
+    if (followed) {
+        error = journal_audit_key(journal, peer, KVPBUS_AUDIT_KEY_CHANGED, from);
+        if (error == KVPBUS_OK)
+            error = journal_audit_key(journal, peer, KVPBUS_AUDIT_FOLLOWED, to);
+        if (error != KVPBUS_OK)
+            return error;
+    }
     return drop_unfinished(journal, peer);
 }
 

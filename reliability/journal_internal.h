@@ -26,6 +26,7 @@
 //   journal_identity.c a peer goes on under another identity
 //   journal_status.c   asking
 //   journal_prune.c    forgetting
+//   journal_audit.c    the audit
 //
 // Everything here sets journal->failure when it returns an error other than KVPBUS_NOT_FOUND of a
 // query that found no row.
@@ -37,10 +38,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit.h"
 #include "journal.h"
 
 enum {
-    STATEMENTS_MAX = 160,
+    STATEMENTS_MAX = 224,
     PRINT_BYTES = 16,          // BLAKE2b of a bundle's header
     PRINT_SHORT = 8,           // of it in SYNC, where many stand
     PART_BYTES = 64 * 1024,    // sealed bytes to send lie in rows of this size
@@ -80,6 +82,8 @@ struct kvpbus_journal {
     int64_t now_ms;         // of the latest call that said it
     int64_t lease_clock_ms; // the latest time by which a lease or a delay was reckoned
     int64_t settled;        // messages that the latest journal_settle settled
+    uint64_t audit_since;   // entries of the audit since the latest mark, about
+    int64_t audit_mark_ms;  // when that was
     bool open;              // a transaction is
     struct statement statements[STATEMENTS_MAX];
     size_t statement_count;
@@ -182,7 +186,7 @@ enum kvpbus_error journal_position(struct kvpbus_journal *journal, int64_t peer,
     "UPDATE message SET outcome = iif(?3 = 2 AND doubt, 4, ?3), gap = 0, settled_ms = ?4, "    \
     "reason = iif(?3 = 2 AND doubt, 'a revert hid whether it was delivered before it ended', " \
     "coalesce(?5, reason)), content = NULL, unproven = ?3 = 2 AND NOT doubt AND sent IS NULL " \
-    "WHERE outcome = 0 AND " condition " RETURNING size, outcome, class"
+    "WHERE outcome = 0 AND " condition " RETURNING size, outcome, class, bundle, place"
 enum kvpbus_error journal_settle(struct kvpbus_journal *journal, int64_t peer, const char *sql,
                                  int64_t first, int64_t second, enum kvpbus_outcome outcome,
                                  const char *reason);
@@ -349,5 +353,39 @@ struct incoming {
 };
 enum kvpbus_error journal_inbox_add(struct kvpbus_journal *journal,
                                     const struct incoming *incoming);
+
+// --- journal_audit.c ---
+// Messages of which the same is told: one entry for many of a bundle. Zeroed it is empty.
+struct audit_ids {
+    int64_t peer;
+    enum kvpbus_audit_kind kind;
+    uint8_t bundle[KVPBUS_BUNDLE_ID_BYTES];
+    char text[KVPBUS_AUDIT_DETAIL_MAX + 1];
+    size_t length, range; // 0: empty; where the end of the last range stands
+    int last;
+};
+enum kvpbus_error journal_audit_id(struct kvpbus_journal *journal, struct audit_ids *ids,
+                                   int64_t peer, enum kvpbus_audit_kind kind,
+                                   const uint8_t bundle[KVPBUS_BUNDLE_ID_BYTES], int place);
+// The same of a row with bundle and place in two columns from `column` on.
+enum kvpbus_error journal_audit_row(struct kvpbus_journal *journal, struct audit_ids *ids,
+                                    int64_t peer, enum kvpbus_audit_kind kind, sqlite3_stmt *row,
+                                    int column);
+// What was collected becomes an entry.
+enum kvpbus_error journal_audit_flush(struct kvpbus_journal *journal, struct audit_ids *ids);
+// A message in the inbox, by its row.
+enum kvpbus_error journal_audit_inbox(struct kvpbus_journal *journal, enum kvpbus_audit_kind kind,
+                                      int64_t message);
+// An identity, by its fingerprint.
+enum kvpbus_error journal_audit_key(struct kvpbus_journal *journal, int64_t peer,
+                                    enum kvpbus_audit_kind kind,
+                                    const uint8_t identity[KVPBUS_IDENTITY_BYTES]);
+// That another key was pinned until now.
+enum kvpbus_error journal_audit_former_key(struct kvpbus_journal *journal, int64_t peer);
+enum kvpbus_error journal_audit_refused(struct kvpbus_journal *journal, int64_t peer,
+                                        enum kvpbus_error why, enum kvpbus_class class_,
+                                        uint64_t number);
+// What is entered of a message that has this outcome now.
+enum kvpbus_audit_kind journal_audit_outcome(int outcome);
 
 #endif

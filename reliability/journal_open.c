@@ -14,6 +14,9 @@ enum {
     DEFAULT_BOX = 256 * 1024 * 1024,
     DEFAULT_RESERVE = 1024 * 1024,
     DEFAULT_TRIES = 10,
+    DEFAULT_AUDIT = 1000000,
+    AUDIT_SHARE = 2048, // bytes of total_max for each entry, unless given
+    AUDIT_BYTES = 512,  // of the file for an entry, at most
     DAY_MS = 24 * 60 * 60 * 1000,
     PAGES_MIN = 128,
     WAL_KEPT = 16 * 1024 * 1024, // bytes that the WAL file keeps after a checkpoint
@@ -35,6 +38,11 @@ static void fill_defaults(struct kvpbus_journal_options *options)
         options->tries_max = DEFAULT_TRIES;
     if (options->history_ms == 0)
         options->history_ms = (uint64_t)7 * DAY_MS;
+    uint64_t share = options->total_max / AUDIT_SHARE;
+    if (options->audit_max == 0)
+        options->audit_max = share < DEFAULT_AUDIT ? share : DEFAULT_AUDIT;
+    if (options->audit_ms == 0)
+        options->audit_ms = (uint64_t)365 * DAY_MS;
 }
 
 // Limits of a single peer, or of all.
@@ -63,7 +71,8 @@ static enum kvpbus_error check_options(const struct kvpbus_journal_options *opti
 {
     uint64_t longest = options->body_max + options->control_reserve;
     if (options->body_max > UINT32_MAX / 2 || options->tries_max > TRIES_LIMIT ||
-        options->history_ms > INT64_MAX / 2 || options->total_max > INT64_MAX / 2 ||
+        options->history_ms > INT64_MAX / 2 || options->audit_ms > INT64_MAX / 2 ||
+        options->audit_max > INT32_MAX || options->total_max > INT64_MAX / 2 ||
         options->outbox_max > INT64_MAX / 2 || options->inbox_max > INT64_MAX / 4)
         return kvpbus_fail(failure, KVPBUS_CONFIG, "a limit of the journal is out of range");
     if (longest > options->outbox_max || longest > options->inbox_max ||
@@ -120,7 +129,10 @@ static enum kvpbus_error configure(struct kvpbus_journal *journal)
     if (error != KVPBUS_OK)
         return error;
     char text[128];
-    int64_t pages = (int64_t)journal->options.total_max / journal->page_size;
+    // The audit goes on when the journal is full, so that it can be emptied then.
+    int64_t bytes =
+        (int64_t)(journal->options.total_max + journal->options.audit_max * AUDIT_BYTES);
+    int64_t pages = bytes / journal->page_size;
     if (pages < PAGES_MIN)
         pages = PAGES_MIN;
     snprintf(text, sizeof text, "PRAGMA max_page_count = %lld; PRAGMA journal_size_limit = %d",

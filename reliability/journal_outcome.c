@@ -33,6 +33,7 @@ enum kvpbus_error journal_settle(struct kvpbus_journal *journal, int64_t peer, c
 {
     sqlite3_stmt *row;
     int64_t count[TALLY_COUNT] = {0}, bytes[TALLY_COUNT] = {0};
+    struct audit_ids ids = {.length = 0};
     enum kvpbus_error error = GET(journal, &row, sql, INT(first), INT(second), INT(outcome),
                                   INT(journal->now_ms), reason == NULL ? NOTHING : TEXT(reason));
     for (; error == KVPBUS_OK; error = journal_next(journal, row)) {
@@ -47,11 +48,16 @@ enum kvpbus_error journal_settle(struct kvpbus_journal *journal, int64_t peer, c
             count[TALLY_BULK_QUEUED]--;
             bytes[TALLY_BULK_QUEUED] -= size;
         }
+        error = journal_audit_row(journal, &ids, peer, journal_audit_outcome(became), row, 3);
+        if (error != KVPBUS_OK) {
+            journal_end(row);
+            return error;
+        }
     }
     if (error != KVPBUS_NOT_FOUND)
         return error;
     journal->settled = -count[KVPBUS_OUTCOME_PENDING];
-    error = KVPBUS_OK;
+    error = journal_audit_flush(journal, &ids);
     for (int i = 0; error == KVPBUS_OK && i < TALLY_COUNT; i++)
         error = journal_tally(journal, peer, i, count[i], bytes[i]);
     return error;
@@ -322,6 +328,7 @@ static enum kvpbus_error bundle_refused(struct kvpbus_journal *journal, int64_t 
 {
     sqlite3_stmt *row;
     int64_t count = 0, bytes = 0;
+    struct audit_ids ids = {.length = 0};
     enum kvpbus_error error =
         journal_settle(journal, peer, SETTLE("sent = ?1 AND asked = 0 AND peer = ?2"), sealed, peer,
                        KVPBUS_OUTCOME_DEAD, refused);
@@ -329,13 +336,20 @@ static enum kvpbus_error bundle_refused(struct kvpbus_journal *journal, int64_t 
         return error;
     error = GET(journal, &row,
                 "UPDATE message SET outcome = 3, reason = ?2 WHERE sent = ?1 AND outcome = 1 "
-                "RETURNING size",
+                "RETURNING size, bundle, place",
                 INT(sealed), TEXT(refused));
     for (; error == KVPBUS_OK; error = journal_next(journal, row)) {
         count++;
         bytes += sqlite3_column_int64(row, 0);
+        error = journal_audit_row(journal, &ids, peer, KVPBUS_AUDIT_DEAD, row, 1);
+        if (error != KVPBUS_OK) {
+            journal_end(row);
+            return error;
+        }
     }
     if (error == KVPBUS_NOT_FOUND)
+        error = journal_audit_flush(journal, &ids);
+    if (error == KVPBUS_OK)
         error = journal_tally(journal, peer, KVPBUS_OUTCOME_DELIVERED, -count, -bytes);
     if (error == KVPBUS_OK)
         error = journal_tally(journal, peer, KVPBUS_OUTCOME_DEAD, count, bytes);

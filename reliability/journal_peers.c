@@ -3,6 +3,7 @@
 // Peers, what is pinned of them, and epochs.
 #include <stdio.h>
 
+#include "audit_journal.h"
 #include "journal_internal.h"
 
 #define PEER_COLUMNS                                                                \
@@ -210,18 +211,24 @@ enum kvpbus_error kvpbus_journal_pin(struct kvpbus_journal *journal, int64_t pee
     bool other = false;
     enum kvpbus_error error = other_than_before(journal, peer, identity, &other);
     if (error == KVPBUS_OK && other)
+        error = journal_audit_former_key(journal, peer);
+    if (error == KVPBUS_OK && other)
         error = begin_anew(journal, peer);
-    if (error != KVPBUS_OK)
-        return error;
-    return RUN(journal,
-               "UPDATE peer SET identity = ?2, paired = 1, pending = NULL, vm = ?3 WHERE id = ?1",
-               INT(peer), BLOB(identity, KVPBUS_IDENTITY_BYTES), BLOB(vm, KVPBUS_VM_ID_BYTES));
+    if (error == KVPBUS_OK)
+        error = RUN(journal,
+                    "UPDATE peer SET identity = ?2, paired = 1, pending = NULL, vm = ?3 "
+                    "WHERE id = ?1",
+                    INT(peer), BLOB(identity, KVPBUS_IDENTITY_BYTES), BLOB(vm, KVPBUS_VM_ID_BYTES));
+    return error == KVPBUS_OK ? journal_audit_key(journal, peer, KVPBUS_AUDIT_PAIRED, identity)
+                              : error;
 }
 
 enum kvpbus_error kvpbus_journal_unpin(struct kvpbus_journal *journal, int64_t peer)
 {
     // The identity stays, to know it again: the same one goes on where it was.
-    return RUN(journal, "UPDATE peer SET paired = 0 WHERE id = ?1", INT(peer));
+    enum kvpbus_error error = RUN(journal, "UPDATE peer SET paired = 0 WHERE id = ?1", INT(peer));
+    return error == KVPBUS_OK ? kvpbus_journal_audit(journal, peer, KVPBUS_AUDIT_UNPAIRED, "")
+                              : error;
 }
 
 // --- epochs ---

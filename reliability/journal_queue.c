@@ -145,6 +145,12 @@ enum kvpbus_error kvpbus_journal_withdraw(struct kvpbus_journal *journal, int64_
     int64_t message = sqlite3_column_int64(row, 0);
     bool sent = sqlite3_column_int(row, 1) != 0;
     journal_end(row);
+    struct audit_ids ids = {.length = 0};
+    error = journal_audit_id(journal, &ids, peer, KVPBUS_AUDIT_WITHDRAWN, id->bundle, id->index);
+    if (error == KVPBUS_OK)
+        error = journal_audit_flush(journal, &ids);
+    if (error != KVPBUS_OK)
+        return error;
     if (sent)
         return RUN(journal,
                    "UPDATE message SET gap = 1, reason = 'it was withdrawn' WHERE id = ?1 AND "

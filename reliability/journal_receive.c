@@ -112,7 +112,10 @@ static enum kvpbus_error refuse_long(struct kvpbus_journal *journal, const struc
                 "a bundle of %lu bytes; the limit is %zu: raise it, or lower that of the peer",
                 (unsigned long)arrived->total, KVPBUS_BUNDLE_HEADER + journal_plain_max(journal));
     result->complete = result->refused = true;
-    return journal_arrived(journal, arrival, arrived, ARRIVED_REFUSED, print);
+    error = journal_audit_refused(journal, arrival->peer, KVPBUS_TOO_LARGE, arrival->class_,
+                                  arrived->number);
+    return error == KVPBUS_OK ? journal_arrived(journal, arrival, arrived, ARRIVED_REFUSED, print)
+                              : error;
 }
 
 static enum kvpbus_error finish(struct kvpbus_journal *journal, const struct arrival *arrival,

@@ -66,6 +66,7 @@ static enum kvpbus_error move(struct kvpbus_journal *journal, int64_t peer, cons
 {
     sqlite3_stmt *row;
     int64_t rows = 0, bytes = 0, bulk_rows = 0, bulk = 0;
+    struct audit_ids ids = {.length = 0};
     enum kvpbus_error error = journal_get(journal, &row, sql, values, count);
     for (; error == KVPBUS_OK; error = journal_next(journal, row)) {
         int64_t size = sqlite3_column_int64(row, 0);
@@ -74,12 +75,20 @@ static enum kvpbus_error move(struct kvpbus_journal *journal, int64_t peer, cons
         bytes += size;
         bulk_rows += is_bulk;
         bulk += is_bulk ? size : 0;
+        if (from != to)
+            error = journal_audit_row(journal, &ids, peer, journal_audit_outcome(to), row, 2);
+        if (error != KVPBUS_OK) {
+            journal_end(row);
+            return error;
+        }
     }
     if (error != KVPBUS_NOT_FOUND)
         return error;
     if (from == to)
         return KVPBUS_OK;
-    error = journal_tally(journal, peer, from, -rows, -bytes);
+    error = journal_audit_flush(journal, &ids);
+    if (error == KVPBUS_OK)
+        error = journal_tally(journal, peer, from, -rows, -bytes);
     if (error == KVPBUS_OK)
         error = journal_tally(journal, peer, to, rows, bytes);
     // From pending to another outcome they are settled, not moved.
@@ -135,7 +144,7 @@ static enum kvpbus_error unpack(struct kvpbus_journal *journal, int64_t peer,
             journal, peer,
             "UPDATE message SET sent = NULL, outcome = 0, asked = 0, doubt = 1, settled_ms = NULL, "
             "content = ?3 WHERE sent = ?1 AND place = ?2 AND outcome = ?4 AND "
-            "(outcome = 0 OR resend = 1) RETURNING size, class",
+            "(outcome = 0 OR resend = 1) RETURNING size, class, bundle, place",
             VALUES(INT(bundle->id), INT(messages[i].id.index), BLOB(bytes, length), INT(before)),
             before, KVPBUS_OUTCOME_PENDING);
         free(bytes);
@@ -160,7 +169,7 @@ static enum kvpbus_error put_back(struct kvpbus_journal *journal, int64_t peer, 
     if (error == KVPBUS_OK)
         error = move(journal, peer,
                      "UPDATE message SET outcome = 4, settled_ms = ?2, reason = ?3 "
-                     "WHERE sent = ?1 AND outcome = 1 RETURNING size, class",
+                     "WHERE sent = ?1 AND outcome = 1 RETURNING size, class, bundle, place",
                      VALUES(INT(sealed), INT(journal->now_ms), TEXT(reason)),
                      KVPBUS_OUTCOME_DELIVERED, KVPBUS_OUTCOME_UNKNOWN);
     if (error == KVPBUS_OK && bundle.kept)
@@ -179,7 +188,7 @@ enum kvpbus_error journal_prove(struct kvpbus_journal *journal, int64_t peer, bo
     return move(journal, peer,
                 "UPDATE message SET unproven = 0, outcome = 4, "
                 "reason = 'a revert hid whether it was delivered before it ended' "
-                "WHERE peer = ?1 AND unproven = 1 RETURNING size, class",
+                "WHERE peer = ?1 AND unproven = 1 RETURNING size, class, bundle, place",
                 VALUES(INT(peer)), KVPBUS_OUTCOME_EXPIRED, KVPBUS_OUTCOME_UNKNOWN);
 }
 
@@ -264,7 +273,7 @@ enum kvpbus_error journal_doubt(struct kvpbus_journal *journal, int64_t peer, in
         if (error == KVPBUS_OK)
             error = move(journal, peer,
                          "UPDATE message SET outcome = 4, reason = ?2 WHERE sent = ?1 AND "
-                         "outcome = 2 RETURNING size, class",
+                         "outcome = 2 RETURNING size, class, bundle, place",
                          VALUES(INT(sealed), TEXT("a revert hid whether it was delivered")),
                          KVPBUS_OUTCOME_EXPIRED, KVPBUS_OUTCOME_UNKNOWN);
         if (error != KVPBUS_OK)

@@ -5,6 +5,7 @@
 // bundles.
 #include <sodium.h>
 
+#include "audit_journal.h"
 #include "big_endian.h"
 #include "journal_internal.h"
 
@@ -446,7 +447,10 @@ enum kvpbus_error kvpbus_journal_sync_apply(struct kvpbus_journal *journal, int6
     error = journal_prove(journal, peer, !mine);
     if (error != KVPBUS_OK || *verdict == KVPBUS_SYNC_CONSISTENT)
         return error;
-    error = journal_renew(journal, peer, of.line, &theirs);
+    error = kvpbus_journal_audit(journal, peer, KVPBUS_AUDIT_REVERTED,
+                                 *verdict == KVPBUS_SYNC_I_WENT_BACK ? "this side" : "the peer");
+    if (error == KVPBUS_OK)
+        error = journal_renew(journal, peer, of.line, &theirs);
     for (int i = 0; error == KVPBUS_OK && i < KVPBUS_CLASS_COUNT; i++)
         if (of.doubt[i])
             error = journal_doubt(journal, peer, of.line, i, theirs.classes[i].floor);

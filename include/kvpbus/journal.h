@@ -40,6 +40,8 @@ struct kvpbus_journal_options {
     size_t body_max;     // longest body; 0: KVPBUS_MESSAGE_DEFAULT_MAX
     uint32_t tries_max;  // leases of one message before it is a dead letter; 0: 10
     uint64_t history_ms; // how long outcomes, ids, dead letters are kept; 0: 7 days
+    uint64_t audit_max;  // entries of the audit; 0: a million, one for 2 KiB of total_max
+    uint64_t audit_ms;   // how long they are kept; 0: a year
 };
 
 // Opens or creates the file (mode 0600) and takes it for this process alone: KVPBUS_JOURNAL_LOCKED

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit_check.h"
 #include "journal_rig.h"
 
 // --- faults ------------------------------------------------------------------------------------
@@ -122,6 +123,27 @@ static enum kvpbus_error apply(struct journal_side *side, const struct kvpbus_sy
     enum kvpbus_sync_verdict verdict;
     return kvpbus_journal_sync_apply(side->journal, side->peer, sync, forced, side->identity,
                                      side->secret, rig.now, &verdict);
+}
+
+static enum kvpbus_error sign_audit(const struct journal_side *as, int64_t later)
+{
+    struct kvpbus_audit_mark mark;
+    kvpbus_journal_time(rig.host.journal, rig.now + later);
+    return kvpbus_journal_audit_sign(rig.host.journal, as->identity, as->secret, &mark);
+}
+
+static enum kvpbus_error enter(void)
+{
+    return kvpbus_journal_audit(rig.host.journal, 0, KVPBUS_AUDIT_STARTED, "");
+}
+
+static enum kvpbus_error read_audit(void)
+{
+    static struct kvpbus_audit_page page;
+    enum kvpbus_error error =
+        kvpbus_journal_audit_read(rig.host.journal, &(struct kvpbus_audit_query){0}, &page);
+    cr_assert(error != KVPBUS_OK || (page.base.number > 0 && page.mark_count > 0));
+    return error;
 }
 
 static enum kvpbus_error lease_one(struct journal_side *side)
@@ -364,6 +386,11 @@ static enum kvpbus_error other_calls(void)
     CALL(host, kvpbus_journal_unpin(rig.host.journal, rig.host.peer))                              \
     CALL(host,                                                                                     \
          kvpbus_journal_pin(rig.host.journal, rig.host.peer, rig.host.identity, ids[0].bundle))    \
+    CALL(host, sign_audit(&rig.host, 0))                                                           \
+    CALL(host, enter())                                                                            \
+    /* With another key, and all that is older is given up. */                                     \
+    CALL(host, sign_audit(&rig.guest, 1000))                                                       \
+    CALL(host, read_audit())                                                                       \
     CALL(host, kvpbus_journal_prune(rig.host.journal, rig.now + (INT64_C(1) << 40), 100))          \
     CALL(guest, kvpbus_journal_prune(rig.guest.journal, rig.now + (INT64_C(1) << 40), 100))
 
@@ -403,12 +430,15 @@ static void check_end(void)
               host.unknown == 0 && host.expired == 0);
     cr_assert(guest.received == 3 && guest.inbox == 0 && guest.inbox_bytes == 0 &&
               guest.dead_letters == 0);
+    uint64_t at;
+    cr_assert_eq(audit_check(rig.host.journal, rig.guest.identity, &at), KVPBUS_AUDIT_FITS);
+    cr_assert_eq(audit_check(rig.guest.journal, rig.guest.identity, &at), KVPBUS_AUDIT_FITS);
 }
 
 // True when the fault struck.
 static bool tell(long at)
 {
-    struct kvpbus_journal_options options = {.tries_max = 2};
+    struct kvpbus_journal_options options = {.tries_max = 2, .audit_ms = 500};
     countdown = -1;
     rig_open(&rig, &options);
     memset(ids, 0, sizeof ids);

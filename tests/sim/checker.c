@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "audit_check.h"
 #include "world.h"
 
 // --- what a message is --------------------------------------------------------------------------
@@ -295,6 +296,17 @@ static void end_of_journal(struct sim_world *world, int receiver)
                  (unsigned long long)counts.received, (unsigned long long)came);
 }
 
+static void end_of_audit(struct sim_world *world, struct sim_side *side)
+{
+    uint64_t at;
+    struct sim_arena *before = sim_side_enter(side);
+    enum kvpbus_audit_fault fault = audit_check(side->process->journal, side->identity, &at);
+    sim_side_leave(before);
+    if (fault != KVPBUS_AUDIT_FITS)
+        sim_fail(world, "the audit of side %d does not fit at %llu: %d", side->index,
+                 (unsigned long long)at, (int)fault);
+}
+
 void sim_check_end(struct sim_world *world)
 {
     for (int side = 0; side < SIM_SIDES; side++) {
@@ -302,5 +314,6 @@ void sim_check_end(struct sim_world *world)
         for (size_t i = 0; i < world->checker.count[side]; i++)
             end_of_message(world, &world->checker.messages[side][i]);
         end_of_journal(world, 1 - side);
+        end_of_audit(world, &world->sides[side]);
     }
 }

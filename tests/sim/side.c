@@ -118,6 +118,7 @@ static enum kvpbus_error open_journal(struct sim_side *side, struct sim_process 
         .role = side->role,
         .body_max = SMALL_BODY,
         .tries_max = 10000,
+        .audit_max = 100, // so that its old end is cut as well
     };
     if (small(side->world)) {
         options.control_reserve = SMALL_RESERVE;
