@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A program in the VM alpha that takes what the host sends, refuses some of it, wants more time,
+// and looks after dead letters; and quotas. With the real services, through libkvpbus.
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kvpbus/client.h"
+#include "world.h"
+
+static struct world world;
+static struct kvpbus_client *alpha;
+static struct kvpbus_client_event last;
+static struct kvpbus_failure failure;
+
+static struct kvpbus_client *connect_to(const char *side)
+{
+    char path[128];
+    struct kvpbus_client *client;
+    snprintf(path, sizeof path, "%s/%s.ctl", world.lab.directory, side);
+    cr_assert_eq(kvpbus_client_open(path, &client, &failure), KVPBUS_OK, "%s", failure.detail);
+    return client;
+}
+
+static void begin(void)
+{
+    world_begin(&world, "");
+    cr_assert_eq(
+        world_shell(
+            &world,
+            "printf \"[kvpbus]\\nbody_max = 256k\\noutbox_max = 2M\\ncontrol_reserve = 256k\\n"
+            "bulk_max = 1M\\n[vm beta]\\noutbox_max = 4M\\n\" >host.conf"),
+        0);
+    world_start(&world, WORLD_HOST);
+    world_start(&world, WORLD_ALPHA);
+    world_pair(&world, WORLD_ALPHA);
+    alpha = connect_to("alpha");
+}
+
+static void finish(void)
+{
+    kvpbus_client_close(alpha);
+    world_end(&world);
+}
+
+TestSuite(e2e_consume, .init = begin, .fini = finish, .timeout = 180);
+
+static void send_text(const char *topic, const char *text)
+{
+    world_ok(&world, WORLD_HOST, "send alpha %s --text %s --wait delivered", topic, text);
+}
+
+// The end of what was begun, which must be this.
+static void ends(enum kvpbus_error begun, enum kvpbus_error code)
+{
+    enum kvpbus_error error = begun;
+    if (error == KVPBUS_OK)
+        error = kvpbus_client_finish(alpha, 20000, &last, &failure);
+    cr_assert_eq(error, code, "%s: %s", kvpbus_error_name(error), failure.detail);
+    cr_assert(error == KVPBUS_OK || failure.detail[0] != '\0');
+}
+
+static int64_t take(const struct kvpbus_receiving *which, const char *text)
+{
+    ends(kvpbus_client_receive(alpha, which, &failure), KVPBUS_OK);
+    cr_assert_eq(last.kind, KVPBUS_CLIENT_MESSAGE);
+    cr_assert_str_eq((const char *)last.message->body, text);
+    return last.message->lease;
+}
+
+static int64_t take_any(const char *text)
+{
+    return take(&(struct kvpbus_receiving){.pattern = NULL}, text);
+}
+
+static void nothing_waits(const struct kvpbus_receiving *which)
+{
+    struct kvpbus_receiving now = *which;
+    now.now = true;
+    ends(kvpbus_client_receive(alpha, &now, &failure), KVPBUS_NOT_FOUND);
+}
+
+static void ack(int64_t lease)
+{
+    ends(kvpbus_client_ack(alpha, lease, &failure), KVPBUS_OK);
+}
+
+// --- leases ---
+
+Test(e2e_consume, a_message_is_refused_for_a_while)
+{
+    send_text("app.x", "later");
+    int64_t lease = take_any("later");
+    ends(kvpbus_client_nack(alpha, lease, 700, "the database is away", false, &failure), KVPBUS_OK);
+    nothing_waits(&(struct kvpbus_receiving){.pattern = NULL});
+    lease = take_any("later");
+    cr_assert_eq(last.message->try_, 2);
+    ack(lease);
+    ends(kvpbus_client_nack(alpha, lease, 0, NULL, false, &failure), KVPBUS_NOT_FOUND);
+}
+
+Test(e2e_consume, a_lease_is_made_longer)
+{
+    send_text("app.x", "long");
+    int64_t lease = take(&(struct kvpbus_receiving){.lease_ms = 1500}, "long");
+    ends(kvpbus_client_extend(alpha, lease, 60000, &failure), KVPBUS_OK);
+    lab_sleep_ms(2500);
+    nothing_waits(&(struct kvpbus_receiving){.pattern = NULL});
+    ack(lease);
+    ends(kvpbus_client_extend(alpha, lease, 60000, &failure), KVPBUS_NOT_FOUND);
+}
+
+Test(e2e_consume, only_what_is_wanted_is_given)
+{
+    send_text("app.x", "wanted");
+    nothing_waits(&(struct kvpbus_receiving){.pattern = "other.>"});
+    nothing_waits(&(struct kvpbus_receiving){.kinds = 1 << KVPBUS_KIND_REQUEST});
+    ack(take(&(struct kvpbus_receiving){.pattern = "*.x", .peer = "host"}, "wanted"));
+    static const struct kvpbus_receiving bad[] = {
+        {.pattern = "app.x*"}, {.pattern = ">.x"},
+        {.pattern = "a..b"},   {.kinds = 1 << KVPBUS_KIND_REPLY},
+        {.reply_to = "no id"}, {.peer = "nobody"},
+    };
+    static const enum kvpbus_error codes[] = {
+        KVPBUS_BAD_TOPIC,        KVPBUS_BAD_TOPIC,        KVPBUS_BAD_TOPIC,
+        KVPBUS_INVALID_ARGUMENT, KVPBUS_INVALID_ARGUMENT, KVPBUS_VM_UNKNOWN,
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ends(kvpbus_client_receive(alpha, &bad[i], &failure), codes[i]);
+}
+
+// --- dead letters ---
+
+static struct kvpbus_letter letter;
+static char letter_id[KVPBUS_MESSAGE_ID_TEXT];
+
+// How many there are; the last one is `letter`, but for its strings, and `letter_id`.
+static unsigned count_letters(const struct kvpbus_dead_query *query)
+{
+    unsigned count = 0;
+    struct kvpbus_client_event event;
+    cr_assert_eq(kvpbus_client_dead(alpha, KVPBUS_DEAD_LIST, query, &failure), KVPBUS_OK);
+    do {
+        cr_assert_eq(kvpbus_client_next(alpha, 20000, &event, &failure), KVPBUS_OK, "%s",
+                     failure.detail);
+        if (event.kind == KVPBUS_CLIENT_LETTER) {
+            count++;
+            letter = *event.letter;
+            snprintf(letter_id, sizeof letter_id, "%s", letter.id);
+            cr_assert_str_eq(letter.peer, "host");
+        }
+    } while (event.kind != KVPBUS_CLIENT_DONE);
+    return count;
+}
+
+static unsigned count_all(void)
+{
+    return count_letters(&(struct kvpbus_dead_query){.peer = NULL});
+}
+
+static void die(const char *text, const char *reason)
+{
+    int64_t lease = take_any(text);
+    ends(kvpbus_client_nack(alpha, lease, 0, reason, true, &failure), KVPBUS_OK);
+}
+
+Test(e2e_consume, a_dead_letter_is_looked_at_and_given_back)
+{
+    send_text("app.bad", "poison");
+    die("poison", "no such table");
+    cr_assert_eq(count_all(), 1);
+    cr_assert_eq(letter.tries, 1);
+    struct kvpbus_dead_query query = {.id = letter_id};
+    ends(kvpbus_client_dead(alpha, KVPBUS_DEAD_SHOW, &query, &failure), KVPBUS_OK);
+    cr_assert_eq(last.kind, KVPBUS_CLIENT_MESSAGE);
+    cr_assert_eq(last.message->lease, 0);
+    cr_assert_str_eq((const char *)last.message->body, "poison");
+    nothing_waits(&(struct kvpbus_receiving){.pattern = NULL});
+    // It survives a restart of the service.
+    world_stop(&world, WORLD_ALPHA, SIGTERM);
+    world_start(&world, WORLD_ALPHA);
+    cr_assert_eq(kvpbus_client_reconnect(alpha, &failure), KVPBUS_OK);
+    ends(kvpbus_client_dead(alpha, KVPBUS_DEAD_RETRY, &query, &failure), KVPBUS_OK);
+    ack(take_any("poison"));
+    cr_assert_eq(count_all(), 0);
+    ends(kvpbus_client_dead(alpha, KVPBUS_DEAD_RETRY, &query, &failure), KVPBUS_NOT_FOUND);
+    ends(kvpbus_client_dead(alpha, KVPBUS_DEAD_SHOW, &query, &failure), KVPBUS_NOT_FOUND);
+}
+
+Test(e2e_consume, many_dead_letters_come_in_pages_and_go_at_once)
+{
+    enum { MANY = 150 };
+    cr_assert_eq(world_shell(&world,
+                             "i=0; while [ $i -lt %d ]; do i=$((i+1)); $KVPBUS --socket "
+                             "host.ctl send alpha app.$((i%%2)) --text n >/dev/null || "
+                             "exit 1; done",
+                             MANY),
+                 0, "%s", world_output());
+    for (int i = 0; i < MANY; i++)
+        die("n", "no");
+    cr_assert_eq(count_all(), MANY);
+    cr_assert_eq(count_letters(&(struct kvpbus_dead_query){.pattern = "*.1"}), MANY / 2);
+    cr_assert_eq(count_letters(&(struct kvpbus_dead_query){.peer = "host"}), MANY);
+    ends(kvpbus_client_dead(alpha, KVPBUS_DEAD_DROP,
+                            &(struct kvpbus_dead_query){.pattern = "*.1", .all = true}, &failure),
+         KVPBUS_OK);
+    cr_assert_eq(count_all(), MANY / 2);
+    ends(kvpbus_client_dead(alpha, KVPBUS_DEAD_RETRY, &(struct kvpbus_dead_query){.all = true},
+                            &failure),
+         KVPBUS_OK);
+    cr_assert_eq(count_all(), 0);
+    world_ok(&world, WORLD_ALPHA, "recv --count %d --timeout 20s >got; sort got | uniq -c",
+             MANY / 2);
+}
+
+Test(e2e_consume, what_a_dead_letter_is_asked_wrongly_is_said)
+{
+    static const struct kvpbus_dead_query bad[] = {
+        {.id = "no id"}, {.pattern = "a b", .all = true}, {.peer = "nobody", .all = true}};
+    static const enum kvpbus_error codes[] = {KVPBUS_INVALID_ARGUMENT, KVPBUS_BAD_TOPIC,
+                                              KVPBUS_VM_UNKNOWN};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ends(kvpbus_client_dead(alpha, KVPBUS_DEAD_DROP, &bad[i], &failure), codes[i]);
+    ends(kvpbus_client_dead(alpha, KVPBUS_DEAD_DROP, &(struct kvpbus_dead_query){.all = false},
+                            &failure),
+         KVPBUS_INVALID_ARGUMENT);
+    send_text("app.x", "a");
+    int64_t lease = take_any("a");
+    ends(kvpbus_client_nack(alpha, lease, 0, "a\nb", true, &failure), KVPBUS_INVALID_ARGUMENT);
+    ack(lease);
+}
+
+// --- quotas ---
+
+Test(e2e_consume, a_full_outbox_is_refused_in_words)
+{
+    world_stop(&world, WORLD_ALPHA, SIGTERM);
+    cr_assert_eq(world_shell(&world, "head -c 200000 /dev/urandom >block"), 0);
+    int taken = 0;
+    while (world_kvpbus(&world, WORLD_HOST, "send alpha app.x --file block --class bulk") == 0)
+        cr_assert_lt(++taken, 10);
+    cr_assert_eq(taken, 5);
+    cr_assert_not_null(strstr(world_output(), "bulk_max is 1M"), "%s", world_output());
+    while (world_kvpbus(&world, WORLD_HOST, "send alpha app.x --file block") == 0)
+        cr_assert_lt(++taken, 20);
+    cr_assert_not_null(strstr(world_output(), "outbox of alpha is full"), "%s", world_output());
+    cr_assert_not_null(strstr(world_output(), "outbox_max is 2M"), "%s", world_output());
+    world_ok(&world, WORLD_HOST, "send alpha app.x --file block --class control");
+    // All that was taken arrives.
+    world_start(&world, WORLD_ALPHA);
+    world_ok(&world, WORLD_ALPHA, "recv --count %d --timeout 50s --out got", taken + 1);
+}
