@@ -21,6 +21,7 @@ struct dead_job {
     bool more;
     // one of them, or all
     struct kvpbus_delivery *delivery;
+    bool retry;
     struct kvpbus_dead_walk before, walk;
     union {
         kvpbus_dead_list_fn *list;
@@ -109,55 +110,55 @@ void kvpbus_bus_dead_get(struct kvpbus_bus *bus, const struct kvpbus_dead_filter
 
 // --- back into the inbox, or away ---
 
-static enum kvpbus_error retry_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+static enum kvpbus_error walk_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct dead_job *job = (struct dead_job *)base;
     struct kvpbus_dead_filter filter = filter_of(job);
     job->walk = job->before;
-    return bus_told(base, journal,
-                    kvpbus_journal_dead_retry(journal, &filter, job->wall, DEAD_STEP, &job->walk));
+    return bus_told(
+        base, journal,
+        job->retry ? kvpbus_journal_dead_retry(journal, &filter, job->wall, DEAD_STEP, &job->walk)
+                   : kvpbus_journal_dead_drop(journal, &filter, DEAD_STEP, &job->walk));
 }
 
-static enum kvpbus_error drop_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+static void walk_finished(struct bus_job *base);
+
+static void walk(struct kvpbus_bus *bus, const struct kvpbus_dead_filter *filter, bool retry,
+                 const struct kvpbus_dead_walk *before, kvpbus_dead_done_fn *callback,
+                 void *context)
 {
-    struct dead_job *job = (struct dead_job *)base;
-    struct kvpbus_dead_filter filter = filter_of(job);
-    job->walk = job->before;
-    return bus_told(base, journal,
-                    kvpbus_journal_dead_drop(journal, &filter, DEAD_STEP, &job->walk));
+    struct dead_job *job = dead_job(bus, filter, walk_run, walk_finished, context);
+    job->retry = retry;
+    job->before = *before;
+    job->callback.done = callback;
+    bus_submit(&job->head);
 }
 
 static void walk_finished(struct bus_job *base)
 {
     struct dead_job *job = (struct dead_job *)base;
     struct kvpbus_bus *bus = base->bus;
+    struct kvpbus_dead_filter filter = filter_of(job);
     bool done = base->job.result == KVPBUS_OK;
-    if (done && job->walk.more) {
-        struct kvpbus_dead_filter filter = filter_of(job);
-        struct dead_job *next = dead_job(bus, &filter, base->job.run, walk_finished, job->context);
-        next->before = job->walk;
-        next->callback.done = job->callback.done;
-        bus_submit(&next->head);
-    } else {
+    if (done && job->walk.more)
+        walk(bus, &filter, job->retry, &job->walk, job->callback.done, job->context);
+    else
         job->callback.done(job->context, done ? job->walk.count : job->before.count,
                            bus_failure(base));
-    }
     bus_room_made(bus);
     bus_inbox(bus, 0);
 }
 
+static const struct kvpbus_dead_walk begin;
+
 void kvpbus_bus_dead_retry(struct kvpbus_bus *bus, const struct kvpbus_dead_filter *filter,
                            kvpbus_dead_done_fn *callback, void *context)
 {
-    struct dead_job *job = dead_job(bus, filter, retry_run, walk_finished, context);
-    job->callback.done = callback;
-    bus_submit(&job->head);
+    walk(bus, filter, true, &begin, callback, context);
 }
 
 void kvpbus_bus_dead_drop(struct kvpbus_bus *bus, const struct kvpbus_dead_filter *filter,
                           kvpbus_dead_done_fn *callback, void *context)
 {
-    struct dead_job *job = dead_job(bus, filter, drop_run, walk_finished, context);
-    job->callback.done = callback;
-    bus_submit(&job->head);
+    walk(bus, filter, false, &begin, callback, context);
 }
