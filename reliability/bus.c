@@ -224,6 +224,8 @@ struct attach_job {
     uint8_t retired[KVPBUS_EPOCHS_KEPT][KVPBUS_EPOCH_BYTES];
     size_t own_count, retired_count;
     uint64_t room[KVPBUS_CLASS_COUNT];
+    bool enrolling;
+    struct kvpbus_token token;
 };
 
 static enum kvpbus_error attach_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
@@ -235,6 +237,8 @@ static enum kvpbus_error attach_run(struct kvpbus_job *base, struct kvpbus_journ
         error = kvpbus_journal_epochs(journal, peer, false, job->retired, &job->retired_count);
     if (error == KVPBUS_OK)
         error = kvpbus_journal_room(journal, peer, job->room);
+    if (error == KVPBUS_OK && job->head.bus->options.role == KVPBUS_ROLE_GUEST)
+        error = kvpbus_journal_token_open(journal, peer, &job->enrolling, &job->token);
     if (error != KVPBUS_OK)
         base->failure = *kvpbus_journal_failure(journal);
     return error;
@@ -274,6 +278,9 @@ static void attach_finished(struct bus_job *base)
     kvpbus_link_extend(endpoint->link, KVPBUS_EXTENSION_ROTATION,
                        bus->rotation.length > 0 ? bus->rotation.bytes : NULL, bus->rotation.length,
                        bus->now);
+    if (job->enrolling)
+        bus_prove(endpoint, &job->token);
+    sodium_memzero(&job->token, sizeof job->token);
     bus_pinned(endpoint);
     kvpbus_link_suspend(endpoint->link, endpoint->suspended, bus->now);
 }

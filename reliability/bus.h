@@ -34,4 +34,21 @@ bool kvpbus_endpoint_quiet(const struct kvpbus_endpoint *endpoint);
 // looked at rarely, and should be read apart from those of other peers.
 bool kvpbus_endpoint_stuffed(const struct kvpbus_endpoint *endpoint);
 
+// --- trust that was given beforehand ---
+
+// Pins the key that a file gives, while none is pinned. KVPBUS_BAD_KEY: another one is, and stays.
+void kvpbus_bus_trust(struct kvpbus_endpoint *endpoint,
+                      const uint8_t identity[KVPBUS_IDENTITY_BYTES], kvpbus_done_fn *callback,
+                      void *context);
+// On a host: draws a token for the peer that holds for ttl_ms. `token` NULL: the failure says why.
+typedef void kvpbus_token_fn(void *context, const struct kvpbus_token *token,
+                             const struct kvpbus_failure *failure);
+void kvpbus_bus_token_make(struct kvpbus_endpoint *endpoint, uint64_t ttl_ms, bool replaces,
+                           kvpbus_token_fn *callback, void *context);
+// On a guest: pins the token's host, and proves the token to it until it has pinned this side.
+void kvpbus_bus_token_take(struct kvpbus_endpoint *endpoint, const struct kvpbus_token *token,
+                           kvpbus_done_fn *callback, void *context);
+// Proofs of this peer that were not believed, since start.
+uint64_t kvpbus_endpoint_refused_enrolments(const struct kvpbus_endpoint *endpoint);
+
 #endif

@@ -5,6 +5,7 @@
 //   bus_action.c  reads and writes of the stores  bus_feed.c     what the journal has for the link
 //   bus_message.c what programs ask               bus_consume.c  what consumers ask
 //   bus_dead.c    dead letters                    bus_audit.c    what it enters into the audit
+//   bus_enroll.c  keys and tokens given beforehand
 #ifndef KVPBUS_BUS_INTERNAL_H
 #define KVPBUS_BUS_INTERNAL_H
 
@@ -90,6 +91,9 @@ struct kvpbus_endpoint {
 
     struct audit_tokens audit[AUDIT_LIMIT_COUNT];
 
+    uint64_t refused_enrolments;
+    char refused_why[KVPBUS_REASON_MAX]; // said last
+
     struct kvpbus_job *retry; // jobs that failed and are needed
     uint64_t retry_at;
 };
@@ -168,6 +172,16 @@ void bus_room_made(struct kvpbus_bus *bus);
 // bus_link.c: carries out everything that the link asks for now.
 void bus_drain(struct kvpbus_endpoint *endpoint);
 void bus_pinned(struct kvpbus_endpoint *endpoint);
+
+// bus_enroll.c
+// The proof that a stranger's hello carries; false: none, or one that nobody here can judge.
+bool bus_proof(const struct kvpbus_endpoint *endpoint, const struct kvpbus_link_event *event,
+               struct kvpbus_proof *proof);
+void bus_enrolment_refused(struct kvpbus_endpoint *endpoint, const struct kvpbus_failure *why);
+// The cores of a guest prove this token from now on.
+void bus_prove(struct kvpbus_endpoint *endpoint, const struct kvpbus_token *token);
+// The peer has confirmed my core, so it has pinned me.
+void bus_confirmed(struct kvpbus_endpoint *endpoint);
 
 // bus_feed.c
 void feed_begin(struct kvpbus_endpoint *endpoint, const struct kvpbus_sync *sync);

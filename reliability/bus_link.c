@@ -366,19 +366,38 @@ struct pending_job {
     uint8_t vm[KVPBUS_VM_ID_BYTES];
     bool tell;
     char detail[KVPBUS_AUDIT_DETAIL_MAX + 1];
+    bool proves; // an enrolment token
+    struct kvpbus_proof proof;
+    int64_t wall;
+    bool enrolled;
+    struct kvpbus_failure refusal; // why the proof was not believed
     struct kvpbus_peer peer;
 };
+
+static enum kvpbus_error judge_pending(struct pending_job *job, struct kvpbus_journal *journal)
+{
+    int64_t peer = job->head.endpoint->peer.id;
+    if (job->pin)
+        return kvpbus_journal_pin(journal, peer, job->identity, job->vm);
+    if (!job->proves)
+        return kvpbus_journal_pending(journal, peer, job->identity);
+    enum kvpbus_error error = kvpbus_journal_enroll(journal, peer, &job->proof, job->wall);
+    job->enrolled = error == KVPBUS_OK;
+    if (error != KVPBUS_BAD_TOKEN)
+        return error;
+    job->refusal = *kvpbus_journal_failure(journal);
+    return kvpbus_journal_pending(journal, peer, job->identity);
+}
 
 static enum kvpbus_error pending_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct pending_job *job = (struct pending_job *)base;
-    int64_t peer = job->head.endpoint->peer.id;
-    enum kvpbus_error error = job->pin ? kvpbus_journal_pin(journal, peer, job->identity, job->vm)
-                                       : kvpbus_journal_pending(journal, peer, job->identity);
+    enum kvpbus_error error = judge_pending(job, journal);
     if (error == KVPBUS_OK && job->tell)
-        error = kvpbus_journal_audit(journal, peer, KVPBUS_AUDIT_SHOWN, job->detail);
+        error = kvpbus_journal_audit(journal, job->head.endpoint->peer.id, KVPBUS_AUDIT_SHOWN,
+                                     job->detail);
     if (error == KVPBUS_OK)
-        error = kvpbus_journal_peer_get(journal, peer, &job->peer);
+        error = kvpbus_journal_peer_get(journal, job->head.endpoint->peer.id, &job->peer);
     return noted(base, journal, error);
 }
 
@@ -386,10 +405,17 @@ static void pending_finished(struct bus_job *base)
 {
     struct pending_job *job = (struct pending_job *)base;
     struct kvpbus_endpoint *endpoint = base->endpoint;
+    // One that proves something wrong comes again with each of its cores.
+    bool said = job->refusal.code != KVPBUS_OK && endpoint->peer.pending &&
+                memcmp(endpoint->peer.pending_identity, job->identity, sizeof job->identity) == 0;
     endpoint->peer = job->peer;
-    if (job->pin)
+    if (job->enrolled)
+        bus_event(endpoint, KVPBUS_EVENT_CHANGED, "paired: it has shown its enrolment token");
+    if (job->refusal.code != KVPBUS_OK)
+        bus_enrolment_refused(endpoint, &job->refusal);
+    if (job->pin || job->enrolled)
         bus_pinned(endpoint);
-    else
+    else if (!said)
         bus_event(endpoint, KVPBUS_EVENT_PENDING,
                   "an identity waits for pairing: compare fingerprints, then 'kvpbus pair'");
 }
@@ -406,6 +432,8 @@ static void take_pending(struct kvpbus_endpoint *endpoint, const struct kvpbus_l
     char shown[KVPBUS_FINGERPRINT_TEXT];
     kvpbus_fingerprint(event->identity, shown);
     job->tell = !job->pin && bus_audit_limit(endpoint, AUDIT_LIMIT_SHOWN, shown, job->detail);
+    job->proves = bus_proof(endpoint, event, &job->proof);
+    job->wall = endpoint->bus->wall;
     job->head.needed = true;
     bus_submit(&job->head);
 }
@@ -476,6 +504,7 @@ static void take_event(struct kvpbus_endpoint *endpoint, const struct kvpbus_lin
     case KVPBUS_LINK_NEEDS_SYNC:
         feed_end(endpoint);
         endpoint->session = event->session;
+        bus_confirmed(endpoint);
         make_sync(endpoint, event->session);
         break;
     case KVPBUS_LINK_SYNC:

@@ -154,7 +154,7 @@ static size_t core_signed(const uint8_t *bytes, size_t length,
     return sizeof core_label + length;
 }
 
-void kvpbus_core_make(struct kvpbus_own_core *own, const uint8_t secret[KVPBUS_SECRET_BYTES],
+void kvpbus_core_draw(struct kvpbus_own_core *own,
                       void (*random)(void *context, uint8_t *bytes, size_t length), void *context)
 {
     uint8_t seed[crypto_kx_SEEDBYTES];
@@ -165,12 +165,23 @@ void kvpbus_core_make(struct kvpbus_own_core *own, const uint8_t secret[KVPBUS_S
     random(context, own->core.nonce, sizeof own->core.nonce);
     own->core.version_min = KVPBUS_PROTOCOL_VERSION;
     own->core.version_max = KVPBUS_PROTOCOL_VERSION;
+}
+
+void kvpbus_core_sign(struct kvpbus_own_core *own, const uint8_t secret[KVPBUS_SECRET_BYTES])
+{
     own->length = core_write(&own->core, own->bytes);
     core_hash(own->bytes, own->length, own->core.hash);
 
     uint8_t text[sizeof core_label + KVPBUS_CORE_MAX];
     size_t length = core_signed(own->bytes, own->length, text);
     crypto_sign_detached(own->signature, NULL, text, length, secret);
+}
+
+void kvpbus_core_make(struct kvpbus_own_core *own, const uint8_t secret[KVPBUS_SECRET_BYTES],
+                      void (*random)(void *context, uint8_t *bytes, size_t length), void *context)
+{
+    kvpbus_core_draw(own, random, context);
+    kvpbus_core_sign(own, secret);
 }
 
 // --- hello ---

@@ -64,8 +64,11 @@ bool kvpbus_extension_find(const uint8_t *list, size_t list_length, enum kvpbus_
 bool kvpbus_extension_put(uint8_t list[KVPBUS_EXTENSIONS_MAX], size_t *list_length,
                           enum kvpbus_extension type, const uint8_t *bytes, size_t length);
 
-// Identity, role, vm, limits and extensions of `own->core` are the caller's; the rest is drawn and
-// signed.
+// Identity, role, vm, limits and extensions of `own->core` are the caller's; the rest is drawn,
+// then signed. In two steps for an extension that depends on what is drawn.
+void kvpbus_core_draw(struct kvpbus_own_core *own,
+                      void (*random)(void *context, uint8_t *bytes, size_t length), void *context);
+void kvpbus_core_sign(struct kvpbus_own_core *own, const uint8_t secret[KVPBUS_SECRET_BYTES]);
 void kvpbus_core_make(struct kvpbus_own_core *own, const uint8_t secret[KVPBUS_SECRET_BYTES],
                       void (*random)(void *context, uint8_t *bytes, size_t length), void *context);
 

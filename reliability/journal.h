@@ -20,6 +20,7 @@
 
 #include "bundle.h"
 #include "kvpbus/journal.h"
+#include "token.h"
 
 enum {
     KVPBUS_EPOCH_BYTES = 16,
@@ -76,6 +77,36 @@ enum kvpbus_error kvpbus_journal_signer(struct kvpbus_journal *journal, int64_t 
 // The peer knows me as `identity` now: kvpbus_peer.met.
 enum kvpbus_error kvpbus_journal_met(struct kvpbus_journal *journal, int64_t peer,
                                      const uint8_t identity[KVPBUS_IDENTITY_BYTES]);
+
+// Trust that was given beforehand: pins when none is pinned. KVPBUS_BAD_KEY: another one is, which
+// stays.
+enum kvpbus_error kvpbus_journal_trust(struct kvpbus_journal *journal, int64_t peer,
+                                       const uint8_t identity[KVPBUS_IDENTITY_BYTES]);
+
+// --- enrolment tokens ---
+// On a host: keeps what proves a token that was made for the peer, and withdraws an open one. With
+// `replaces` it may take the place of a paired identity; without, KVPBUS_EXISTS when there is one.
+enum kvpbus_error kvpbus_journal_token_make(struct kvpbus_journal *journal, int64_t peer,
+                                            const struct kvpbus_token *token, bool replaces);
+// Extension 3 of a hello, and whose hello it is.
+struct kvpbus_proof {
+    uint8_t bytes[KVPBUS_PROOF_BYTES];
+    uint8_t identity[KVPBUS_IDENTITY_BYTES];
+    uint8_t epoch[KVPBUS_EPOCH_BYTES];
+};
+// On a host: uses the token up and pins the identity for the peer, both or none. KVPBUS_BAD_TOKEN:
+// refused; the failure says why.
+enum kvpbus_error kvpbus_journal_enroll(struct kvpbus_journal *journal, int64_t peer,
+                                        const struct kvpbus_proof *proof, int64_t now_ms);
+// On a guest: pins the token's host and VM id, and keeps the token until it is done.
+// KVPBUS_EXISTS: it was taken before; KVPBUS_BAD_KEY: another host is pinned, which stays.
+enum kvpbus_error kvpbus_journal_token_take(struct kvpbus_journal *journal, int64_t peer,
+                                            const struct kvpbus_token *token);
+// The one that is to be proven.
+enum kvpbus_error kvpbus_journal_token_open(struct kvpbus_journal *journal, int64_t peer,
+                                            bool *open, struct kvpbus_token *token);
+// The host has pinned this side: the secret goes.
+enum kvpbus_error kvpbus_journal_token_done(struct kvpbus_journal *journal, int64_t peer);
 
 // Epochs of my own cores (written before the core is shown) and retired ones of the peer.
 enum kvpbus_error kvpbus_journal_epoch_add(struct kvpbus_journal *journal, int64_t peer, bool mine,

@@ -6,6 +6,7 @@
 //   journal_sql.c      statements, SQLite's errors, counts
 //   journal_content.c  a message as stored bytes
 //   journal_peers.c    peers and epochs
+//   journal_enroll.c   trust given beforehand, tokens
 //   journal_queue.c    the outbox before sealing
 //   journal_seal.c     bundles out
 //   journal_outcome.c  what became of messages, gaps of mine
@@ -167,6 +168,12 @@ enum kvpbus_error journal_decode(struct kvpbus_journal *journal, const void *byt
 enum kvpbus_error journal_new_line(struct kvpbus_journal *journal, int64_t peer);
 enum kvpbus_error journal_add_line(struct kvpbus_journal *journal, int64_t peer,
                                    const uint8_t timeline[KVPBUS_TIMELINE_BYTES], int64_t *line);
+
+// --- journal_enroll.c ---
+// The peer has this identity pinned now: its tokens are over.
+enum kvpbus_error journal_pinned_now(struct kvpbus_journal *journal, int64_t peer,
+                                     const uint8_t identity[KVPBUS_IDENTITY_BYTES]);
+enum kvpbus_error journal_prune_tokens(struct kvpbus_journal *journal, int64_t now_ms);
 
 // --- journal_outcome.c ---
 // Where my numbers of a class stand in the present timeline.

@@ -215,6 +215,8 @@ enum kvpbus_error kvpbus_journal_pin(struct kvpbus_journal *journal, int64_t pee
     if (error == KVPBUS_OK && other)
         error = begin_anew(journal, peer);
     if (error == KVPBUS_OK)
+        error = journal_pinned_now(journal, peer, identity);
+    if (error == KVPBUS_OK)
         error = RUN(journal,
                     "UPDATE peer SET identity = ?2, paired = 1, pending = NULL, vm = ?3 "
                     "WHERE id = ?1",

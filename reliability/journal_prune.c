@@ -164,5 +164,5 @@ enum kvpbus_error kvpbus_journal_prune(struct kvpbus_journal *journal, int64_t n
     for (size_t i = 0; error == KVPBUS_OK && i < sizeof steps / sizeof *steps; i++)
         if (pruning.left > 0)
             error = steps[i](journal, &pruning);
-    return error;
+    return error == KVPBUS_OK ? journal_prune_tokens(journal, now_ms) : error;
 }

@@ -164,10 +164,17 @@ static_assert(TALLY_BULK_QUEUED == 8 && TALLY_BULK_RECEIVED == 9, "the statement
 static const char identities[] =
     "ALTER TABLE peer ADD COLUMN met BLOB; ALTER TABLE sealed ADD COLUMN vm BLOB;";
 
+static const char enrolment[] =
+    // state: 0 open, 1 used, 2 withdrawn; the secret is there while it is open.
+    "CREATE TABLE token(number INTEGER PRIMARY KEY AUTOINCREMENT, peer INTEGER NOT NULL,"
+    " state INTEGER NOT NULL, replaces INTEGER NOT NULL, ends_ms INTEGER NOT NULL,"
+    " id BLOB NOT NULL UNIQUE, host BLOB NOT NULL, vm BLOB NOT NULL, secret BLOB);"
+    "CREATE INDEX token_peer ON token(peer, number);";
+
 // What version n adds to version n - 1.
 static const char *const *const steps[SCHEMA_VERSION + 1] = {
     [1] = (const char *const[]){peers, outgoing, incoming, NULL},
-    [2] = (const char *const[]){audit, consuming, identities, NULL},
+    [2] = (const char *const[]){audit, consuming, identities, enrolment, NULL},
 };
 
 static enum kvpbus_error number(struct kvpbus_journal *journal, const char *sql, int64_t *value)

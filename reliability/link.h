@@ -14,6 +14,7 @@
 #include "item.h"
 #include "journal.h"
 #include "kvpbus/bus.h"
+#include "token.h"
 
 enum {
     KVPBUS_LINK_WINDOW = 64, // packets; the bitmap of the state register
@@ -131,6 +132,11 @@ enum kvpbus_error kvpbus_link_extend(struct kvpbus_link *link, enum kvpbus_exten
 void kvpbus_link_rotate(struct kvpbus_link *link, const uint8_t identity[KVPBUS_IDENTITY_BYTES],
                         const uint8_t secret[KVPBUS_SECRET_BYTES], const uint8_t *statements,
                         size_t length, uint64_t now);
+// On a guest: each of my cores proves this token, by an extension that is bound to the core's
+// epoch; NULL: the next ones do not. A new core is made for a token. KVPBUS_TOO_LARGE: no room for
+// it.
+enum kvpbus_error kvpbus_link_enroll(struct kvpbus_link *link, const struct kvpbus_token *token,
+                                     uint64_t now);
 void kvpbus_link_suspend(struct kvpbus_link *link, bool suspended, uint64_t now);
 
 // --- feed ---

@@ -46,6 +46,20 @@ static bool extensions_fit(const struct kvpbus_link *link)
     return hello * 4 <= (size_t)link->value_max * 3;
 }
 
+// In the place that kvpbus_link_enroll has kept for it.
+static void put_proof(const struct kvpbus_link *link, struct kvpbus_core *core)
+{
+    uint8_t proof[KVPBUS_PROOF_BYTES];
+    size_t length = core->extensions_length;
+    if (!link->enrolling || length == 0)
+        return;
+    kvpbus_token_prove(&link->token, core->identity, core->epoch, proof);
+    bool fits = kvpbus_extension_put(core->extensions, &length, KVPBUS_EXTENSION_ENROLMENT, proof,
+                                     sizeof proof);
+    assert(fits && length == core->extensions_length);
+    (void)fits;
+}
+
 void handshake_new_core(struct kvpbus_link *link)
 {
     struct handshake *shake = &link->handshake;
@@ -63,8 +77,9 @@ void handshake_new_core(struct kvpbus_link *link)
         core->extensions_length = (uint16_t)link->extensions_length;
         memcpy(core->extensions, link->extensions, link->extensions_length);
     }
-    kvpbus_core_make(&shake->own, link->options.secret, link->options.random,
-                     link->options.random_context);
+    kvpbus_core_draw(&shake->own, link->options.random, link->options.random_context);
+    put_proof(link, core);
+    kvpbus_core_sign(&shake->own, link->options.secret);
     shake->recorded = shake->used = false;
     shake->peer_confirms = false;
     shake->made = link->now;
@@ -132,6 +147,29 @@ void kvpbus_link_rotate(struct kvpbus_link *link, const uint8_t identity[KVPBUS_
     handshake_renew(link, KVPBUS_LINK_CHANGED, "this side has a new identity");
 }
 
+enum kvpbus_error kvpbus_link_enroll(struct kvpbus_link *link, const struct kvpbus_token *token,
+                                     uint64_t now)
+{
+    uint8_t place[KVPBUS_PROOF_BYTES] = {0};
+    link->now = now;
+    if (token == NULL) {
+        // The present core goes on as it is.
+        link->enrolling = false;
+        sodium_memzero(&link->token, sizeof link->token);
+        kvpbus_extension_put(link->extensions, &link->extensions_length, KVPBUS_EXTENSION_ENROLMENT,
+                             NULL, 0);
+        return KVPBUS_OK;
+    }
+    memcpy(place, token->id, sizeof token->id);
+    if (!kvpbus_extension_put(link->extensions, &link->extensions_length,
+                              KVPBUS_EXTENSION_ENROLMENT, place, sizeof place))
+        return KVPBUS_TOO_LARGE;
+    link->token = *token;
+    link->enrolling = true;
+    handshake_renew(link, KVPBUS_LINK_CHANGED, "this side's hello proves an enrolment token now");
+    return KVPBUS_OK;
+}
+
 void kvpbus_link_epoch_recorded(struct kvpbus_link *link, const uint8_t epoch[KVPBUS_EPOCH_BYTES],
                                 uint64_t now)
 {
@@ -167,6 +205,7 @@ static void pending(struct kvpbus_link *link, const struct kvpbus_core *core)
     struct kvpbus_link_event *event = link_event(link, KVPBUS_LINK_PENDING);
     memcpy(event->identity, core->identity, sizeof event->identity);
     memcpy(event->vm, core->vm, sizeof event->vm);
+    memcpy(event->epoch, core->epoch, sizeof event->epoch);
     event->extensions.length = core->extensions_length;
     memcpy(event->extensions.bytes, core->extensions, core->extensions_length);
     if (link->paired && memcmp(core->identity, link->pinned, sizeof link->pinned) != 0)

@@ -230,6 +230,8 @@ struct kvpbus_link {
     uint32_t value_max;                        // may shrink: a black hole
     uint8_t extensions[KVPBUS_EXTENSIONS_MAX]; // of my cores
     size_t extensions_length;
+    bool enrolling; // with `token`, for which `extensions` keeps a place
+    struct kvpbus_token token;
     uint64_t last_news;
 
     struct handshake handshake;

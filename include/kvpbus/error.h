@@ -35,6 +35,7 @@ extern "C" {
     X(BAD_STREAM, 28, "not a stream name: up to 64 printable characters without a space")      \
     X(QUOTA, 29, "the quota is used up; wait until messages are delivered or consumed")        \
     X(CREDIT, 30, "the peer sent more than it had credit for")                                 \
+    X(BAD_TOKEN, 31, "the enrolment token cannot be used; 'kvpbus enroll' makes another")      \
     X(STORE_GONE, 40, "the store is not there; is Data Exchange running in the VM?")           \
     X(STORE_READ_ONLY, 41, "the store cannot be written")                                      \
     X(STORE_FULL, 42, "the store is full")                                                     \

@@ -187,6 +187,7 @@ static void take_event(struct rig *rig, int which, struct kvpbus_link_event *eve
         break;
     case KVPBUS_LINK_PENDING:
         memcpy(side->pending, event->identity, sizeof side->pending);
+        memcpy(side->pending_epoch, event->epoch, sizeof side->pending_epoch);
         memcpy(side->extensions, event->extensions.bytes, event->extensions.length);
         side->extensions_length = event->extensions.length;
         side->pendings++;

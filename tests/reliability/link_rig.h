@@ -28,6 +28,7 @@ struct rig_side {
     uint8_t retired[KVPBUS_EPOCHS_KEPT][KVPBUS_EPOCH_BYTES];
     size_t retired_count;
     uint8_t pending[KVPBUS_IDENTITY_BYTES];
+    uint8_t pending_epoch[KVPBUS_EPOCH_BYTES];
     uint8_t extensions[KVPBUS_EXTENSIONS_MAX]; // of the pending one
     size_t extensions_length;
     unsigned pendings, rotated;

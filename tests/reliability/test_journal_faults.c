@@ -280,6 +280,49 @@ static enum kvpbus_error epochs(void)
     return kvpbus_journal_epochs(rig.host.journal, rig.host.peer, true, list, &count);
 }
 
+// A token is made, another one in its place, which is taken, shown and used.
+static enum kvpbus_error enroll(void)
+{
+    struct journal_side *host = &rig.host;
+    struct kvpbus_token token = {.ends_ms = (uint64_t)rig.now + 1000, .id = {1}, .secret = {2}};
+    struct kvpbus_proof proof = {.epoch = {3}};
+    struct kvpbus_peer peer;
+    enum kvpbus_error error = kvpbus_journal_peer_get(host->journal, host->peer, &peer);
+    memcpy(token.host, host->identity, sizeof token.host);
+    memcpy(token.vm, peer.vm, sizeof token.vm);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_token_make(host->journal, host->peer, &token, true);
+    token.id[0] = 9;
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_token_make(host->journal, host->peer, &token, true);
+    memcpy(proof.identity, rig.guest.identity, sizeof proof.identity);
+    kvpbus_token_prove(&token, proof.identity, proof.epoch, proof.bytes);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_enroll(host->journal, host->peer, &proof, rig.now);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_trust(host->journal, host->peer, rig.guest.identity);
+    return error;
+}
+
+static enum kvpbus_error take_token(void)
+{
+    struct journal_side *guest = &rig.guest;
+    struct kvpbus_token token = {.ends_ms = (uint64_t)rig.now + 1000, .id = {1}, .secret = {2}};
+    bool open = false;
+    struct kvpbus_peer peer;
+    enum kvpbus_error error = kvpbus_journal_peer_get(guest->journal, guest->peer, &peer);
+    memcpy(token.host, rig.host.identity, sizeof token.host);
+    memcpy(token.vm, peer.vm, sizeof token.vm);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_token_take(guest->journal, guest->peer, &token);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_token_open(guest->journal, guest->peer, &open, &token);
+    cr_assert(error != KVPBUS_OK || open);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_token_done(guest->journal, guest->peer);
+    return error;
+}
+
 static enum kvpbus_error other_calls(void)
 {
     bool waiting;
@@ -308,6 +351,8 @@ static enum kvpbus_error other_calls(void)
     CALL(host,                                                                                     \
          kvpbus_journal_peer(rig.host.journal, ids[5].bundle, "x", &(struct kvpbus_peer){0}))      \
     CALL(host, list_peers())                                                                       \
+    CALL(host, enroll())                                                                           \
+    CALL(guest, take_token())                                                                      \
     CALL(host, epochs())                                                                           \
     CALL(host, kvpbus_journal_sync_make(rig.host.journal, rig.host.peer, &host_sync))              \
     CALL(guest, kvpbus_journal_sync_make(rig.guest.journal, rig.guest.peer, &guest_sync))          \
