@@ -20,6 +20,7 @@ int kvpbus_command_status(const struct kvpbus_command_context *context, int argc
 // status --watch; `peer` NULL: all.
 int kvpbus_command_watch(const struct kvpbus_command_context *context, const char *peer);
 int kvpbus_command_pair(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_enroll(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_unpair(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_rotate(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_send(const struct kvpbus_command_context *context, int argc, char **argv);

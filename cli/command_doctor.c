@@ -124,6 +124,7 @@ static void examine(struct doctor *doctor, const char *given_socket)
     doctor_disk(doctor);
     doctor_clock(doctor);
     doctor_store(doctor);
+    doctor_trust(doctor);
     look_at_service(doctor, given_socket != NULL ? given_socket : arguments->socket);
 }
 

@@ -28,5 +28,6 @@ int kvpbus_command_rotate(const struct kvpbus_command_context *context, int argc
     if (code != KVPBUS_EXIT_OK)
         return code;
     kvpbus__control__response__free_unpacked(response, NULL);
+    optind = 1; // that command reads its words itself
     return kvpbus_command_identity(context, 1, argv);
 }

@@ -30,10 +30,11 @@ static int ask(const struct kvpbus_command_context *context, const char *peer,
 
 static json_t *peer_json(const Peer *peer)
 {
-    json_t *more =
-        json_pack("{s:I, s:I, s:I, s:I, s:I}", "inbox_bytes", (json_int_t)peer->inbox_bytes,
-                  "expired", (json_int_t)peer->expired, "dead", (json_int_t)peer->dead, "unknown",
-                  (json_int_t)peer->unknown, "dead_letters", (json_int_t)peer->dead_letters);
+    json_t *more = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "enrolments_refused",
+                             (json_int_t)peer->enrolments_refused, "inbox_bytes",
+                             (json_int_t)peer->inbox_bytes, "expired", (json_int_t)peer->expired,
+                             "dead", (json_int_t)peer->dead, "unknown", (json_int_t)peer->unknown,
+                             "dead_letters", (json_int_t)peer->dead_letters);
     json_t *value = json_pack(
         "{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, "
         "s:I, s:I, s:I, "
@@ -111,9 +112,16 @@ int kvpbus_command_vms(const struct kvpbus_command_context *context, int argc, c
 
 int kvpbus_command_identity(const struct kvpbus_command_context *context, int argc, char **argv)
 {
+    static const struct option options[] = {{"public-key", no_argument, NULL, 'k'},
+                                            {NULL, 0, NULL, 0}};
     Kvpbus__Control__Response *response;
-    (void)argv;
-    if (argc > 1)
+    bool key = false;
+    for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
+        if (option != 'k')
+            return kvpbus_command_bad_option(context, argv, option);
+        key = true;
+    }
+    if (optind < argc)
         return kvpbus_command_usage(context, "there are words too many");
     int code = ask(context, NULL, &response);
     if (code != KVPBUS_EXIT_OK)
@@ -123,7 +131,7 @@ int kvpbus_command_identity(const struct kvpbus_command_context *context, int ar
         code = print_json(json_pack("{s:s, s:s, s:s}", "role", peers->role, "fingerprint",
                                     peers->fingerprint, "public_key", peers->public_key));
     else
-        printf("%s\n", peers->fingerprint);
+        printf("%s\n", key ? peers->public_key : peers->fingerprint);
     kvpbus__control__response__free_unpacked(response, NULL);
     return code;
 }
@@ -142,6 +150,9 @@ static void print_status(const Peer *peer)
            "believed\n",
            (unsigned long long)peer->writes, (unsigned long long)peer->items_written,
            (unsigned long long)peer->rewrites, (unsigned long long)peer->bad_items);
+    if (peer->enrolments_refused > 0)
+        printf("  enrolment tokens refused since start: %llu; the log says why\n",
+               (unsigned long long)peer->enrolments_refused);
 }
 
 int kvpbus_command_status(const struct kvpbus_command_context *context, int argc, char **argv)

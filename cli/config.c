@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "metrics_server.h"
+#include "paths.h"
 
 struct unit {
     const char *name;
@@ -56,7 +57,8 @@ enum kind {
     KIND_MS,
     KIND_COUNT,
     KIND_LOG,
-    KIND_FORMAT
+    KIND_FORMAT,
+    KIND_TRUST, // a path, in the section [security]
 };
 
 // The one list of options: what is read, the file kvpbus.conf, and kvpbus.conf(5) agree with it.
@@ -127,6 +129,15 @@ static const struct {
     {"log_format", KIND_FORMAT, true, FIELD(log_format), 0, 0, 0, "text",
      "text or json, one object a line; text unless given",
      "How lines are logged; in systemd's journal each has its priority."},
+    {"trusted_host", KIND_TRUST, true, FIELD(trusted_host), KVPBUS_PATH_MAX, 0, 0,
+     KVPBUS_TRUSTED_HOST, "a path; " KVPBUS_TRUSTED_HOST " unless given",
+     "In a guest: a file with the host's public key, which is pinned while no host is."},
+    {"enroll_token_file", KIND_TRUST, true, FIELD(enroll_token_file), KVPBUS_PATH_MAX, 0, 0,
+     KVPBUS_ENROLL_TOKEN, "a path; " KVPBUS_ENROLL_TOKEN " unless given",
+     "In a guest: a file with a token of 'kvpbus enroll', which is taken and removed."},
+    {"known_guests", KIND_TRUST, true, FIELD(known_guests), KVPBUS_PATH_MAX, 0, 0,
+     KVPBUS_KNOWN_GUESTS, "a path; " KVPBUS_KNOWN_GUESTS " unless given",
+     "On a host: a file with lines of GUID and public key, pinned for VMs that are not paired."},
 #undef FIELD
 };
 
@@ -136,6 +147,11 @@ enum {
 };
 
 #define VM_SECTION "vm "
+
+static const char *section_of(size_t i)
+{
+    return known[i].kind == KIND_TRUST ? "security" : "kvpbus";
+}
 
 struct reading {
     const char *path;
@@ -196,6 +212,7 @@ static bool set(size_t i, void *field, const char *value)
     case KIND_ADDRESS:
         return kvpbus_metrics_address_valid(value) && keep_text(i, field, value);
     case KIND_TEXT:
+    case KIND_TRUST:
         return value[0] != '\0' && keep_text(i, field, value);
     case KIND_LOG:
         return set_log(value, field);
@@ -296,7 +313,7 @@ static int on_option(void *context, const char *section, const char *name, const
     if (strncmp(section, VM_SECTION, strlen(VM_SECTION)) == 0)
         return on_quota(reading, section, name, value);
     for (size_t i = 0; i < KNOWN; i++) {
-        if (strcmp(section, "kvpbus") != 0 || strcmp(name, known[i].name) != 0)
+        if (strcmp(section, section_of(i)) != 0 || strcmp(name, known[i].name) != 0)
             continue;
         if (set(i, (char *)reading->arguments + known[i].offset, value))
             return 1;
@@ -342,13 +359,15 @@ void kvpbus_config_print(FILE *out)
 {
     fputs("# Configuration of kvpbus-host and kvpbus-guest; kvpbus.conf(5) tells more.\n"
           "# Nothing here is needed: each line shows what holds without it. Sizes are bytes, or\n"
-          "# end with k, M or G; durations end with ms, s, m, h or d.\n"
-          "[kvpbus]\n",
+          "# end with k, M or G; durations end with ms, s, m, h or d.\n",
           out);
-    for (size_t i = 0; i < KNOWN; i++)
+    for (size_t i = 0; i < KNOWN; i++) {
+        if (i == 0 || section_of(i) != section_of(i - 1))
+            fprintf(out, "%s[%s]\n", i > 0 ? "\n" : "", section_of(i));
         fprintf(out, "\n# %s\n# Values: %s. Takes effect %s.\n# %s =%s%s\n", known[i].says,
                 known[i].values, known[i].at_once ? "on SIGHUP" : "at the next start",
                 known[i].name, known[i].fallback[0] != '\0' ? " " : "", known[i].fallback);
+    }
     fputs(
         "\n# A VM may have an outbox_max, inbox_max and bulk_max of its own, in a section with its "
         "name\n# or GUID. Takes effect at the next start.\n# [vm web]\n# outbox_max = 1G\n",

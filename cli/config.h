@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The configuration file: "name = value" lines in the section [kvpbus]. What the command line gave
+// The configuration file: "name = value" lines in the sections [kvpbus] and
+// [security]. What the command line gave
 // already stays. One table has all options; the file kvpbus.conf is printed from it.
 #ifndef KVPBUS_CONFIG_H
 #define KVPBUS_CONFIG_H

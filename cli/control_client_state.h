@@ -101,6 +101,9 @@ void control_rotate(struct control_client *client, const Kvpbus__Control__Rotate
 // control_metrics.c
 void control_metrics(struct control_client *client);
 
+// control_enroll.c
+void control_enroll(struct control_client *client, const Kvpbus__Control__EnrollRequest *request);
+
 // control_send.c
 void control_send(struct control_client *client, Kvpbus__Control__Request *request);
 void control_chunk(struct control_client *client, const Kvpbus__Control__Chunk *chunk);

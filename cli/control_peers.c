@@ -80,6 +80,7 @@ static void fill_peer(Kvpbus__Control__Peer *out, const struct kvpbus_endpoint *
     out->data_chars_written = status.data_chars_written;
     out->bad_items = status.bad_items;
     out->round_trip_ms = status.round_trip_ms;
+    out->enrolments_refused = kvpbus_endpoint_refused_enrolments(endpoint);
 }
 
 static void say_peers(struct control_client *client)

@@ -72,6 +72,9 @@ void control_request(struct control_client *client, const uint8_t *frame, size_t
     case KVPBUS__CONTROL__REQUEST__KIND_UNPAIR:
         control_unpair(client, request->unpair);
         break;
+    case KVPBUS__CONTROL__REQUEST__KIND_ENROLL:
+        control_enroll(client, request->enroll);
+        break;
     case KVPBUS__CONTROL__REQUEST__KIND_SEND:
         control_send(client, request);
         break;

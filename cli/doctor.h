@@ -39,4 +39,7 @@ void doctor_disk(struct doctor *doctor);
 void doctor_clock(struct doctor *doctor);
 void doctor_store(struct doctor *doctor);
 
+// doctor_trust.c: files of trusted keys, tokens.
+void doctor_trust(struct doctor *doctor);
+
 #endif

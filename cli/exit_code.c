@@ -20,6 +20,7 @@ enum kvpbus_exit kvpbus_exit_of(enum kvpbus_error error)
         return KVPBUS_EXIT_NO_PEER;
     case KVPBUS_UNPAIRED:
     case KVPBUS_BAD_KEY:
+    case KVPBUS_BAD_TOKEN:
         return KVPBUS_EXIT_UNPAIRED;
     case KVPBUS_TIMEOUT:
         return KVPBUS_EXIT_TIMEOUT;

@@ -16,8 +16,24 @@ static const struct {
     const char *usage, *summary, *details;
 } commands[] = {
     {"vms", kvpbus_command_vms, "vms", "list the VMs of this host (in a guest: the host)", ""},
-    {"identity", kvpbus_command_identity, "identity",
-     "show this side's fingerprint, to be compared when pairing", ""},
+    {"identity", kvpbus_command_identity, "identity [--public-key]",
+     "show this side's fingerprint, to be compared when pairing",
+     "  --public-key      the whole key, as files of trusted keys have it\n"},
+    {"enroll", kvpbus_command_enroll,
+     "enroll VM [--ttl D] [--out FILE] [--replace] | enroll --token-file FILE",
+     "pair without comparing fingerprints: make a token for a VM, take one in it",
+     "On the host, for a VM:\n"
+     "  --ttl D             how long the token holds: 10m, 2h, 7d; 24h unless given\n"
+     "  --out FILE          write it into this new file, mode 0600, not to standard output\n"
+     "  --replace           the VM is paired, and the machine that shows the token takes its "
+     "place\n\n"
+     "In the VM:\n"
+     "  --token-file FILE   take the token out of this file, and remove it; - is standard input\n\n"
+     "Whoever has the token can pair as this VM, once, until it ends: hand it over as a secret. "
+     "The\n"
+     "agent also finds it by itself at /etc/kvpbus/enroll.token.\n\n"
+     "  kvpbus enroll web-1 --ttl 1h --out web-1.token       # on the host\n"
+     "  kvpbus enroll --token-file web-1.token               # in the VM\n"},
     {"pair", kvpbus_command_pair, "pair PEER [--fingerprint F]",
      "trust the identity that PEER shows",
      "  --fingerprint F   as 'kvpbus identity' prints it on the other side; without it you are\n"

@@ -14,6 +14,7 @@
 #include "kvpbus/management.h"
 #include "metrics_server.h"
 #include "service_notify.h"
+#include "service_trust.h"
 
 enum { STOP_WITHIN = 20000 }; // ms
 
@@ -232,6 +233,8 @@ static void on_added(void *context, struct kvpbus_endpoint *endpoint,
         keep_endpoint(call->service, endpoint);
     else
         kvpbus_log_of(KVPBUS_LOG_ERROR, call->name, "cannot be served: %s", failure->detail);
+    if (endpoint != NULL && call->service->trust != NULL)
+        kvpbus_service_trust_peer(call->service->trust, endpoint);
     if (call->added != NULL)
         call->added(call->context, endpoint);
     free(call);
@@ -514,6 +517,7 @@ enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
     if (error == KVPBUS_OK) {
         open_handles(service);
         open_metrics(service);
+        service->trust = kvpbus_service_trust_start(service);
         return KVPBUS_OK;
     }
     if (service->journal != NULL)
@@ -539,6 +543,8 @@ void kvpbus_service_run(struct kvpbus_service *service)
     kvpbus_control_server_close(service->control);
     service->control = NULL;
     kvpbus_metrics_server_stopping(service->metrics);
+    kvpbus_service_trust_stop(service->trust);
+    service->trust = NULL;
     // What is under way ends by its own deadlines; nothing new begins.
     uint32_t within = service->options.stop_within_ms;
     service->timer.data = service;

@@ -16,6 +16,7 @@
 struct kvpbus_control_server;
 struct kvpbus_metrics_server;
 struct kvpbus_service;
+struct kvpbus_service_trust;
 
 struct kvpbus_service_options {
     enum kvpbus_role role;
@@ -29,10 +30,12 @@ struct kvpbus_service_options {
     uint64_t control_reserve, bulk_max;                    // bytes; 0: default
     const struct kvpbus_quota *quotas;                     // of single VMs
     size_t quota_count;
-    uint32_t tries_max, history_ms;                 // 0: default
-    uint32_t lease_ms;                              // 0: 60 s
-    const char *metrics;                            // where they are served; NULL: nowhere
-    uint32_t stop_within_ms;                        // 0: 20 s
+    uint32_t tries_max, history_ms; // 0: default
+    uint32_t lease_ms;              // 0: 60 s
+    const char *metrics;            // where they are served; NULL: nowhere
+    uint32_t stop_within_ms;        // 0: 20 s
+    const char *trust_file;         // keys of the host, of the guests on a host; NULL: none
+    const char *token_file;         // of a guest; NULL: none
     void (*reload)(struct kvpbus_service *service); // at SIGHUP; NULL: nothing
 };
 
@@ -54,6 +57,7 @@ struct kvpbus_service {
     struct kvpbus_journal_thread *journal;
     struct kvpbus_bus *bus;
     struct kvpbus_control_server *control;
+    struct kvpbus_service_trust *trust;
     struct kvpbus_metrics_server *metrics; // NULL: none
     int64_t began_ms;                      // wall clock
     struct kvpbus_endpoint **endpoints;    // in the order in which they were added

@@ -11,6 +11,8 @@
 #include "config.h"
 #include "exit_code.h"
 #include "option_fault.h"
+#include "paths.h"
+#include "service_trust.h"
 #include "version.h"
 
 static void help(const struct kvpbus_service_defaults *defaults)
@@ -86,14 +88,47 @@ static enum kvpbus_error read_file(struct kvpbus_service_arguments *arguments,
     return error;
 }
 
-static int check(const char *program, struct kvpbus_service_arguments *arguments)
+// systemd hands secrets over as files of a folder that is the service's alone.
+static const char *credential(void)
+{
+    static char path[KVPBUS_PATH_MAX];
+    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    if (folder == NULL ||
+        snprintf(path, sizeof path, "%s/" KVPBUS_ENROLL_CREDENTIAL, folder) >= (int)sizeof path)
+        return NULL;
+    return access(path, F_OK) == 0 ? path : NULL;
+}
+
+void kvpbus_service_name_trust(struct kvpbus_service_arguments *arguments, enum kvpbus_role role)
+{
+    bool guest = role == KVPBUS_ROLE_GUEST;
+    const char *named = guest ? arguments->trusted_host : arguments->known_guests;
+    const char *standard = guest ? KVPBUS_TRUSTED_HOST : KVPBUS_KNOWN_GUESTS;
+    arguments->options.trust_file = named[0] != '\0' ? named : standard;
+    if (!guest)
+        return;
+    arguments->options.token_file = arguments->enroll_token_file;
+    if (arguments->enroll_token_file[0] == '\0')
+        arguments->options.token_file = credential();
+    if (arguments->options.token_file == NULL)
+        arguments->options.token_file = KVPBUS_ENROLL_TOKEN;
+}
+
+static int check(const struct kvpbus_service_defaults *defaults,
+                 struct kvpbus_service_arguments *arguments)
 {
     struct kvpbus_failure failure = {0};
     size_t unknown;
     if (read_file(arguments, warn_at_check, &unknown, &failure) != KVPBUS_OK)
-        return kvpbus_service_failed(program, &failure);
+        return kvpbus_service_failed(defaults->program, &failure);
     if (unknown > 0)
         return KVPBUS_EXIT_USAGE;
+    kvpbus_service_name_trust(arguments, defaults->role);
+    enum kvpbus_error error =
+        kvpbus_trust_check(defaults->role, arguments->options.trust_file, &failure);
+    // It may come later.
+    if (error != KVPBUS_OK && error != KVPBUS_NOT_FOUND)
+        return kvpbus_service_failed(defaults->program, &failure);
     printf("%s is right\n", arguments->config[0] != '\0' ? arguments->config : "the command line");
     return KVPBUS_EXIT_OK;
 }
@@ -107,6 +142,12 @@ static void take_effect(struct kvpbus_service *service,
     service->options.poll_slow_ms = fresh->options.poll_slow_ms;
     service->options.stop_within_ms = fresh->options.stop_within_ms;
     service->options.lease_ms = fresh->options.lease_ms;
+    strcpy(current->trusted_host, fresh->trusted_host);
+    strcpy(current->known_guests, fresh->known_guests);
+    strcpy(current->enroll_token_file, fresh->enroll_token_file);
+    kvpbus_service_name_trust(current, service->options.role);
+    service->options.trust_file = current->options.trust_file;
+    service->options.token_file = current->options.token_file;
     current->options = service->options;
     kvpbus_log_setup(fresh->log, fresh->log_format);
     kvpbus_bus_polling(service->bus, fresh->options.poll_fast_ms, fresh->options.poll_slow_ms);
@@ -120,6 +161,7 @@ static void reload(struct kvpbus_service *service)
     size_t unknown;
     if (given.config[0] == '\0') {
         kvpbus_log(KVPBUS_LOG_INFO, "there is no configuration file to read again");
+        kvpbus_service_trust_again(service->trust);
         return;
     }
     if (read_file(&fresh, warn_in_log, &unknown, &failure) != KVPBUS_OK) {
@@ -133,6 +175,7 @@ static void reload(struct kvpbus_service *service)
         strcpy(fresh.socket, current->socket);
     size_t count = kvpbus_config_changes(current, &fresh, changes);
     take_effect(service, &fresh);
+    kvpbus_service_trust_again(service->trust);
     kvpbus_log(KVPBUS_LOG_INFO, "read %s again: %zu options differ", given.config, count);
     for (size_t i = 0; i < count; i++)
         kvpbus_log(KVPBUS_LOG_INFO, "%s %s", changes[i].name,
@@ -200,7 +243,7 @@ int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_
     given = *arguments;
     current = arguments;
     if (only_check)
-        return check(defaults->program, arguments);
+        return check(defaults, arguments);
     kvpbus_log_setup(arguments->log, arguments->log_format);
     if (read_file(arguments, warn_in_log, &unknown, &failure) != KVPBUS_OK)
         return kvpbus_service_failed(defaults->program, &failure);
@@ -219,6 +262,7 @@ int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_
     arguments->options.reload = reload;
     arguments->options.quotas = arguments->quotas;
     arguments->options.quota_count = arguments->quota_count;
+    kvpbus_service_name_trust(arguments, defaults->role);
     kvpbus_log_setup(arguments->log, arguments->log_format);
     return -1;
 }

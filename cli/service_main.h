@@ -21,6 +21,9 @@ struct kvpbus_service_arguments {
     char state[KVPBUS_PATH_MAX], socket[KVPBUS_PATH_MAX], prefix[KVPBUS_PREFIX_MAX + 1];
     char metrics[KVPBUS_PATH_MAX];
     char config[KVPBUS_PATH_MAX];
+    // "" when not given.
+    char trusted_host[KVPBUS_PATH_MAX], known_guests[KVPBUS_PATH_MAX];
+    char enroll_token_file[KVPBUS_PATH_MAX];
     enum kvpbus_log_level log;
     enum kvpbus_log_format log_format;
 };
@@ -29,6 +32,9 @@ struct kvpbus_service_arguments {
 // Returns -1 to go on, else the exit code.
 int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_defaults *defaults,
                              struct kvpbus_service_arguments *arguments);
+
+// The files of trust that the options name, or the standard ones.
+void kvpbus_service_name_trust(struct kvpbus_service_arguments *arguments, enum kvpbus_role role);
 
 // "kvpbus-host: detail" on stderr; returns the exit code.
 int kvpbus_service_failed(const char *program, const struct kvpbus_failure *failure);

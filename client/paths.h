@@ -7,6 +7,10 @@
 
 #define KVPBUS_HOST_CONFIG "/etc/kvpbus/host.conf"
 #define KVPBUS_GUEST_CONFIG "/etc/kvpbus/guest.conf"
+#define KVPBUS_TRUSTED_HOST "/etc/kvpbus/trusted_host"
+#define KVPBUS_KNOWN_GUESTS "/etc/kvpbus/known_guests"
+#define KVPBUS_ENROLL_TOKEN "/etc/kvpbus/enroll.token"
+#define KVPBUS_ENROLL_CREDENTIAL "kvpbus.enroll"
 #define KVPBUS_HOST_STATE "/var/lib/kvpbus-host"
 #define KVPBUS_GUEST_STATE "/var/lib/kvpbus-guest"
 #define KVPBUS_HOST_SOCKET "/run/kvpbus-host/socket"

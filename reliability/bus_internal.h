@@ -85,6 +85,7 @@ struct kvpbus_endpoint {
     bool gaps_more; // there were as many as are asked about at once
     uint64_t expire_at;
     bool expire_busy;
+    bool enrolling; // a guest: its cores prove a token
     struct kvpbus_gap_answer answers[ANSWERS_MAX];
     size_t answer_count;
     uint64_t room[KVPBUS_CLASS_COUNT];

@@ -88,8 +88,13 @@ Test(config, every_option_is_read)
                            "poll_slow = 1s\nbody_max = 1M\noutbox_max = 2M\ninbox_max = 3M\n"
                            "journal_max = 4M\nstop_within = 3s\nlog_format = json\n"
                            "control_reserve = 8k\nbulk_max = 5M\nlease = 5s\ntries_max = 3\n"
-                           "history = 2h\n"),
+                           "history = 2h\n"
+                           "[security]\ntrusted_host = /t\nenroll_token_file = /e\n"
+                           "known_guests = /g\n"),
                  KVPBUS_OK, "%s", failure.detail);
+    cr_assert_str_eq(arguments.trusted_host, "/t");
+    cr_assert_str_eq(arguments.enroll_token_file, "/e");
+    cr_assert_str_eq(arguments.known_guests, "/g");
     cr_assert_str_eq(arguments.store, "lab:/x");
     cr_assert_str_eq(arguments.state, "/s");
     cr_assert_str_eq(arguments.socket, "/k");
@@ -188,11 +193,13 @@ Test(config, the_file_changes_nothing)
 
 Test(config, what_the_file_shows_can_be_set)
 {
-    char text[32 * 1024] = "[kvpbus]\n";
+    char text[32 * 1024] = "";
     char *line = strtok(text_of(KVPBUS_SOURCE_DIR "/cli/kvpbus.conf"), "\n");
     int options = 0;
     for (; line != NULL; line = strtok(NULL, "\n"))
-        if (line[0] == '#' && strstr(line, " = ") != NULL) {
+        if (line[0] == '[' || strncmp(line, "# [", 3) == 0) {
+            strcat(strcat(text, strchr(line, '[')), "\n");
+        } else if (line[0] == '#' && strstr(line, " = ") != NULL) {
             strcat(strcat(text, line + 2), "\n");
             options++;
         }
@@ -243,6 +250,8 @@ Test(config, changes)
 Test(config, what_is_wrong_is_said)
 {
     refused("[security]\nspeed = fast\n", "speed");
+    refused("[security]\nlog = info\n", "log");
+    refused("[security]\ntrusted_host =\n", "trusted_host");
     refused("[kvpbus]\nlog = loud\n", "loud");
     refused("[kvpbus]\nring_slots = 0\n", "ring_slots");
     refused("[kvpbus]\nring_slots = 65\n", "ring_slots");

@@ -104,7 +104,7 @@ void world_end(struct world *world)
 
 static void exec_service(const struct world *world, enum world_side side)
 {
-    char store[160], state[32], socket[32], log[32];
+    char store[160], state[32], socket[32], log[32], config[32];
     bool host = side == WORLD_HOST;
     if (host)
         snprintf(store, sizeof store, "lab:%s", world->lab.socket);
@@ -120,11 +120,12 @@ static void exec_service(const struct world *world, enum world_side side)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(file, 1);
     dup2(file, 2);
-    // A test that has written DIR/host.conf means it for the host.
-    bool configured = host && access("host.conf", F_OK) == 0;
+    // A test that has written DIR/<side>.conf means it for that side.
+    snprintf(config, sizeof config, "%s.conf", names[side]);
+    bool configured = access(config, F_OK) == 0;
     execl(host ? BUILD "/host/kvpbus-host" : BUILD "/guest/kvpbus-guest", names[side], "--store",
           store, "--state", state, "--socket", socket, configured ? "--config" : (char *)NULL,
-          "host.conf", (char *)NULL);
+          config, (char *)NULL);
     _exit(127);
 }
 
