@@ -8,6 +8,62 @@
 
 typedef Kvpbus__Control__Request Request;
 typedef Kvpbus__Control__Response Response;
+typedef Kvpbus__Control__SendRequest SendRequest;
+
+// --- the message that a request describes ---
+
+enum { CORRELATION = KVPBUS_BUNDLE_ID_BYTES + 2 };
+
+struct shape {
+    struct kvpbus_message message; // without its body; points into the request and the rest
+    struct kvpbus_header headers[KVPBUS_HEADERS_MAX];
+    uint8_t correlation[CORRELATION];
+};
+
+// The request that a reply answers, by its id.
+static enum kvpbus_error shape_reply(const SendRequest *send, struct shape *shape,
+                                     struct kvpbus_failure *failure)
+{
+    struct kvpbus_message_id id;
+    if (!kvpbus_message_id_parse(send->reply_to, &id))
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, CONTROL_NO_ID);
+    memcpy(shape->correlation, id.bundle, sizeof id.bundle);
+    shape->correlation[sizeof id.bundle] = (uint8_t)(id.index >> 8);
+    shape->correlation[sizeof id.bundle + 1] = (uint8_t)id.index;
+    shape->message.correlation = shape->correlation;
+    shape->message.correlation_length = CORRELATION;
+    shape->message.status = send->status;
+    return KVPBUS_OK;
+}
+
+static enum kvpbus_error shape_of(const SendRequest *send, struct shape *shape,
+                                  struct kvpbus_failure *failure)
+{
+    if (send->class_ >= KVPBUS_CLASS_COUNT)
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, "there is no such class");
+    if (send->n_headers > KVPBUS_HEADERS_MAX)
+        return kvpbus_fail(failure, KVPBUS_TOO_LARGE, "a message has at most %d headers",
+                           KVPBUS_HEADERS_MAX);
+    if (send->kind == KVPBUS_KIND_REQUEST && send->ttl_ms == 0)
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, "a request has a lifetime");
+    for (size_t i = 0; i < send->n_headers; i++)
+        shape->headers[i] = (struct kvpbus_header){.name = send->headers[i]->name,
+                                                   .value = send->headers[i]->value};
+    shape->message = (struct kvpbus_message){
+        .topic = send->topic,
+        .stream = send->stream,
+        .class_ = (enum kvpbus_class)send->class_,
+        .ttl_ms = send->ttl_ms,
+        .kind = (enum kvpbus_kind)send->kind,
+        .headers = shape->headers,
+        .header_count = send->n_headers,
+    };
+    return send->kind == KVPBUS_KIND_REPLY || send->kind == KVPBUS_KIND_LAST_REPLY
+               ? shape_reply(send, shape, failure)
+               : KVPBUS_OK;
+}
+
+// --- queued ---
 
 static void say_queued(struct control_client *client)
 {
@@ -43,23 +99,22 @@ static void on_queued(void *context, const struct kvpbus_message_id *id,
 
 static void queue(struct control_client *client)
 {
-    const Kvpbus__Control__SendRequest *send = client->send;
-    struct kvpbus_message message = {
-        .topic = send->topic,
-        .stream = send->stream,
-        .class_ = (enum kvpbus_class)send->class_,
-        .ttl_ms = send->ttl_ms,
-        .body = client->body,
-        .body_length = client->body_length,
-    };
+    struct shape shape;
+    struct kvpbus_failure failure = {0};
+    if (shape_of(client->send, &shape, &failure) != KVPBUS_OK) {
+        control_fail(client, failure.code, failure.detail);
+        return;
+    }
+    shape.message.body = client->body;
+    shape.message.body_length = client->body_length;
     client->request = CONTROL_BUSY;
     client->jobs++;
-    kvpbus_bus_send(client->endpoint, &message, false, on_queued, client);
+    kvpbus_bus_send(client->endpoint, &shape.message, client->send->resend, on_queued, client);
 }
 
 void control_send(struct control_client *client, Request *request)
 {
-    Kvpbus__Control__SendRequest *send = request->send;
+    SendRequest *send = request->send;
     uint64_t body_max = control_service(client)->options.body_max;
     struct kvpbus_failure failure = {0};
     if (body_max == 0)
@@ -78,10 +133,6 @@ void control_send(struct control_client *client, Request *request)
         control_fail(client, failure.code, failure.detail);
         return;
     }
-    if (send->class_ >= KVPBUS_CLASS_COUNT) {
-        control_fail(client, KVPBUS_INVALID_ARGUMENT, "there is no such class");
-        return;
-    }
     if (send->body_length > body_max) {
         kvpbus_fail(&failure, KVPBUS_TOO_LARGE,
                     "the message has %llu bytes, the limit is %llu; split it, or raise body_max on "
@@ -91,12 +142,9 @@ void control_send(struct control_client *client, Request *request)
         return;
     }
     // Checked before the body comes, so that a wrong topic is said at once.
-    struct kvpbus_message shape = {
-        .topic = send->topic,
-        .stream = send->stream,
-        .class_ = (enum kvpbus_class)send->class_,
-    };
-    if (kvpbus_message_check(&shape, (size_t)body_max, &failure) != KVPBUS_OK) {
+    struct shape shape;
+    if (shape_of(send, &shape, &failure) != KVPBUS_OK ||
+        kvpbus_message_check(&shape.message, (size_t)body_max, &failure) != KVPBUS_OK) {
         control_fail(client, failure.code, failure.detail);
         return;
     }
