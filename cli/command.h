@@ -25,6 +25,12 @@ int kvpbus_command_unpair(const struct kvpbus_command_context *context, int argc
 int kvpbus_command_rotate(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_send(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_recv(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_request(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_reply(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_serve(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_withdraw(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_show(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_dead(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_doctor(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_metrics(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_items(const struct kvpbus_command_context *context, int argc, char **argv);

@@ -49,32 +49,76 @@ static const struct {
      "ever. Make a new backup afterwards: with an older one everything must be paired again.\n\n"
      "  kvpbus rotate\n"},
     {"send", kvpbus_command_send,
-     "send PEER TOPIC [--text T | --file F | -] [--wait queued|delivered] [--ttl D] "
-     "[--stream S] [--class control|normal|bulk]",
-     "send a message",
+     "send PEER [PEER ...] TOPIC [--text T | --file F | -] [OPTION ...]", "send a message",
      "  --text T            the body is this text\n"
      "  --file F            the body is this file\n"
      "  -                   the body is standard input\n"
+     "  --all               to all paired VMs, instead of naming them\n"
      "  --wait queued       return when this side's journal has it; so it is unless given\n"
      "  --wait delivered    return when the journal of the other side has it\n"
+     "  --wait consumed     return when a program there has acknowledged it\n\n"
+     "  kvpbus send web-1 app.greet --text hello --wait delivered\n"
+     "  kvpbus send web-1 app.image --file disk.img --class bulk\n"
+     "  kvpbus send --all app.reload --text now\n\n"
+     "Seldom needed:\n"
      "  --ttl D             it expires unless it is delivered in this time: 500ms, 10s, 5m, 2h, "
      "1d\n"
+     "  --header N=V        a header, which 'recv --json' shows; may be repeated\n"
      "  --stream S          messages of one stream arrive in order; streams do not wait for each "
      "other\n"
-     "  --class C           control goes first, bulk goes last; normal unless given\n\n"
-     "  kvpbus send web-1 app.greet --text hello --wait delivered\n"
-     "  kvpbus send web-1 app.image --file disk.img --class bulk\n"},
+     "  --class C           control goes first, bulk goes last; normal unless given\n"
+     "  --resend            send again when the VM was reverted to before the delivery\n"},
     {"recv", kvpbus_command_recv,
-     "recv [--topic T] [--count N] [--timeout D] [--follow] [--out DIR]",
+     "recv [--topic T] [--peer P] [--count N] [--timeout D] [--follow] [--out DIR]",
      "take messages out of the inbox",
      "  --topic T           only these: * stands for one name, a last > for one or more\n"
+     "  --peer P            only from this peer\n"
      "  --count N           end after so many messages; one unless given\n"
      "  --timeout D         end after so long: 500ms, 10s, 5m, 2h, 1d\n"
      "  --follow            go on until stopped\n"
      "  --out DIR           write each body into a file of its own in DIR, named by the message's "
-     "id\n\n"
-     "A message is given out once: it is taken when it has been written out.\n\n"
-     "  kvpbus recv --topic 'app.>' --follow\n"},
+     "id\n"
+     "  --reply-to ID       the replies to the request with this id\n\n"
+     "A message is given out once: it is taken when it has been written out. On a terminal its\n"
+     "sender and topic are shown, and the id of a request, for 'kvpbus reply'.\n\n"
+     "  kvpbus recv --topic 'app.>' --follow\n"
+     "  kvpbus --json recv --timeout 10s\n"},
+    {"request", kvpbus_command_request,
+     "request PEER TOPIC [--text T | --file F | -] [--timeout D] [--count N] [OPTION ...]",
+     "ask, and print the answer",
+     "  --text T, --file F, -   the body, as with 'send'; empty unless given\n"
+     "  --timeout D             how long the answer may take; 30s unless given\n"
+     "  --count N               end after so many replies; else after the last one\n"
+     "  --out DIR               write each reply into a file of its own in DIR\n"
+     "  --header, --stream, --class   as with 'send'\n\n"
+     "Ends with the status of the last reply; with 6 when none came in time.\n\n"
+     "  kvpbus request web-1 uptime\n"
+     "  kvpbus request web-1 file.hash --file disk.img --timeout 5m\n"},
+    {"reply", kvpbus_command_reply,
+     "reply PEER ID [--text T | --file F | -] [--status N] [--more] [OPTION ...]",
+     "answer a request by hand",
+     "  ID                      of the request, as 'recv' shows it\n"
+     "  --text T, --file F, -   the body, as with 'send'; empty unless given\n"
+     "  --status N              0 unless given: what 'request' ends with there\n"
+     "  --more                  further replies follow\n"
+     "  --header, --stream, --class   as with 'send'\n\n"
+     "  kvpbus reply host 0123456789abcdef0123456789abcdef.0 --text '42'\n"},
+    {"serve", kvpbus_command_serve,
+     "serve TOPIC [--peer P] [--timeout D] [--parallel N] [--max-reply SIZE] -- COMMAND [ARG ...]",
+     "answer requests with a program",
+     "The program is run once per request: the body on standard input, the reply from standard\n"
+     "output, the status is its exit code. No shell is involved. It finds KVPBUS_PEER, "
+     "KVPBUS_TOPIC\n"
+     "and KVPBUS_ID in its environment. Only requests are taken, from paired peers.\n\n"
+     "  --peer P            only from this peer\n"
+     "  --timeout D         it is ended when it takes longer, status 124; 60s unless given\n"
+     "  --parallel N        up to N programs at once, for different VMs or streams; 1 unless "
+     "given\n"
+     "  --max-reply SIZE    of its output; 16M unless given\n\n"
+     "A request that was being served when this was killed comes again, so the program may see it\n"
+     "twice. Ctrl-C or SIGTERM: what runs is finished first; once more: it is ended.\n\n"
+     "  kvpbus serve uptime -- uptime\n"
+     "  kvpbus serve 'file.hash' --timeout 5m -- sha256sum\n"},
     {"status", kvpbus_command_status, "status [PEER] [--watch]",
      "say what the link does, and why it waits",
      "  --watch   a table on the terminal, drawn anew every second, until Ctrl-C\n\n"
@@ -89,6 +133,20 @@ static const struct {
      "  --config FILE    the service's; in /etc/kvpbus unless given\n\n"
      "It works while the service is down. Ends with 0 when nothing is wrong, else with 1.\n\n"
      "  kvpbus doctor\n"},
+    {"withdraw", kvpbus_command_withdraw, "withdraw ID [--wait]",
+     "take back a message that has not been delivered",
+     "  --wait   until it is known whether it was in time\n\n"
+     "Ends with 11 when it was delivered before.\n"},
+    {"show", kvpbus_command_show, "show ID", "say what became of a message", ""},
+    {"dead", kvpbus_command_dead,
+     "dead list|show ID|retry ID|drop ID [--peer P] [--topic T] [--all] [--out DIR]",
+     "messages that no program could consume",
+     "  list         those of all peers, or of the one and the topics named\n"
+     "  show ID      writes out the body, or with --out into a file\n"
+     "  retry ID     back into the inbox; drop ID: away. Instead of an ID: --all, --peer, "
+     "--topic\n\n"
+     "  kvpbus dead list\n"
+     "  kvpbus dead retry --topic 'app.>'\n"},
     {"items", kvpbus_command_items, "items PEER", "decode what stands in both stores", ""},
 };
 
@@ -97,18 +155,21 @@ enum { COMMANDS = sizeof commands / sizeof *commands };
 static void help(FILE *out)
 {
     fputs("Usage: kvpbus [--socket PATH] [--json] COMMAND\n\n"
-          "Messages between a Hyper-V host and its VMs, without a network.\n\n",
+          "Messages between a Hyper-V host and its VMs, without a network. First steps, with a VM\n"
+          "web-1; in a guest the one peer is 'host':\n\n"
+          "  kvpbus doctor                                  # what is missing, and how to mend it\n"
+          "  kvpbus pair web-1                              # in the guest: kvpbus pair host\n"
+          "  kvpbus send web-1 app.greet --text hello --wait delivered\n"
+          "  kvpbus recv --follow                           # in the guest\n"
+          "  kvpbus serve uptime -- uptime                  # in the guest; then on the host:\n"
+          "  kvpbus request web-1 uptime\n\n",
           out);
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
     fputs(
         "\n'kvpbus COMMAND --help' tells more. PEER is the name or GUID of a VM; in a guest it is "
-        "'host'.\n\n"
-        "  kvpbus pair web-1                          # on the host; in the guest: kvpbus pair "
-        "host\n"
-        "  kvpbus send web-1 app.greet --text hello --wait delivered\n"
-        "  kvpbus recv --topic 'app.>' --follow\n\n"
-        "The service is found at /run, by KVPBUS_SOCKET, or by --socket. Exit codes: kvpbus(1).\n",
+        "'host'.\nThe service is found at /run, by KVPBUS_SOCKET, or by --socket. Exit codes: "
+        "kvpbus(1).\n",
         out);
 }
 
