@@ -172,6 +172,13 @@ static enum kvpbus_error put_back(struct kvpbus_journal *journal, int64_t peer, 
                      "WHERE sent = ?1 AND outcome = 1 RETURNING size, class, bundle, place",
                      VALUES(INT(sealed), INT(journal->now_ms), TEXT(reason)),
                      KVPBUS_OUTCOME_DELIVERED, KVPBUS_OUTCOME_UNKNOWN);
+    // What it called void in one life it may have taken in the next.
+    if (error == KVPBUS_OK)
+        error = move(journal, peer,
+                     "UPDATE message SET outcome = 4, reason = ?2 WHERE sent = ?1 AND outcome = 2 "
+                     "RETURNING size, class, bundle, place",
+                     VALUES(INT(sealed), TEXT("a revert hid whether it was delivered")),
+                     KVPBUS_OUTCOME_EXPIRED, KVPBUS_OUTCOME_UNKNOWN);
     if (error == KVPBUS_OK && bundle.kept)
         error = journal_tally(journal, peer, TALLY_KEPT, -1, -(int64_t)bundle.length);
     if (error == KVPBUS_OK)
@@ -270,12 +277,6 @@ enum kvpbus_error journal_doubt(struct kvpbus_journal *journal, int64_t peer, in
         int64_t sealed = sqlite3_column_int64(row, 0);
         journal_end(row);
         error = put_back(journal, peer, sealed);
-        if (error == KVPBUS_OK)
-            error = move(journal, peer,
-                         "UPDATE message SET outcome = 4, reason = ?2 WHERE sent = ?1 AND "
-                         "outcome = 2 RETURNING size, class, bundle, place",
-                         VALUES(INT(sealed), TEXT("a revert hid whether it was delivered")),
-                         KVPBUS_OUTCOME_EXPIRED, KVPBUS_OUTCOME_UNKNOWN);
         if (error != KVPBUS_OK)
             return error;
     }

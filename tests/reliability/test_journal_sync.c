@@ -2,6 +2,7 @@
 //
 // Going back in time: every row of the table of detections, by reverting real files.
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "journal_rig.h"
@@ -524,4 +525,27 @@ Test(journal_sync, another_identity_begins_anew)
     fresh.guest = rig.guest;
     rig.guest = old;
     rig_close(&fresh);
+}
+
+Test(journal_sync, what_was_void_in_one_life_of_the_peer_and_taken_in_the_next_is_unknown)
+{
+    rig_sync(&rig);
+    struct kvpbus_message_id a = rig_queue(&rig, &rig.host, "a"),
+                             b = rig_queue(&rig, &rig.host, "b");
+    struct kvpbus_sealed sealed = rig_seal(&rig, &rig.host, 1000);
+    uint8_t *bytes = rig_bytes(&rig.host, &sealed);
+    side_save(&rig.guest);
+    IN(&rig.host, kvpbus_journal_withdraw(rig.host.journal, rig.host.peer, &a));
+    rig_gaps(&rig, &rig.host, &rig.guest);
+    cr_assert_eq(rig_outcome(&rig.host, &a), KVPBUS_OUTCOME_EXPIRED);
+    side_restore(&rig.guest);
+    cr_assert(rig_carry(&rig, &rig.guest, &sealed, bytes, 0, sealed.length, 700).complete);
+    cr_assert_str_eq(rig_consume(&rig, &rig.guest), "a b");
+    // Its bundle is not done for all that the host knows.
+    cr_assert_eq(rig_sync(&rig).host, KVPBUS_SYNC_I_WENT_BACK);
+    cr_assert_eq(rig_outcome(&rig.host, &a), KVPBUS_OUTCOME_UNKNOWN);
+    rig_flow(&rig, &rig.host, &rig.guest);
+    cr_assert_eq(rig_outcome(&rig.host, &b), KVPBUS_OUTCOME_DELIVERED);
+    cr_assert_str_eq(rig_consume(&rig, &rig.guest), "");
+    free(bytes);
 }
