@@ -174,6 +174,8 @@ static void leased(void *context, struct kvpbus_delivery *delivery,
             sim_fail(process->side->world, "call %u of side %d is over: %s", caller->call->serial,
                      process->side->index, awaited->reason);
         end_call(caller, SIM_CALL_OVER);
+    } else if (failure->code == KVPBUS_INVALID_ARGUMENT && reverts(process->side->world) > 0) {
+        end_call(caller, SIM_CALL_OVER); // its id is another message's now, drawn again
     } else if (failure->code != KVPBUS_NOT_FOUND && process->side->disk.failures == 0) {
         sim_fail(process->side->world, "replies cannot be asked for: %s", failure->detail);
     }

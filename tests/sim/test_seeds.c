@@ -82,6 +82,8 @@ Test(seeds, those_that_failed_once_pass, .init = sim_setup)
         {6299, "all"},           // a SYNC taken in again by a failing journal, a session later
         {429, "revert-memory"},  // whole bundles behind a hole of a timeline that is no more
         {707, "all"},            // a second writer is seen after it has ended
+        {190, "revert-memory"},  // void in one life, taken in the next, of a bundle under way
+        {106, "all"},            // a request whose id is another message's after a revert
     };
     uint64_t hash;
     for (size_t i = 0; i < sizeof failed / sizeof *failed; i++)
