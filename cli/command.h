@@ -31,6 +31,7 @@ int kvpbus_command_serve(const struct kvpbus_command_context *context, int argc,
 int kvpbus_command_withdraw(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_show(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_dead(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_audit(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_doctor(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_metrics(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_items(const struct kvpbus_command_context *context, int argc, char **argv);

@@ -117,6 +117,11 @@ static const struct {
     {"history", KIND_MS, false, FIELD(options.history_ms), 0, 3600000, UINT64_C(49) * 86400000,
      "7d", "1h to 49d; 7d unless given",
      "How long outcomes, message ids and dead letters are kept."},
+    {"audit_max", KIND_COUNT, false, FIELD(options.audit_max), 0, 1000, 100000000, "1000000",
+     "1000 to 100000000; 1000000 unless given, but one for 2 KiB of journal_max at most",
+     "How many entries of the audit are kept."},
+    {"audit_days", KIND_COUNT, false, FIELD(options.audit_days), 0, 1, 36500, "365",
+     "1 to 36500; 365 unless given", "How many days they are kept."},
     {"metrics", KIND_ADDRESS, false, FIELD(metrics), KVPBUS_PATH_MAX, 0, 0, "",
      "unix:PATH, or 127.0.0.1:PORT or [::1]:PORT, which every user of the machine can read; off "
      "unless given",

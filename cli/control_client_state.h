@@ -123,4 +123,9 @@ void control_look_for_reply(struct control_client *client);
 // control_dead.c
 void control_dead(struct control_client *client, const Kvpbus__Control__DeadRequest *request);
 
+// control_audit.c
+void control_audit(struct control_client *client, const Kvpbus__Control__AuditRequest *request);
+// Enters who asks, when it is something that only an administrator does.
+void control_audit_asked(struct control_client *client, const Kvpbus__Control__Request *request);
+
 #endif

@@ -62,6 +62,7 @@ void control_request(struct control_client *client, const uint8_t *frame, size_t
         kvpbus__control__request__free_unpacked(request, NULL);
         return;
     }
+    control_audit_asked(client, request);
     switch (request->kind_case) {
     case KVPBUS__CONTROL__REQUEST__KIND_PEERS:
         control_peers(client, NULL);
@@ -95,6 +96,9 @@ void control_request(struct control_client *client, const uint8_t *frame, size_t
         break;
     case KVPBUS__CONTROL__REQUEST__KIND_DEAD:
         control_dead(client, request->dead);
+        break;
+    case KVPBUS__CONTROL__REQUEST__KIND_AUDIT:
+        control_audit(client, request->audit);
         break;
     case KVPBUS__CONTROL__REQUEST__KIND_METRICS:
         control_metrics(client);

@@ -127,6 +127,23 @@ static const struct {
      "print the figures of the service and its peers as Prometheus reads them",
      "The service gives them over HTTP as well when its option 'metrics' says where.\n\n"
      "  kvpbus metrics | grep kvpbus_link_up\n"},
+    {"audit", kvpbus_command_audit,
+     "audit list [--since T] [--peer P] [--kind K] [--follow] | verify [FILE] [--key K] [--head H] "
+     "| "
+     "export FILE",
+     "show who was paired, what was refused and what became of messages; prove that nobody changed "
+     "it",
+     "  --since T    only later ones: 1h, 2d, or 2026-01-31, 2026-01-31T12:00:00Z\n"
+     "  --peer P     only of this one\n"
+     "  --kind K     only of this kind; a wrong one lists those there are\n"
+     "  --follow     the latest ones, and what comes, until Ctrl-C\n"
+     "  --key K      verify FILE: the fingerprint that 'kvpbus identity' shows on the machine it "
+     "is "
+     "from\n"
+     "  --head H     verify: that a head which an earlier verify printed is still in it\n\n"
+     "  kvpbus audit list --since 1d --kind paired\n"
+     "  kvpbus audit verify\n"
+     "  kvpbus audit export audit.jsonl && kvpbus audit verify audit.jsonl\n"},
     {"doctor", kvpbus_command_doctor, "doctor [--side host|guest] [--config FILE]",
      "say what is wrong with this installation, and how to mend it",
      "  --side S         examine the service of a host or of a guest; as installed unless given\n"

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "audit_bus.h"
 #include "control_server.h"
 #include "exit_code.h"
 #include "kvpbus/identity.h"
@@ -15,6 +16,7 @@
 #include "metrics_server.h"
 #include "service_notify.h"
 #include "service_trust.h"
+#include "version.h"
 
 enum { STOP_WITHIN = 20000 }; // ms
 
@@ -402,6 +404,8 @@ static enum kvpbus_error open_journal(struct kvpbus_service *service, struct kvp
         .quota_count = service->options.quota_count,
         .tries_max = service->options.tries_max,
         .history_ms = service->options.history_ms,
+        .audit_max = service->options.audit_max,
+        .audit_ms = (uint64_t)service->options.audit_days * 86400000,
         .body_max = (size_t)service->options.body_max,
     };
     snprintf(path, sizeof path, "%s/journal", service->state.path);
@@ -538,6 +542,8 @@ void kvpbus_service_stop(struct kvpbus_service *service)
 void kvpbus_service_run(struct kvpbus_service *service)
 {
     struct kvpbus_notifier *notifier = kvpbus_notifier_start(service);
+    kvpbus_service_tick(service);
+    kvpbus_bus_audit(service->bus, NULL, KVPBUS_AUDIT_STARTED, KVPBUS_VERSION, true);
     uv_run(service->loop, UV_RUN_DEFAULT);
     kvpbus_notifier_stopping(notifier);
     kvpbus_control_server_close(service->control);
@@ -550,6 +556,9 @@ void kvpbus_service_run(struct kvpbus_service *service)
     service->timer.data = service;
     uv_timer_start(&service->timer, on_stop_late, within != 0 ? within : STOP_WITHIN, 0);
     while (service->calls > 0 || kvpbus_bus_busy(service->bus))
+        uv_run(service->loop, UV_RUN_ONCE);
+    kvpbus_bus_audit(service->bus, NULL, KVPBUS_AUDIT_STOPPED, "", true);
+    while (kvpbus_bus_busy(service->bus))
         uv_run(service->loop, UV_RUN_ONCE);
     kvpbus_notifier_close(notifier);
     kvpbus_metrics_server_close(service->metrics);

@@ -31,6 +31,7 @@ struct kvpbus_service_options {
     const struct kvpbus_quota *quotas;                     // of single VMs
     size_t quota_count;
     uint32_t tries_max, history_ms; // 0: default
+    uint32_t audit_max, audit_days; // 0: default
     uint32_t lease_ms;              // 0: 60 s
     const char *metrics;            // where they are served; NULL: nowhere
     uint32_t stop_within_ms;        // 0: 20 s
