@@ -232,6 +232,111 @@ Test(e2e_consume, what_a_dead_letter_is_asked_wrongly_is_said)
     ack(lease);
 }
 
+// --- requests and replies ---
+
+static struct kvpbus_client *host;
+
+static void ask(const char *text, uint64_t ttl_ms)
+{
+    struct kvpbus_outgoing message;
+    kvpbus_outgoing_init(&message, "alpha", "app.ask", text, strlen(text));
+    message.ttl_ms = ttl_ms;
+    host = connect_to("host");
+    cr_assert_eq(kvpbus_client_request(host, &message, &failure), KVPBUS_OK, "%s", failure.detail);
+}
+
+static void next_is(enum kvpbus_client_event_kind kind)
+{
+    do
+        cr_assert_eq(kvpbus_client_next(host, 20000, &last, &failure), KVPBUS_OK, "%s",
+                     failure.detail);
+    while (last.kind == KVPBUS_CLIENT_PROGRESS);
+    cr_assert_eq(last.kind, kind);
+}
+
+static void reply(const char *to, enum kvpbus_kind kind, const char *text)
+{
+    struct kvpbus_outgoing message;
+    kvpbus_outgoing_init(&message, "host", "app.answer", text, strlen(text));
+    message.kind = kind;
+    message.reply_to = to;
+    message.status = 7;
+    ends(kvpbus_client_send(alpha, &message, &failure), KVPBUS_OK);
+}
+
+static const struct kvpbus_receiving requests = {.kinds = 1 << KVPBUS_KIND_REQUEST};
+
+Test(e2e_consume, a_request_is_answered_several_times)
+{
+    char id[KVPBUS_MESSAGE_ID_TEXT];
+    ask("why", 30000);
+    int64_t lease = take(&requests, "why");
+    cr_assert_eq(last.message->kind, KVPBUS_KIND_REQUEST);
+    cr_assert_eq(last.message->ttl_ms, 30000);
+    snprintf(id, sizeof id, "%s", last.message->id);
+    reply(id, KVPBUS_KIND_REPLY, "first");
+    reply(id, KVPBUS_KIND_LAST_REPLY, "last");
+    ack(lease);
+    next_is(KVPBUS_CLIENT_QUEUED);
+    next_is(KVPBUS_CLIENT_MESSAGE);
+    cr_assert_str_eq((const char *)last.message->body, "first");
+    cr_assert_str_eq(last.message->reply_to, id);
+    cr_assert_eq(last.message->status, 7);
+    next_is(KVPBUS_CLIENT_MESSAGE);
+    cr_assert_str_eq((const char *)last.message->body, "last");
+    cr_assert_eq(last.message->kind, KVPBUS_KIND_LAST_REPLY);
+    next_is(KVPBUS_CLIENT_DONE);
+    kvpbus_client_close(host);
+    // Nobody else is given any of it, and there is nothing left to come.
+    cr_assert_eq(world_kvpbus(&world, WORLD_HOST, "recv --timeout 300ms"), 6);
+    host = connect_to("host");
+    cr_assert_eq(kvpbus_client_receive(host, &(struct kvpbus_receiving){.reply_to = id}, &failure),
+                 KVPBUS_OK);
+    next_is(KVPBUS_CLIENT_OUTCOME);
+    cr_assert_eq(last.outcome, KVPBUS_OUTCOME_DELIVERED);
+    kvpbus_client_close(host);
+}
+
+Test(e2e_consume, a_request_that_nobody_takes_is_over_and_is_not_served_later)
+{
+    ask("why", 1500);
+    next_is(KVPBUS_CLIENT_QUEUED);
+    next_is(KVPBUS_CLIENT_OUTCOME);
+    cr_assert_eq(last.outcome, KVPBUS_OUTCOME_EXPIRED);
+    cr_assert_neq(last.reason[0], '\0');
+    kvpbus_client_close(host);
+    lab_sleep_ms(1500);
+    nothing_waits(&requests);
+}
+
+Test(e2e_consume, a_reply_waits_for_who_asks_with_the_id)
+{
+    char id[KVPBUS_MESSAGE_ID_TEXT];
+    ask("why", 60000);
+    next_is(KVPBUS_CLIENT_QUEUED);
+    snprintf(id, sizeof id, "%s", last.id);
+    kvpbus_client_close(host); // whoever asked has gone
+    int64_t lease = take(&requests, "why");
+    reply(id, KVPBUS_KIND_LAST_REPLY, "because");
+    ack(lease);
+    // A restart of the service does not lose it either.
+    world_await(&world, WORLD_ALPHA, "host", "\"queued\": 0", 20);
+    world_stop(&world, WORLD_HOST, SIGTERM);
+    world_start(&world, WORLD_HOST);
+    host = connect_to("host");
+    cr_assert_eq(kvpbus_client_receive(host, &(struct kvpbus_receiving){.reply_to = id}, &failure),
+                 KVPBUS_OK);
+    next_is(KVPBUS_CLIENT_MESSAGE);
+    cr_assert_str_eq((const char *)last.message->body, "because");
+    kvpbus_client_close(host);
+    // Of a request that nobody made nothing comes.
+    id[0] = id[0] == '0' ? '1' : '0';
+    ends(kvpbus_client_receive(alpha, &(struct kvpbus_receiving){.reply_to = id}, &failure),
+         KVPBUS_OK);
+    cr_assert_eq(last.kind, KVPBUS_CLIENT_OUTCOME);
+    cr_assert_eq(last.outcome, KVPBUS_OUTCOME_UNKNOWN);
+}
+
 // --- quotas ---
 
 Test(e2e_consume, a_full_outbox_is_refused_in_words)
