@@ -37,7 +37,7 @@ static void print_letter(struct burying *burying, const struct kvpbus_letter *le
         json_decref(value);
         return;
     }
-    printf("%s  %s  %s  %llu bytes, %u %s, died %s\n  %s\n", letter->id, letter->peer,
+    printf("%s  %s  %s  %llu bytes kept, %u %s, died %s\n  %s\n", letter->id, letter->peer,
            letter->topic, (unsigned long long)letter->size, letter->tries,
            letter->tries == 1 ? "try" : "tries", died,
            letter->reason[0] != '\0' ? letter->reason : "no reason was given");

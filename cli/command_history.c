@@ -57,6 +57,8 @@ int kvpbus_command_withdraw(const struct kvpbus_command_context *context, int ar
         error = kvpbus_client_finish(client, wait ? -1 : ANSWER_WITHIN, &event, &failure);
     int code = error == KVPBUS_OK ? say_withdrawn(context, argv[optind], &event)
                                   : kvpbus_command_failed(context, &failure);
+    if (error == KVPBUS_EXISTS) // what became of it is known already
+        code = KVPBUS_EXIT_NOT_DELIVERED;
     kvpbus_client_close(client);
     return code;
 }
@@ -98,8 +100,10 @@ static void print(const struct kvpbus_record *record)
     if (record->queued_ms != 0)
         printf("  queued:   %s\n", queued);
     if (!record->sent) {
-        printf("  place:    %s, after %u %s\n", record->place, record->tries,
-               record->tries == 1 ? "try" : "tries");
+        printf("  place:    %s", record->place);
+        if (record->tries > 0)
+            printf(", after %u %s", record->tries, record->tries == 1 ? "try" : "tries");
+        putchar('\n');
         return;
     }
     printf("  outcome:  %s%s%s%s%s\n", kvpbus_outcome_name(record->outcome),

@@ -52,8 +52,9 @@ static void say(const struct sending *sending, const struct kvpbus_client_event 
 {
     if (sending->context->json) {
         const char *peer = several(sending) ? event->peer : sending->options.message.peer;
-        json_t *value =
-            json_pack("{s:s, s:s, s:s}", "peer", peer, "id", event->id, "outcome", outcome);
+        json_t *value = json_pack("{s:s, s:s}", "peer", peer, "outcome", outcome);
+        if (event->id[0] != '\0')
+            json_object_set_new(value, "id", json_string(event->id));
         if (event->reason[0] != '\0')
             json_object_set_new(value, "reason", json_string(event->reason));
         if (event->kind == KVPBUS_CLIENT_REFUSED)

@@ -233,7 +233,7 @@ enum kvpbus_error kvpbus_client_extend(struct kvpbus_client *client, int64_t lea
 // --- afterwards ---
 
 // Takes back a message that has not been delivered. With `wait` OUTCOME comes when it is known
-// whether it was: expired, when it was in time.
+// whether it was: expired, when it was in time. Without: KVPBUS_EXISTS when its outcome is known.
 enum kvpbus_error kvpbus_client_withdraw(struct kvpbus_client *client, const char *id, bool wait,
                                          struct kvpbus_failure *failure);
 
