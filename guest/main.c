@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "exit_code.h"
+#include "generalize.h"
 #include "paths.h"
 #include "service_main.h"
 
@@ -87,12 +88,15 @@ int main(int argc, char **argv)
         .socket = KVPBUS_GUEST_SOCKET,
         .examples = "On an installed machine nothing need be given. In the lab:\n"
                     "  kvpbus-guest --store pool:lab/vm/web/kvp --state guest-state --socket "
-                    "guest.sock\n",
+                    "guest.sock\n"
+                    "Before an image is made of this machine: kvpbus-guest generalize --help\n",
     };
     static const struct kvpbus_service_ops ops = {.store = store_of};
     static struct guest guest;
     struct kvpbus_service_arguments arguments;
     struct kvpbus_failure failure = {0};
+    if (argc > 1 && strcmp(argv[1], "generalize") == 0)
+        return kvpbus_generalize(argc - 1, argv + 1);
     int code = kvpbus_service_arguments(argc, argv, &defaults, &arguments);
     if (code >= 0)
         return code;

@@ -29,32 +29,35 @@ enum {
 };
 
 // X(name, number, word, text); numbers and words are stable, they stand in chains and exports.
-#define KVPBUS_AUDIT_MAP(X)                                                                      \
-    X(STARTED, 1, "started", "the service was started")                                          \
-    X(STOPPED, 2, "stopped", "the service was stopped")                                          \
-    X(CUT, 3, "cut", "older entries were given up; detail: up to this number")                   \
-    X(OWN_KEY, 4, "own-key", "this side signs with another key; detail: the former one")         \
-    X(ASKED, 5, "asked", "a local user asked for something; detail: what, and the uid")          \
-    X(SHOWN, 10, "shown", "an identity asks to be paired; detail: its fingerprint")              \
-    X(PAIRED, 11, "paired", "an identity was paired; detail: its fingerprint")                   \
-    X(UNPAIRED, 12, "unpaired", "the peer is trusted no longer")                                 \
-    X(KEY_CHANGED, 13, "key-changed", "another key than before; detail: the former one")         \
-    X(NOT_PAIRED, 14, "not-paired", "a pairing was refused; detail: why")                        \
-    X(FOLLOWED, 15, "followed", "a new key that the former one signed; detail: its fingerprint") \
-    X(SESSION, 20, "session", "a session with the peer began")                                   \
-    X(ALARM, 21, "alarm", "the link found something wrong; detail: what")                        \
-    X(REVERTED, 22, "reverted", "one side was reverted; detail: which")                          \
-    X(FORK, 23, "fork", "one position came with two contents")                                   \
-    X(REFUSED, 24, "refused", "a bundle of the peer was refused; detail: why, which")            \
-    X(SECOND_WRITER, 25, "second-writer", "another program uses this identity")                  \
-    X(DELIVERED, 30, "delivered", "messages are in the peer's journal; detail: ids")             \
-    X(EXPIRED, 31, "expired", "messages expired or were withdrawn; detail: ids")                 \
-    X(DEAD, 32, "dead", "messages were refused by the peer; detail: ids")                        \
-    X(UNKNOWN, 33, "unknown", "a revert hid the outcome of messages; detail: ids")               \
-    X(RESENT, 34, "resent", "delivered messages wait again; detail: ids")                        \
-    X(RECEIVED, 35, "received", "messages of the peer are in the journal; detail: ids")          \
-    X(CONSUMED, 36, "consumed", "a program took a message; detail: id")                          \
-    X(DEAD_LETTER, 37, "dead-letter", "nobody could take a message; detail: id, tries")          \
+#define KVPBUS_AUDIT_MAP(X)                                                                       \
+    X(STARTED, 1, "started", "the service was started")                                           \
+    X(STOPPED, 2, "stopped", "the service was stopped")                                           \
+    X(CUT, 3, "cut", "older entries were given up; detail: up to this number")                    \
+    X(OWN_KEY, 4, "own-key", "this side signs with another key; detail: the former one")          \
+    X(ASKED, 5, "asked", "a local user asked for something; detail: what, and the uid")           \
+    X(SHOWN, 10, "shown", "an identity asks to be paired; detail: its fingerprint")               \
+    X(PAIRED, 11, "paired", "an identity was paired; detail: its fingerprint")                    \
+    X(UNPAIRED, 12, "unpaired", "the peer is trusted no longer")                                  \
+    X(KEY_CHANGED, 13, "key-changed", "another key than before; detail: the former one")          \
+    X(NOT_PAIRED, 14, "not-paired", "a pairing was refused; detail: why")                         \
+    X(FOLLOWED, 15, "followed", "a new key that the former one signed; detail: its fingerprint")  \
+    X(TOKEN_MADE, 16, "token-made", "an enrolment token was made for the peer; detail: its id")   \
+    X(TOKEN_USED, 17, "token-used", "the peer proved an enrolment token; detail: its id")         \
+    X(TOKEN_TAKEN, 18, "token-taken", "an enrolment token of the peer was taken; detail: its id") \
+    X(SESSION, 20, "session", "a session with the peer began")                                    \
+    X(ALARM, 21, "alarm", "the link found something wrong; detail: what")                         \
+    X(REVERTED, 22, "reverted", "one side was reverted; detail: which")                           \
+    X(FORK, 23, "fork", "one position came with two contents")                                    \
+    X(REFUSED, 24, "refused", "a bundle of the peer was refused; detail: why, which")             \
+    X(SECOND_WRITER, 25, "second-writer", "another program uses this identity")                   \
+    X(DELIVERED, 30, "delivered", "messages are in the peer's journal; detail: ids")              \
+    X(EXPIRED, 31, "expired", "messages expired or were withdrawn; detail: ids")                  \
+    X(DEAD, 32, "dead", "messages were refused by the peer; detail: ids")                         \
+    X(UNKNOWN, 33, "unknown", "a revert hid the outcome of messages; detail: ids")                \
+    X(RESENT, 34, "resent", "delivered messages wait again; detail: ids")                         \
+    X(RECEIVED, 35, "received", "messages of the peer are in the journal; detail: ids")           \
+    X(CONSUMED, 36, "consumed", "a program took a message; detail: id")                           \
+    X(DEAD_LETTER, 37, "dead-letter", "nobody could take a message; detail: id, tries")           \
     X(WITHDRAWN, 38, "withdrawn", "a message is to be withdrawn; detail: id")
 
 enum kvpbus_audit_kind {

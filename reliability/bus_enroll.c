@@ -165,6 +165,7 @@ void bus_enrolment_refused(struct kvpbus_endpoint *endpoint, const struct kvpbus
     snprintf(endpoint->refused_why, sizeof endpoint->refused_why, "%s", why->detail);
     snprintf(text, sizeof text, "an enrolment was refused: %s", why->detail);
     bus_event(endpoint, KVPBUS_EVENT_ALARM, text);
+    bus_audit_alarm(endpoint, KVPBUS_AUDIT_NOT_PAIRED, why->detail);
 }
 
 uint64_t kvpbus_endpoint_refused_enrolments(const struct kvpbus_endpoint *endpoint)

@@ -4,6 +4,7 @@
 // table token is one that was made, on a guest one that was taken. Its secret goes with its use.
 #include <sodium.h>
 
+#include "audit_journal.h"
 #include "journal_internal.h"
 
 enum {
@@ -82,6 +83,15 @@ static enum kvpbus_error find(struct kvpbus_journal *journal, const uint8_t id[K
     return error == KVPBUS_OK ? read_row(journal, row, out) : error;
 }
 
+// Never the secret.
+static enum kvpbus_error tell(struct kvpbus_journal *journal, int64_t peer,
+                              enum kvpbus_audit_kind kind, const uint8_t id[KVPBUS_TOKEN_ID])
+{
+    char text[2 * KVPBUS_TOKEN_ID + 1];
+    sodium_bin2hex(text, sizeof text, id, KVPBUS_TOKEN_ID);
+    return kvpbus_journal_audit(journal, peer, kind, text);
+}
+
 // --- keys from files ---
 
 enum kvpbus_error kvpbus_journal_trust(struct kvpbus_journal *journal, int64_t peer,
@@ -128,7 +138,8 @@ enum kvpbus_error kvpbus_journal_token_make(struct kvpbus_journal *journal, int6
                            "%.100s is paired already; with --replace the machine that shows the "
                            "token takes the place of that one",
                            known.name);
-    return add_row(journal, peer, token, replaces);
+    error = add_row(journal, peer, token, replaces);
+    return error == KVPBUS_OK ? tell(journal, peer, KVPBUS_AUDIT_TOKEN_MADE, token->id) : error;
 }
 
 static enum kvpbus_error judge(struct kvpbus_journal *journal, const struct token_row *row,
@@ -192,6 +203,8 @@ enum kvpbus_error kvpbus_journal_enroll(struct kvpbus_journal *journal, int64_t 
         error = RUN(journal, "UPDATE token SET state = 1, secret = NULL WHERE id = ?1",
                     BLOB(proof->bytes, KVPBUS_TOKEN_ID));
     if (error == KVPBUS_OK)
+        error = tell(journal, peer, KVPBUS_AUDIT_TOKEN_USED, proof->bytes);
+    if (error == KVPBUS_OK)
         error = kvpbus_journal_pin(journal, peer, proof->identity, row.token.vm);
     sodium_memzero(&row, sizeof row);
     return error;
@@ -217,7 +230,9 @@ enum kvpbus_error kvpbus_journal_token_take(struct kvpbus_journal *journal, int6
                            "another host is paired than the one that made the token: it stays, "
                            "until 'kvpbus unpair %.100s'",
                            known.name);
-    error = kvpbus_journal_pin(journal, peer, token->host, token->vm);
+    error = tell(journal, peer, KVPBUS_AUDIT_TOKEN_TAKEN, token->id);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_pin(journal, peer, token->host, token->vm);
     return error == KVPBUS_OK ? add_row(journal, peer, token, false) : error;
 }
 

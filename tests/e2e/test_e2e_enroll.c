@@ -311,3 +311,34 @@ Test(e2e_enroll, files_that_say_nonsense_are_not_used)
     cr_assert_eq(world_shell(&world, "$HOST --config host.conf --check-config"), 2);
     world_ok(&world, WORLD_ALPHA, "status");
 }
+
+// --- images ---
+
+Test(e2e_enroll, a_machine_is_made_an_image)
+{
+    const char *generalize = "$GUEST generalize --state alpha.state --config image.conf";
+    shell("(cat alpha.conf; echo \"[kvpbus]\"; echo \"store = pool:vm/alpha/kvp\") >image.conf");
+    provision();
+    live();
+    cr_assert_eq(world_shell(&world, "%s", generalize), 9);
+    cr_assert_not_null(strstr(world_output(), "the agent runs"), "%s", world_output());
+    live();
+    world_stop(&world, WORLD_ALPHA, SIGTERM);
+    shell("cp -r alpha.state before; echo secret >alpha.token; cp alpha.host host.before");
+    shell(generalize);
+    cr_assert_not_null(strstr(world_output(), "alpha.state/identity.key"), "%s", world_output());
+    shell("[ -z \"$(ls alpha.state)\" ] && [ ! -e alpha.token ] && cmp alpha.host host.before && "
+          "[ -e alpha.conf ] && ! grep -q kvpbus vm/alpha/kvp/.kvp_pool_1");
+    // Again, and where there never was an agent, it is right as well; a folder of others is left.
+    shell(generalize);
+    shell("$GUEST generalize --state nowhere --config image.conf");
+    cr_assert_eq(world_shell(&world, "$GUEST generalize --state vm --config image.conf"), 2);
+    shell("[ -d vm/alpha ]");
+    // The next one has an identity of its own.
+    shell("rm guests");
+    world_start(&world, WORLD_ALPHA);
+    shell("! cmp alpha.state/identity.key before/identity.key");
+    make_token("alpha", "--replace", "token");
+    world_ok(&world, WORLD_ALPHA, "enroll --token-file token");
+    live();
+}

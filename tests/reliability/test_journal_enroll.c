@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit_journal.h"
 #include "journal_rig.h"
 
 static struct journal_rig rig;
@@ -86,6 +87,25 @@ Test(journal_enroll, no_row_keeps_the_secret_of_a_token_that_is_over)
     enrolled();
     IN(&rig.host, kvpbus_journal_token_open(rig.host.journal, rig.host.peer, &open, &read));
     cr_assert_not(open);
+}
+
+static bool in_the_audit(struct journal_side *side, enum kvpbus_audit_kind kind, const char *detail)
+{
+    static struct kvpbus_audit_page page;
+    struct kvpbus_audit_query query = {.kind = (uint16_t)kind};
+    IN(side, kvpbus_journal_audit_read(side->journal, &query, &page));
+    return page.count == 1 && strcmp(page.entries[0].detail, detail) == 0;
+}
+
+Test(journal_enroll, the_audit_tells_of_a_token_by_its_id)
+{
+    static const char id[] = "01000000000000000000000000000000";
+    make_token(false);
+    enrolled();
+    IN(&rig.guest, kvpbus_journal_token_take(rig.guest.journal, rig.guest.peer, &token));
+    cr_assert(in_the_audit(&rig.host, KVPBUS_AUDIT_TOKEN_MADE, id));
+    cr_assert(in_the_audit(&rig.host, KVPBUS_AUDIT_TOKEN_USED, id));
+    cr_assert(in_the_audit(&rig.guest, KVPBUS_AUDIT_TOKEN_TAKEN, id));
 }
 
 Test(journal_enroll, a_proof_of_something_else_is_refused_and_uses_nothing_up)
