@@ -7,6 +7,21 @@
 
 // --- room ---
 
+void bus_room(struct kvpbus_endpoint *endpoint, const uint64_t room[KVPBUS_CLASS_COUNT])
+{
+    uint64_t left = room[KVPBUS_CLASS_NORMAL], longest = endpoint->bus->options.body_max;
+    memcpy(endpoint->room, room, sizeof endpoint->room);
+    kvpbus_link_room(endpoint->link, room);
+    if (left < longest && !endpoint->scarce) {
+        endpoint->scarce = true;
+        bus_event(endpoint, KVPBUS_EVENT_ALARM,
+                  "its inbox here is nearly full: its messages wait until some are consumed, dead "
+                  "letters are dropped, or inbox_max or journal_max is raised");
+    } else if (left >= 2 * longest) {
+        endpoint->scarce = false;
+    }
+}
+
 // The peer is told of the room that was made when it may be waiting for it.
 struct room_job {
     struct bus_job head;
@@ -24,8 +39,7 @@ static void room_finished(struct bus_job *base)
     struct room_job *job = (struct room_job *)base;
     if (base->job.result != KVPBUS_OK || base->endpoint->link == NULL)
         return;
-    memcpy(base->endpoint->room, job->room, sizeof job->room);
-    kvpbus_link_room(base->endpoint->link, job->room);
+    bus_room(base->endpoint, job->room);
 }
 
 void bus_room_made(struct kvpbus_bus *bus)

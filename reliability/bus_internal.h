@@ -89,6 +89,7 @@ struct kvpbus_endpoint {
     struct kvpbus_gap_answer answers[ANSWERS_MAX];
     size_t answer_count;
     uint64_t room[KVPBUS_CLASS_COUNT];
+    bool scarce; // the longest message would not fit, and that was said
 
     struct audit_tokens audit[AUDIT_LIMIT_COUNT];
 
@@ -167,8 +168,11 @@ static inline const char *bus_filter_pattern(const struct bus_filter *filter)
     return filter->any_topic ? NULL : filter->pattern;
 }
 
-// bus_consume.c: there may be more room in inboxes.
+// bus_consume.c
+// There may be more room in inboxes.
 void bus_room_made(struct kvpbus_bus *bus);
+// The room that is left for a peer's messages; it is an alarm when it gets scarce.
+void bus_room(struct kvpbus_endpoint *endpoint, const uint64_t room[KVPBUS_CLASS_COUNT]);
 
 // bus_link.c: carries out everything that the link asks for now.
 void bus_drain(struct kvpbus_endpoint *endpoint);

@@ -248,8 +248,7 @@ static void packet_finished(struct bus_job *base)
         kvpbus_link_refused(endpoint->link, packet->session, packet->number, fatal, base->bus->now);
         return;
     }
-    memcpy(endpoint->room, job->room, sizeof endpoint->room);
-    kvpbus_link_room(endpoint->link, job->room);
+    bus_room(endpoint, job->room);
     kvpbus_link_committed(endpoint->link, packet->session, packet->number, base->bus->now);
     for (size_t i = 0; i < job->answer_count; i++)
         feed_answer(endpoint, &job->answers[i]);

@@ -31,7 +31,7 @@ static void begin(void)
         world_shell(
             &world,
             "printf \"[kvpbus]\\nbody_max = 256k\\noutbox_max = 2M\\ncontrol_reserve = 256k\\n"
-            "bulk_max = 1M\\n[vm beta]\\noutbox_max = 4M\\n\" >host.conf"),
+            "inbox_max = 2M\\nbulk_max = 1M\\n[vm beta]\\noutbox_max = 4M\\n\" >host.conf"),
         0);
     world_start(&world, WORLD_HOST);
     world_start(&world, WORLD_ALPHA);
@@ -356,4 +356,14 @@ Test(e2e_consume, a_full_outbox_is_refused_in_words)
     // All that was taken arrives.
     world_start(&world, WORLD_ALPHA);
     world_ok(&world, WORLD_ALPHA, "recv --count %d --timeout 50s --out got", taken + 1);
+}
+
+Test(e2e_consume, a_full_inbox_makes_the_peer_wait_and_is_said)
+{
+    cr_assert_eq(world_shell(&world, "head -c 200000 /dev/urandom >block"), 0);
+    for (int i = 0; i < 12; i++)
+        world_ok(&world, WORLD_ALPHA, "send host app.x --file block");
+    world_logged(&world, WORLD_HOST, "alpha", "its inbox here is nearly full");
+    world_ok(&world, WORLD_HOST, "recv --count 12 --timeout 50s --out got");
+    world_await(&world, WORLD_ALPHA, "host", "\"queued\": 0", 20);
 }
