@@ -67,6 +67,7 @@ struct kvpbus_endpoint {
     uint8_t pending_vm[KVPBUS_VM_ID_BYTES];
     struct kvpbus_link *link;
     bool suspended, held;
+    bool scarce; // the longest message would not fit in its inbox, and that was said
     const char *why;
 
     bool reading_peer, reading_own, writing;
@@ -89,7 +90,6 @@ struct kvpbus_endpoint {
     struct kvpbus_gap_answer answers[ANSWERS_MAX];
     size_t answer_count;
     uint64_t room[KVPBUS_CLASS_COUNT];
-    bool scarce; // the longest message would not fit, and that was said
 
     struct audit_tokens audit[AUDIT_LIMIT_COUNT];
 
