@@ -22,6 +22,7 @@ int kvpbus_command_watch(const struct kvpbus_command_context *context, const cha
 int kvpbus_command_pair(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_enroll(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_unpair(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_rebind(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_rotate(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_send(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_recv(const struct kvpbus_command_context *context, int argc, char **argv);

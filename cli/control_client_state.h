@@ -96,6 +96,7 @@ void control_status(struct control_client *client, const Kvpbus__Control__Status
 void control_items(struct control_client *client, const Kvpbus__Control__ItemsRequest *request);
 
 // control_identity.c
+void control_rebind(struct control_client *client, const Kvpbus__Control__RebindRequest *request);
 void control_rotate(struct control_client *client, const Kvpbus__Control__RotateRequest *request);
 
 // control_metrics.c

@@ -109,6 +109,9 @@ void control_request(struct control_client *client, const uint8_t *frame, size_t
     case KVPBUS__CONTROL__REQUEST__KIND_ITEMS:
         control_items(client, request->items);
         break;
+    case KVPBUS__CONTROL__REQUEST__KIND_REBIND:
+        control_rebind(client, request->rebind);
+        break;
     case KVPBUS__CONTROL__REQUEST__KIND_ROTATE:
         control_rotate(client, request->rotate);
         break;

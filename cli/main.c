@@ -41,6 +41,13 @@ static const struct {
      "Both sides have to pair: on the host with the VM, in the VM with 'host'.\n"},
     {"unpair", kvpbus_command_unpair, "unpair PEER", "trust it no longer",
      "What is queued for it stays.\n"},
+    {"rebind", kvpbus_command_rebind, "rebind OLD NEW [--force]",
+     "go on with a VM that has a new GUID, as an import has",
+     "  OLD       the VM as it was paired; NEW the same VM as it is now: names, or GUIDs, which\n"
+     "            'kvpbus vms' lists\n"
+     "  --force   also while OLD runs: it has to be paired again, as a new VM\n\n"
+     "On the host. What is queued for OLD goes to NEW; the agent in it follows by itself.\n\n"
+     "  kvpbus rebind 6f1cfb5a-0df2-4d3c-8a0f-0a3b1c5d7e9f 0d4c6a1e-7b8f-4f0a-9c3d-2e1f5a6b7c8d\n"},
     {"rotate", kvpbus_command_rotate, "rotate [--force]",
      "replace this side's identity by a new one",
      "  --force   also when a VM that was away for long would have to be paired again\n\n"

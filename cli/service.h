@@ -47,6 +47,8 @@ struct kvpbus_service_ops {
     // Carries out the READ_PEER actions of a turn; NULL: each by its own store. Answers each
     // endpoint with kvpbus_bus_read_done, then calls kvpbus_service_turn.
     void (*read_peers)(void *program, struct kvpbus_endpoint **endpoints, size_t count);
+    // Endpoints have other VM ids than before. NULL: they never have.
+    void (*rebound)(void *program);
 };
 
 struct kvpbus_service {
@@ -69,6 +71,7 @@ struct kvpbus_service {
     bool stopping;
     size_t calls;                 // store calls under way
     struct both_call *held_calls; // that wait for an endpoint to be quiet
+    struct rebind_call *rebind;   // under way; NULL: none
 };
 
 // Opens state folder, journal, bus and control socket. The peers that the journal knows, of a guest
@@ -95,6 +98,12 @@ struct kvpbus_endpoint *kvpbus_service_find(const struct kvpbus_service *service
 // Without `force` KVPBUS_BUSY when a paired peer would be left behind.
 enum kvpbus_error kvpbus_service_rotate(struct kvpbus_service *service, bool force,
                                         struct kvpbus_failure *failure);
+
+// On a host: the peer goes on under the VM id `vm`. KVPBUS_BUSY while its VM is here, unless
+// `force`.
+void kvpbus_service_rebind(struct kvpbus_service *service, struct kvpbus_endpoint *endpoint,
+                           const uint8_t vm[KVPBUS_VM_ID_BYTES], bool force,
+                           kvpbus_done_fn *callback, void *context);
 
 // Both stores of an endpoint, read on a pool thread; for `kvpbus items`.
 typedef void kvpbus_both_fn(void *context, const struct kvpbus_scan *own,

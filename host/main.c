@@ -44,6 +44,7 @@ int main(int argc, char **argv)
     static const struct kvpbus_service_ops ops = {
         .store = kvpbus_vms_store,
         .read_peers = kvpbus_vms_read,
+        .rebound = kvpbus_vms_rebound,
     };
     static struct kvpbus_service service;
     struct kvpbus_service_arguments arguments;

@@ -109,6 +109,23 @@ static void add_known(struct kvpbus_vms *vms)
     }
 }
 
+void kvpbus_vms_rebound(void *program)
+{
+    struct kvpbus_vms *vms = program;
+    for (size_t i = 0; i < vms->count; i++)
+        vms->all[i]->endpoint = NULL;
+    for (size_t i = 0; i < vms->service->endpoint_count; i++) {
+        struct kvpbus_endpoint *endpoint = vms->service->endpoints[i];
+        const uint8_t *guid = kvpbus_endpoint_peer(endpoint)->vm;
+        struct vm *vm = find(vms, guid);
+        if (vm == NULL)
+            vm = add(vms, guid);
+        vm->endpoint = endpoint;
+    }
+    for (size_t i = 0; i < vms->count; i++)
+        show_obstacle(vms->all[i]);
+}
+
 static void take_list(struct kvpbus_vms *vms)
 {
     for (size_t i = 0; i < vms->count; i++)

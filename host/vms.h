@@ -19,5 +19,6 @@ void kvpbus_vms_free(struct kvpbus_vms *vms);
 // For kvpbus_service_ops.
 struct kvpbus_store *kvpbus_vms_store(void *vms, const struct kvpbus_endpoint *endpoint);
 void kvpbus_vms_read(void *vms, struct kvpbus_endpoint **endpoints, size_t count);
+void kvpbus_vms_rebound(void *vms);
 
 #endif

@@ -103,6 +103,24 @@ static void retry_jobs(struct kvpbus_endpoint *endpoint)
     }
 }
 
+void bus_end_session_jobs(struct kvpbus_endpoint *endpoint)
+{
+    struct kvpbus_job *job = endpoint->retry, *kept = NULL, **last = &kept;
+    endpoint->retry = NULL;
+    while (job != NULL) {
+        struct kvpbus_job *next = job->next;
+        job->next = NULL;
+        if (((struct bus_job *)job)->of_session) {
+            end_job((struct bus_job *)job);
+        } else {
+            *last = job;
+            last = &job->next;
+        }
+        job = next;
+    }
+    endpoint->retry = kept;
+}
+
 // --- telling the owner ---
 
 void bus_inbox(struct kvpbus_bus *bus, int64_t peer)
@@ -220,25 +238,29 @@ const struct kvpbus_peer *kvpbus_endpoint_peer(const struct kvpbus_endpoint *end
 // The link needs the epochs of earlier lives, so it is made when the journal has given them.
 struct attach_job {
     struct bus_job head;
-    uint8_t own[KVPBUS_EPOCHS_KEPT][KVPBUS_EPOCH_BYTES];
-    uint8_t retired[KVPBUS_EPOCHS_KEPT][KVPBUS_EPOCH_BYTES];
-    size_t own_count, retired_count;
-    uint64_t room[KVPBUS_CLASS_COUNT];
+    struct bus_memory memory;
     bool enrolling;
     struct kvpbus_token token;
 };
 
+enum kvpbus_error bus_remember(struct kvpbus_journal *journal, int64_t peer,
+                               struct bus_memory *memory)
+{
+    enum kvpbus_error error =
+        kvpbus_journal_epochs(journal, peer, true, memory->own, &memory->own_count);
+    if (error == KVPBUS_OK)
+        error =
+            kvpbus_journal_epochs(journal, peer, false, memory->retired, &memory->retired_count);
+    return error == KVPBUS_OK ? kvpbus_journal_room(journal, peer, memory->room) : error;
+}
+
 static enum kvpbus_error attach_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct attach_job *job = (struct attach_job *)base;
-    int64_t peer = job->head.endpoint->peer.id;
-    enum kvpbus_error error = kvpbus_journal_epochs(journal, peer, true, job->own, &job->own_count);
-    if (error == KVPBUS_OK)
-        error = kvpbus_journal_epochs(journal, peer, false, job->retired, &job->retired_count);
-    if (error == KVPBUS_OK)
-        error = kvpbus_journal_room(journal, peer, job->room);
+    enum kvpbus_error error = bus_remember(journal, job->head.endpoint->peer.id, &job->memory);
     if (error == KVPBUS_OK && job->head.bus->options.role == KVPBUS_ROLE_GUEST)
-        error = kvpbus_journal_token_open(journal, peer, &job->enrolling, &job->token);
+        error = kvpbus_journal_token_open(journal, job->head.endpoint->peer.id, &job->enrolling,
+                                          &job->token);
     if (error != KVPBUS_OK)
         base->failure = *kvpbus_journal_failure(journal);
     return error;
@@ -247,8 +269,15 @@ static enum kvpbus_error attach_run(struct kvpbus_job *base, struct kvpbus_journ
 static void attach_finished(struct bus_job *base)
 {
     struct attach_job *job = (struct attach_job *)base;
-    struct kvpbus_endpoint *endpoint = base->endpoint;
-    struct kvpbus_bus *bus = base->bus;
+    bus_open_link(base->endpoint, &job->memory);
+    if (job->enrolling)
+        bus_prove(base->endpoint, &job->token);
+    sodium_memzero(&job->token, sizeof job->token);
+}
+
+void bus_open_link(struct kvpbus_endpoint *endpoint, const struct bus_memory *memory)
+{
+    struct kvpbus_bus *bus = endpoint->bus;
     struct kvpbus_link_options options = {
         .role = bus->options.role,
         .prefix = bus->options.prefix,
@@ -257,10 +286,10 @@ static void attach_finished(struct bus_job *base)
         // Room for the frame around the longest body; what one bundle may need at most.
         .bundle_max = (uint32_t)(bus->options.body_max + bus->options.bundle_target +
                                  KVPBUS_MESSAGE_OVERHEAD + KVPBUS_BUNDLE_HEADER),
-        .own_epochs = (const uint8_t(*)[KVPBUS_EPOCH_BYTES])job->own,
-        .own_epoch_count = job->own_count,
-        .retired_epochs = (const uint8_t(*)[KVPBUS_EPOCH_BYTES])job->retired,
-        .retired_epoch_count = job->retired_count,
+        .own_epochs = (const uint8_t(*)[KVPBUS_EPOCH_BYTES])memory->own,
+        .own_epoch_count = memory->own_count,
+        .retired_epochs = (const uint8_t(*)[KVPBUS_EPOCH_BYTES])memory->retired,
+        .retired_epoch_count = memory->retired_count,
         .random = bus->options.random,
         .random_context = bus->options.random_context,
     };
@@ -273,14 +302,14 @@ static void attach_finished(struct bus_job *base)
         fputs("kvpbus: out of memory\n", stderr);
         abort();
     }
-    kvpbus_link_room(endpoint->link, job->room);
-    memcpy(endpoint->room, job->room, sizeof endpoint->room);
+    kvpbus_link_room(endpoint->link, memory->room);
+    memcpy(endpoint->room, memory->room, sizeof endpoint->room);
     kvpbus_link_extend(endpoint->link, KVPBUS_EXTENSION_ROTATION,
                        bus->rotation.length > 0 ? bus->rotation.bytes : NULL, bus->rotation.length,
                        bus->now);
-    if (job->enrolling)
-        bus_prove(endpoint, &job->token);
-    sodium_memzero(&job->token, sizeof job->token);
+    kvpbus_link_extend(endpoint->link, KVPBUS_EXTENSION_FORMER_VMS,
+                       endpoint->peer.former_count > 0 ? endpoint->peer.former[0] : NULL,
+                       endpoint->peer.former_count * KVPBUS_VM_ID_BYTES, bus->now);
     bus_pinned(endpoint);
     kvpbus_link_suspend(endpoint->link, endpoint->suspended, bus->now);
 }

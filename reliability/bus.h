@@ -19,6 +19,11 @@ void kvpbus_bus_rotate(struct kvpbus_bus *bus, const uint8_t identity[KVPBUS_IDE
 // identities that the statements would still name. NULL: there is none.
 const struct kvpbus_peer *kvpbus_bus_left_behind(const struct kvpbus_bus *bus);
 
+// On a host: the paired peer goes on under the VM id `vm`. It, and the endpoint that has that id,
+// if any, are held and quiet from here to the callback.
+void kvpbus_bus_rebind(struct kvpbus_endpoint *endpoint, const uint8_t vm[KVPBUS_VM_ID_BYTES],
+                       kvpbus_done_fn *callback, void *context);
+
 // The endpoint of a peer row (kvpbus_journal_peer); made at the first call, later ones take over a
 // changed name. Loading the row is the caller's job, on the journal's thread.
 enum kvpbus_error kvpbus_bus_attach(struct kvpbus_bus *bus, const struct kvpbus_peer *peer,

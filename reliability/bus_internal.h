@@ -3,6 +3,7 @@
 // What the parts of the bus share:
 //   bus.c         life, endpoints, time, status   bus_link.c     what the link asks of the journal
 //   bus_action.c  reads and writes of the stores  bus_feed.c     what the journal has for the link
+//   bus_rebind.c  a VM under another id
 //   bus_message.c what programs ask               bus_consume.c  what consumers ask
 //   bus_dead.c    dead letters                    bus_audit.c    what it enters into the audit
 //   bus_enroll.c  keys and tokens given beforehand
@@ -129,7 +130,20 @@ struct bus_job {
     bool of_session;                       // but not once its session is over
 };
 
+// What a link is told of earlier lives.
+struct bus_memory {
+    uint8_t own[KVPBUS_EPOCHS_KEPT][KVPBUS_EPOCH_BYTES];
+    uint8_t retired[KVPBUS_EPOCHS_KEPT][KVPBUS_EPOCH_BYTES];
+    size_t own_count, retired_count;
+    uint64_t room[KVPBUS_CLASS_COUNT];
+};
+
 // bus.c
+enum kvpbus_error bus_remember(struct kvpbus_journal *journal, int64_t peer,
+                               struct bus_memory *memory);
+void bus_open_link(struct kvpbus_endpoint *endpoint, const struct bus_memory *memory);
+// Ends the jobs that wait to be tried again for a session.
+void bus_end_session_jobs(struct kvpbus_endpoint *endpoint);
 // Zeroed memory of `size` for a job, with head filled in. Running out of memory for a few hundred
 // bytes ends the program: nothing that was promised is lost by it, the journal has it.
 void *bus_job_new(size_t size, struct kvpbus_bus *bus, struct kvpbus_endpoint *endpoint,

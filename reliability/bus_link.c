@@ -477,6 +477,46 @@ static void follow(struct kvpbus_endpoint *endpoint, const struct kvpbus_link_ev
     bus_submit(&job->head);
 }
 
+// --- this VM's new id ---
+
+struct rebound_job {
+    struct bus_job head;
+    uint8_t from[KVPBUS_VM_ID_BYTES], to[KVPBUS_VM_ID_BYTES];
+    struct kvpbus_peer peer;
+};
+
+static enum kvpbus_error rebound_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+{
+    struct rebound_job *job = (struct rebound_job *)base;
+    int64_t peer = job->head.endpoint->peer.id;
+    enum kvpbus_error error = kvpbus_journal_rebound(journal, peer, job->from, job->to);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_peer_get(journal, peer, &job->peer);
+    return noted(base, journal, error);
+}
+
+static void rebound_finished(struct bus_job *base)
+{
+    struct rebound_job *job = (struct rebound_job *)base;
+    struct kvpbus_endpoint *endpoint = base->endpoint;
+    endpoint->peer = job->peer;
+    if (memcmp(endpoint->peer.vm, job->to, sizeof job->to) == 0)
+        bus_event(endpoint, KVPBUS_EVENT_REBOUND,
+                  "the host knows this VM under another id now, by its operator's word; it goes on "
+                  "under that");
+    bus_pinned(endpoint);
+}
+
+static void go_on_as(struct kvpbus_endpoint *endpoint, const struct kvpbus_link_event *event)
+{
+    struct rebound_job *job =
+        bus_job_new(sizeof *job, endpoint->bus, endpoint, rebound_run, rebound_finished);
+    memcpy(job->from, endpoint->peer.vm, sizeof job->from);
+    memcpy(job->to, event->vm, sizeof job->to);
+    job->head.needed = true;
+    bus_submit(&job->head);
+}
+
 void bus_pinned(struct kvpbus_endpoint *endpoint)
 {
     kvpbus_link_pin(endpoint->link, endpoint->peer.paired ? endpoint->peer.identity : NULL,
@@ -523,6 +563,9 @@ static void take_event(struct kvpbus_endpoint *endpoint, const struct kvpbus_lin
         break;
     case KVPBUS_LINK_ROTATED:
         follow(endpoint, event);
+        break;
+    case KVPBUS_LINK_REBOUND:
+        go_on_as(endpoint, event);
         break;
     case KVPBUS_LINK_CHANGED:
     case KVPBUS_LINK_ALARM:

@@ -108,6 +108,16 @@ enum kvpbus_error kvpbus_journal_token_open(struct kvpbus_journal *journal, int6
 // The host has pinned this side: the secret goes.
 enum kvpbus_error kvpbus_journal_token_done(struct kvpbus_journal *journal, int64_t peer);
 
+// On a host: the paired peer goes on under the VM id `vm`; nothing begins anew but unfinished
+// bundles, as above. A row that has that id, which must not be paired, takes the peer's id and
+// name: *other is its, 0 there is none. KVPBUS_EXISTS, KVPBUS_UNPAIRED.
+enum kvpbus_error kvpbus_journal_rebind(struct kvpbus_journal *journal, int64_t peer,
+                                        const uint8_t vm[KVPBUS_VM_ID_BYTES], int64_t *other);
+// On a guest: the host knows it under another id now. Does nothing unless it was paired as `from`.
+enum kvpbus_error kvpbus_journal_rebound(struct kvpbus_journal *journal, int64_t peer,
+                                         const uint8_t from[KVPBUS_VM_ID_BYTES],
+                                         const uint8_t to[KVPBUS_VM_ID_BYTES]);
+
 // Epochs of my own cores (written before the core is shown) and retired ones of the peer.
 enum kvpbus_error kvpbus_journal_epoch_add(struct kvpbus_journal *journal, int64_t peer, bool mine,
                                            const uint8_t epoch[KVPBUS_EPOCH_BYTES]);

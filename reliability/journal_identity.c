@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One peer goes on under another identity: mine has changed, or its own.
+#include <stdio.h>
+
 #include "journal_internal.h"
 
 // The next bundle under way that was not signed by `identity` for the present VM.
@@ -117,4 +119,88 @@ enum kvpbus_error kvpbus_journal_met(struct kvpbus_journal *journal, int64_t pee
 {
     return RUN(journal, "UPDATE peer SET met = ?2 WHERE id = ?1 AND met IS NOT ?2", INT(peer),
                BLOB(identity, KVPBUS_IDENTITY_BYTES));
+}
+
+// --- another VM id ---
+
+// What is signed for the present id, and may be needed yet, keeps it.
+static enum kvpbus_error keep_signed_vm(struct kvpbus_journal *journal, int64_t peer)
+{
+    return RUN(journal,
+               "UPDATE sealed SET vm = (SELECT vm FROM peer WHERE id = ?1) WHERE peer = ?1 AND "
+               "vm IS NULL AND (done = 0 OR kept = 1)",
+               INT(peer));
+}
+
+// The other row stands for whatever VM has the id `vm`: it takes the id and the name of `peer`.
+static enum kvpbus_error make_room(struct kvpbus_journal *journal, int64_t peer,
+                                   const uint8_t vm[KVPBUS_VM_ID_BYTES], int64_t *other)
+{
+    sqlite3_stmt *row;
+    *other = 0;
+    enum kvpbus_error error = GET(journal, &row, "SELECT id, paired, name FROM peer WHERE vm = ?1",
+                                  BLOB(vm, KVPBUS_VM_ID_BYTES));
+    if (error != KVPBUS_OK)
+        return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
+    *other = sqlite3_column_int64(row, 0);
+    bool paired = sqlite3_column_int(row, 1) != 0;
+    char name[KVPBUS_PEER_NAME_MAX + 1];
+    const char *text = (const char *)sqlite3_column_text(row, 2);
+    snprintf(name, sizeof name, "%s", text != NULL ? text : "");
+    journal_end(row);
+    if (*other == peer)
+        return kvpbus_fail(&journal->failure, KVPBUS_INVALID_ARGUMENT, "%s has this id already",
+                           name);
+    if (paired)
+        return kvpbus_fail(&journal->failure, KVPBUS_EXISTS,
+                           "%s is paired already as a VM of its own; unpair it first", name);
+    error = keep_signed_vm(journal, *other);
+    // The id is unique: for a moment the row has none.
+    if (error == KVPBUS_OK)
+        error = RUN(journal, "UPDATE peer SET vm = zeroblob(17) WHERE id = ?1", INT(*other));
+    return error;
+}
+
+enum kvpbus_error kvpbus_journal_rebind(struct kvpbus_journal *journal, int64_t peer,
+                                        const uint8_t vm[KVPBUS_VM_ID_BYTES], int64_t *other)
+{
+    struct kvpbus_peer old;
+    enum kvpbus_error error = kvpbus_journal_peer_get(journal, peer, &old);
+    if (error == KVPBUS_OK && !old.paired)
+        error = kvpbus_fail(&journal->failure, KVPBUS_UNPAIRED,
+                            "%s is not paired: there is nothing that could go on", old.name);
+    if (error != KVPBUS_OK)
+        return error;
+    uint8_t former[KVPBUS_FORMER_VMS][KVPBUS_VM_ID_BYTES];
+    size_t count = old.former_count < KVPBUS_FORMER_VMS ? old.former_count + 1 : KVPBUS_FORMER_VMS;
+    memcpy(former[0], old.vm, sizeof former[0]);
+    memcpy(former[1], old.former, (count - 1) * sizeof former[0]);
+    error = make_room(journal, peer, vm, other);
+    if (error == KVPBUS_OK)
+        error = keep_signed_vm(journal, peer);
+    if (error == KVPBUS_OK)
+        error = RUN(journal,
+                    "UPDATE peer SET former = ?3, vm = ?2, name = coalesce((SELECT name FROM peer "
+                    "WHERE id = ?4), name) WHERE id = ?1",
+                    INT(peer), BLOB(vm, KVPBUS_VM_ID_BYTES),
+                    BLOB(former, count * KVPBUS_VM_ID_BYTES), INT(*other));
+    if (error == KVPBUS_OK && *other != 0)
+        error = RUN(journal, "UPDATE peer SET vm = ?2, name = ?3 WHERE id = ?1", INT(*other),
+                    BLOB(old.vm, sizeof old.vm), TEXT(old.name));
+    return error == KVPBUS_OK ? drop_unfinished(journal, peer) : error;
+}
+
+enum kvpbus_error kvpbus_journal_rebound(struct kvpbus_journal *journal, int64_t peer,
+                                         const uint8_t from[KVPBUS_VM_ID_BYTES],
+                                         const uint8_t to[KVPBUS_VM_ID_BYTES])
+{
+    struct kvpbus_peer now;
+    enum kvpbus_error error = kvpbus_journal_peer_get(journal, peer, &now);
+    if (error != KVPBUS_OK || !now.paired || memcmp(now.vm, from, sizeof now.vm) != 0)
+        return error;
+    error = keep_signed_vm(journal, peer);
+    if (error == KVPBUS_OK)
+        error = RUN(journal, "UPDATE peer SET vm = ?2 WHERE id = ?1", INT(peer),
+                    BLOB(to, KVPBUS_VM_ID_BYTES));
+    return error == KVPBUS_OK ? drop_unfinished(journal, peer) : error;
 }

@@ -6,8 +6,8 @@
 #include "audit_journal.h"
 #include "journal_internal.h"
 
-#define PEER_COLUMNS                                                                \
-    "SELECT peer.id, vm, name, paired, identity, pending, timeline, met FROM peer " \
+#define PEER_COLUMNS                                                                        \
+    "SELECT peer.id, vm, name, paired, identity, pending, timeline, met, former FROM peer " \
     "LEFT JOIN line ON line.id = peer.line "
 
 static enum kvpbus_error read_peer(struct kvpbus_journal *journal, sqlite3_stmt *row,
@@ -30,6 +30,12 @@ static enum kvpbus_error read_peer(struct kvpbus_journal *journal, sqlite3_stmt 
     peer->known = sqlite3_column_type(row, 7) != SQLITE_NULL;
     if (error == KVPBUS_OK && peer->known)
         error = journal_bytes(journal, row, 7, peer->met, sizeof peer->met);
+    size_t former = (size_t)sqlite3_column_bytes(row, 8);
+    if (former % KVPBUS_VM_ID_BYTES != 0 || former > sizeof peer->former)
+        return error == KVPBUS_OK ? journal_damaged(journal, "former VM ids of a peer") : error;
+    peer->former_count = former / KVPBUS_VM_ID_BYTES;
+    if (error == KVPBUS_OK && former > 0)
+        error = journal_bytes(journal, row, 8, peer->former[0], former);
     return error;
 }
 

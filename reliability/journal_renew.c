@@ -41,6 +41,7 @@ struct sealed_row {
     uint32_t length;
     bool done, kept;
     uint8_t sender[KVPBUS_IDENTITY_BYTES];
+    uint8_t vm[KVPBUS_VM_ID_BYTES]; // that it was signed for
 };
 
 static enum kvpbus_error read_row(struct kvpbus_journal *journal, int64_t id,
@@ -48,7 +49,10 @@ static enum kvpbus_error read_row(struct kvpbus_journal *journal, int64_t id,
 {
     sqlite3_stmt *row;
     enum kvpbus_error error =
-        GET(journal, &row, "SELECT length, done, kept, sender FROM sealed WHERE id = ?1", INT(id));
+        GET(journal, &row,
+            "SELECT length, done, kept, sender, coalesce(sealed.vm, peer.vm) FROM sealed JOIN peer "
+            "ON peer.id = sealed.peer WHERE sealed.id = ?1",
+            INT(id));
     if (error != KVPBUS_OK)
         return error;
     out->id = id;
@@ -56,6 +60,8 @@ static enum kvpbus_error read_row(struct kvpbus_journal *journal, int64_t id,
     out->done = sqlite3_column_int(row, 1) != 0;
     out->kept = sqlite3_column_int(row, 2) != 0;
     error = journal_bytes(journal, row, 3, out->sender, sizeof out->sender);
+    if (error == KVPBUS_OK)
+        error = journal_bytes(journal, row, 4, out->vm, sizeof out->vm);
     journal_end(row);
     return error;
 }
@@ -98,15 +104,12 @@ static enum kvpbus_error move(struct kvpbus_journal *journal, int64_t peer, cons
                : error;
 }
 
-static enum kvpbus_error open_bundle(struct kvpbus_journal *journal, int64_t peer,
+static enum kvpbus_error open_bundle(struct kvpbus_journal *journal,
                                      const struct sealed_row *bundle,
                                      struct kvpbus_bundle_content **content)
 {
-    struct kvpbus_peer to;
     uint8_t *bytes;
-    enum kvpbus_error error = kvpbus_journal_peer_get(journal, peer, &to);
-    if (error == KVPBUS_OK)
-        error = journal_sealed_bytes(journal, bundle->id, bundle->length, &bytes);
+    enum kvpbus_error error = journal_sealed_bytes(journal, bundle->id, bundle->length, &bytes);
     if (error != KVPBUS_OK)
         return error;
     struct kvpbus_route route = {
@@ -114,7 +117,7 @@ static enum kvpbus_error open_bundle(struct kvpbus_journal *journal, int64_t pee
             journal->options.role == KVPBUS_ROLE_HOST ? KVPBUS_ROLE_GUEST : KVPBUS_ROLE_HOST,
     };
     memcpy(route.sender, bundle->sender, sizeof route.sender);
-    memcpy(route.vm, to.vm, sizeof route.vm);
+    memcpy(route.vm, bundle->vm, sizeof route.vm);
     error = kvpbus_bundle_open(&route, bytes, bundle->length, journal_plain_max(journal), content,
                                &journal->failure);
     free(bytes);
@@ -128,7 +131,7 @@ static enum kvpbus_error unpack(struct kvpbus_journal *journal, int64_t peer,
                                 const struct sealed_row *bundle)
 {
     struct kvpbus_bundle_content *content;
-    enum kvpbus_error error = open_bundle(journal, peer, bundle, &content);
+    enum kvpbus_error error = open_bundle(journal, bundle, &content);
     if (error != KVPBUS_OK)
         return error;
     int before = bundle->done ? KVPBUS_OUTCOME_DELIVERED : KVPBUS_OUTCOME_PENDING;

@@ -159,10 +159,11 @@ static const char consuming[] =
     " dead_letter WHERE class = 2) AS bulk ON bulk.peer = peer.id GROUP BY peer.id;";
 static_assert(TALLY_BULK_QUEUED == 8 && TALLY_BULK_RECEIVED == 9, "the statements name them");
 
-// met: my identity when the peer last agreed on positions. vm: the VM id that the bundle was signed
-// for, NULL the peer's present one.
+// met: my identity when the peer last agreed on positions. former: VM ids that it had before,
+// newest first. vm: the VM id that the bundle was signed for, NULL the peer's present one.
 static const char identities[] =
-    "ALTER TABLE peer ADD COLUMN met BLOB; ALTER TABLE sealed ADD COLUMN vm BLOB;";
+    "ALTER TABLE peer ADD COLUMN met BLOB; ALTER TABLE peer ADD COLUMN former BLOB;"
+    "ALTER TABLE sealed ADD COLUMN vm BLOB;";
 
 static const char enrolment[] =
     // state: 0 open, 1 used, 2 withdrawn; the secret is there while it is open.

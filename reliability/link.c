@@ -124,7 +124,8 @@ void kvpbus_link_pin(struct kvpbus_link *link, const uint8_t *identity,
         memcpy(link->pinned, identity, sizeof link->pinned);
     if (link->options.role == KVPBUS_ROLE_GUEST)
         memcpy(link->pinned_vm, vm, sizeof link->pinned_vm);
-    shake->has_peer = shake->has_pending = shake->has_follower = shake->peer_seen = false;
+    shake->has_peer = shake->has_pending = shake->has_follower = shake->rebound = shake->peer_seen =
+        false;
     memset(shake->last_digest, 0, DIGEST);
     shake->look_again = 0;
     link->trouble[0] = '\0';

@@ -31,6 +31,7 @@ enum kvpbus_extension {
     KVPBUS_EXTENSION_CERTIFICATE = 1,
     KVPBUS_EXTENSION_ROTATION = 2,
     KVPBUS_EXTENSION_ENROLMENT = 3,
+    KVPBUS_EXTENSION_FORMER_VMS = 4,
 };
 
 enum kvpbus_link_event_kind {
@@ -47,6 +48,7 @@ enum kvpbus_link_event_kind {
     KVPBUS_LINK_DELIVERED, // the bundle `done` is whole in the peer's journal
     KVPBUS_LINK_PENDING,   // an unknown identity `identity` with VM id `vm` and `extensions` asks
                            // for pairing; again when its extensions change
+    KVPBUS_LINK_REBOUND,   // on a guest: the host knows it as `vm` now: record it, then _pin
     KVPBUS_LINK_ROTATED,   // the pinned peer goes on as `identity`: record it, then kvpbus_link_pin
     // For people: `text` says it
     KVPBUS_LINK_CHANGED,   // the state changed

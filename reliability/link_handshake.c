@@ -239,6 +239,45 @@ static bool follows(struct kvpbus_link *link, const struct kvpbus_core *core)
     return true;
 }
 
+static bool former_vm(const uint8_t *list, size_t length, const uint8_t vm[KVPBUS_VM_ID_BYTES])
+{
+    for (size_t at = 0; at + KVPBUS_VM_ID_BYTES <= length; at += KVPBUS_VM_ID_BYTES)
+        if (memcmp(list + at, vm, KVPBUS_VM_ID_BYTES) == 0)
+            return true;
+    return false;
+}
+
+// The operator of the host, whose pinned identity has signed this core, says that the VM which was
+// paired as `mine` has another id now.
+static bool rebound(struct kvpbus_link *link, const struct kvpbus_core *core, const uint8_t *mine)
+{
+    struct handshake *shake = &link->handshake;
+    const uint8_t *list;
+    size_t length;
+    if (link->options.role != KVPBUS_ROLE_GUEST ||
+        !kvpbus_core_extension(core, KVPBUS_EXTENSION_FORMER_VMS, &list, &length) ||
+        !former_vm(list, length, mine))
+        return false;
+    if (shake->rebound)
+        return true;
+    session_forget(link);
+    shake->has_peer = false;
+    shake->rebound = true;
+    memcpy(link_event(link, KVPBUS_LINK_REBOUND)->vm, core->vm, sizeof core->vm);
+    return true;
+}
+
+// A guest that has not yet seen that it was rebound.
+static bool will_follow(const struct kvpbus_link *link, const struct kvpbus_core *core)
+{
+    const uint8_t *list;
+    size_t length;
+    return link->options.role == KVPBUS_ROLE_HOST &&
+           kvpbus_extension_find(link->extensions, link->extensions_length,
+                                 KVPBUS_EXTENSION_FORMER_VMS, &list, &length) &&
+           former_vm(list, length, core->vm);
+}
+
 // H5: a clone or an import carries the identity of the VM that was paired, under another VM id.
 static bool vm_fits(struct kvpbus_link *link, const struct kvpbus_core *core)
 {
@@ -247,6 +286,8 @@ static bool vm_fits(struct kvpbus_link *link, const struct kvpbus_core *core)
     if (sodium_is_zero(core->vm, sizeof core->vm) || sodium_is_zero(mine, KVPBUS_VM_ID_BYTES) ||
         memcmp(core->vm, mine, sizeof core->vm) == 0)
         return true;
+    if (rebound(link, core, mine) || will_follow(link, core))
+        return false;
     link_say(link, KVPBUS_LINK_ALARM,
              am_guest ? "the host knows this VM under another id than when it was paired: it is a "
                         "clone or an import and must be paired anew"

@@ -118,6 +118,7 @@ struct handshake {
     bool stranger;               // the present one is not of the pinned identity
     uint8_t pending[DIGEST];     // of the identity and extensions that were told last
     bool has_pending;
+    bool rebound;      // the host knows me under another id, which waits to be recorded
     bool has_follower; // the peer goes on as `follower`, which waits to be recorded
     uint8_t follower[KVPBUS_IDENTITY_BYTES];
     uint64_t rewrite_at, rewrite_delay;

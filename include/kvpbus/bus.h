@@ -80,6 +80,7 @@ enum kvpbus_event {
     KVPBUS_EVENT_ALARM,         // something is wrong that the link cannot mend alone
     KVPBUS_EVENT_WENT_BACK,     // one of the two sides went back in time; positions are renewed
     KVPBUS_EVENT_SECOND_WRITER, // the link has stopped: another program uses identity or prefix
+    KVPBUS_EVENT_REBOUND,       // the VM has another id, by the word of the host's operator
     KVPBUS_EVENT_ROTATED,       // the peer has another identity, which its former one has signed
 };
 

@@ -16,6 +16,7 @@ extern "C" {
 enum {
     KVPBUS_PEER_NAME_MAX = 255,
     KVPBUS_REASON_MAX = 240,
+    KVPBUS_FORMER_VMS = 3, // former ids of a VM that are kept
 };
 
 struct kvpbus_journal;
@@ -66,6 +67,8 @@ struct kvpbus_peer {
     uint8_t timeline[KVPBUS_TIMELINE_BYTES]; // of what I send to it
     bool known;                              // it has agreed on positions with me, as `met`
     uint8_t met[KVPBUS_IDENTITY_BYTES];
+    size_t former_count; // VM ids that it had before, newest first
+    uint8_t former[KVPBUS_FORMER_VMS][KVPBUS_VM_ID_BYTES];
 };
 
 // A message given to a consumer; freed with kvpbus_delivery_free.

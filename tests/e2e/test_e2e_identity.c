@@ -111,8 +111,6 @@ Test(e2e_identity, nobody_is_left_behind_unasked)
     world_stop(&world, WORLD_ALPHA, SIGTERM);
     for (int i = 0; i < 4; i++)
         world_ok(&world, WORLD_HOST, "rotate --force");
-    world_start(&world, WORLD_ALPHA);
-    world_logged(&world, WORLD_ALPHA, "host", "the peer shows another identity");
 }
 
 Test(e2e_identity, words_that_are_wrong)
@@ -121,4 +119,91 @@ Test(e2e_identity, words_that_are_wrong)
     cr_assert_eq(world_kvpbus(&world, WORLD_HOST, "rotate --now"), 2);
     world_ok(&world, WORLD_HOST, "--json rotate");
     cr_assert_not_null(strstr(world_output(), "\"fingerprint\""), "%s", world_output());
+}
+
+// --- a new id of the VM ---
+
+// The GUID of the n-th VM that 'vms' lists under this name.
+static bool guid_of(const char *name, int number, char guid[37])
+{
+    world_ok(&world, WORLD_HOST, "vms");
+    for (const char *line = world_output(); line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == ' ' && number-- == 0) {
+            const char *at = line + strlen(name);
+            at += strspn(at, " ");
+            snprintf(guid, 37, "%.36s", at);
+            return true;
+        }
+    }
+    return false;
+}
+
+// Alpha goes off and comes back with another GUID; its agent runs again.
+static void import_alpha(char old[37], char new[37])
+{
+    cr_assert(guid_of("alpha", 0, old));
+    world_stop(&world, WORLD_ALPHA, SIGTERM);
+    lab_ctl(&world.lab, "stop alpha");
+    lab_ctl(&world.lab, "import alpha");
+    lab_ctl(&world.lab, "start alpha");
+    world_start(&world, WORLD_ALPHA);
+    for (int i = 0; i < 200 && !guid_of("alpha", 1, new); i++)
+        lab_sleep_ms(100);
+    if (strcmp(new, old) == 0)
+        cr_assert(guid_of("alpha", 0, new));
+    cr_assert_str_neq(old, new);
+}
+
+Test(e2e_identity, a_vm_that_is_imported_goes_on_when_the_operator_says_so)
+{
+    char old[37], new[37];
+    world_ok(&world, WORLD_ALPHA, "send host app.x --text up --wait delivered");
+    import_alpha(old, new);
+    world_ok(&world, WORLD_HOST, "send %s app.x --text down", old);
+    world_ok(&world, WORLD_ALPHA, "send host app.x --text later");
+    cr_assert_eq(world_kvpbus(&world, WORLD_HOST, "rebind alpha alpha"), 4, "%s", world_output());
+    world_ok(&world, WORLD_HOST, "rebind %s %s", old, new);
+    world_logged(&world, WORLD_ALPHA, "host", "the host knows this VM under another id now");
+    world_ok(&world, WORLD_ALPHA, "recv --timeout 40s");
+    cr_assert_str_eq(world_output(), "down");
+    arrives(WORLD_HOST, "up", "later");
+    world_ok(&world, WORLD_HOST, "send %s app.x --text more --wait delivered", new);
+    cr_assert_neq(world_kvpbus(&world, WORLD_HOST, "rebind %s %s", old, new), 0, "%s",
+                  world_output());
+    world_stop(&world, WORLD_HOST, SIGKILL);
+    world_start(&world, WORLD_HOST);
+    world_ok(&world, WORLD_HOST, "send %s app.x --text after --wait delivered", new);
+    arrives(WORLD_ALPHA, "more", "after");
+}
+
+// The VM that a clone was made of keeps its link, unless it is said with force.
+Test(e2e_identity, a_clone_takes_nothing_over)
+{
+    char old[37], clone[37];
+    cr_assert(guid_of("alpha", 0, old));
+    world_stop(&world, WORLD_ALPHA, SIGTERM);
+    lab_ctl(&world.lab, "stop alpha");
+    lab_ctl(&world.lab, "clone alpha gamma");
+    lab_ctl(&world.lab, "start alpha");
+    world_start(&world, WORLD_ALPHA);
+    world_alpha_works(&world);
+    for (int i = 0; i < 200 && !guid_of("gamma", 0, clone); i++)
+        lab_sleep_ms(100);
+    cr_assert_neq(world_kvpbus(&world, WORLD_HOST, "rebind alpha gamma"), 0);
+    cr_assert_not_null(strstr(world_output(), "a clone of it"), "%s", world_output());
+    world_alpha_works(&world);
+    world_ok(&world, WORLD_HOST, "rebind %s %s --force", old, clone);
+    world_await(&world, WORLD_HOST, old, "\"paired\": false", 20);
+    world_await(&world, WORLD_HOST, clone, "\"paired\": true", 20);
+}
+
+Test(e2e_identity, words_for_rebind_that_are_wrong)
+{
+    cr_assert_eq(world_kvpbus(&world, WORLD_HOST, "rebind alpha"), 2);
+    cr_assert_eq(world_kvpbus(&world, WORLD_HOST, "rebind nobody beta"), 4);
+    cr_assert_eq(world_kvpbus(&world, WORLD_HOST, "rebind alpha nobody"), 4);
+    cr_assert_neq(world_kvpbus(&world, WORLD_HOST, "rebind beta alpha --force"), 0);
+    cr_assert_not_null(strstr(world_output(), "not paired"), "%s", world_output());
+    cr_assert_neq(world_kvpbus(&world, WORLD_ALPHA, "rebind host %s", "host"), 0);
 }

@@ -193,6 +193,10 @@ static void take_event(struct rig *rig, int which, struct kvpbus_link_event *eve
         side->pendings++;
         side->has_pending = true;
         break;
+    case KVPBUS_LINK_REBOUND:
+        side->rebound++;
+        kvpbus_link_pin(side->link, peer->identity, event->vm, rig->now);
+        break;
     case KVPBUS_LINK_ROTATED:
         side->rotated++;
         kvpbus_link_pin(side->link, event->identity, rig->vm, rig->now);

@@ -31,7 +31,7 @@ struct rig_side {
     uint8_t pending_epoch[KVPBUS_EPOCH_BYTES];
     uint8_t extensions[KVPBUS_EXTENSIONS_MAX]; // of the pending one
     size_t extensions_length;
-    unsigned pendings, rotated;
+    unsigned pendings, rotated, rebound;
     bool has_pending, feeding;
     uint32_t session;
     struct kvpbus_sync peer_sync;

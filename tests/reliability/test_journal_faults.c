@@ -346,6 +346,17 @@ static enum kvpbus_error other_calls(void)
     return error;
 }
 
+// The VM id that the guest was paired under.
+static const uint8_t *first_vm(void)
+{
+    static struct kvpbus_peer peer;
+    bool before = armed;
+    armed = false;
+    cr_assert_eq(kvpbus_journal_peer_get(rig.guest.journal, rig.guest.peer, &peer), KVPBUS_OK);
+    armed = before;
+    return peer.vm;
+}
+
 // Each call is a transaction of its own. Its side, for the commit, and what it does.
 #define STORY(CALL)                                                                                \
     CALL(host,                                                                                     \
@@ -426,6 +437,12 @@ static enum kvpbus_error other_calls(void)
                                      rig.guest.secret))                                            \
     CALL(host, kvpbus_journal_follow(rig.host.journal, rig.host.peer, rig.guest.identity,          \
                                      rig.host.identity))                                           \
+    CALL(host,                                                                                     \
+         kvpbus_journal_rebind(rig.host.journal, rig.host.peer, ids[5].bundle, &(int64_t){0}))     \
+    CALL(host, kvpbus_journal_signer(rig.host.journal, rig.host.peer, rig.guest.identity,          \
+                                     rig.guest.secret))                                            \
+    CALL(guest,                                                                                    \
+         kvpbus_journal_rebound(rig.guest.journal, rig.guest.peer, first_vm(), ids[5].bundle))     \
     CALL(host, kvpbus_journal_met(rig.host.journal, rig.host.peer, rig.host.identity))             \
     CALL(host, kvpbus_journal_delivered(rig.host.journal, rig.host.peer, KVPBUS_CLASS_NORMAL, 1))  \
     CALL(host, kvpbus_journal_unpin(rig.host.journal, rig.host.peer))                              \

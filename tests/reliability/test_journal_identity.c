@@ -160,3 +160,85 @@ Test(journal_identity, whom_the_peer_knows_is_kept)
     cr_assert(peer_of(&rig.host).known);
     cr_assert_arr_eq(peer_of(&rig.host).met, rig.host.identity, KVPBUS_IDENTITY_BYTES);
 }
+
+// --- another VM id ---
+
+static const uint8_t next_vm[KVPBUS_VM_ID_BYTES] = {0xaa};
+
+static void rebind_both(void)
+{
+    int64_t other;
+    struct kvpbus_peer host = peer_of(&rig.host);
+    IN(&rig.host, kvpbus_journal_rebind(rig.host.journal, rig.host.peer, next_vm, &other));
+    IN(&rig.guest, kvpbus_journal_rebound(rig.guest.journal, rig.guest.peer, host.vm, next_vm));
+    rig_sync(&rig);
+}
+
+Test(journal_identity, a_vm_under_another_id_gets_and_sends_what_was_under_way)
+{
+    rig_queue(&rig, &rig.guest, "half");
+    struct kvpbus_sealed sealed = rig_seal(&rig, &rig.guest, 1000);
+    uint8_t *bytes = rig_bytes(&rig.guest, &sealed);
+    rig_carry(&rig, &rig.host, &sealed, bytes, 0, sealed.length / 2, 100);
+    free(bytes);
+    rig_queue(&rig, &rig.host, "down");
+    rebind_both();
+    sign(&rig.guest);
+    carry_all();
+    cr_assert_str_eq(rig_consume(&rig, &rig.host), "half");
+    rig_flow(&rig, &rig.host, &rig.guest);
+    cr_assert_str_eq(rig_consume(&rig, &rig.guest), "down");
+    struct kvpbus_peer peer = peer_of(&rig.host);
+    cr_assert_arr_eq(peer.vm, next_vm, sizeof next_vm);
+    cr_assert_eq(peer.former_count, 1);
+}
+
+// What is kept for a revert was signed for the id of before.
+Test(journal_identity, a_vm_under_another_id_may_be_reverted)
+{
+    struct kvpbus_message message = rig_message("t", "again");
+    struct kvpbus_message_id id = rig_queue_message(&rig, &rig.host, &message, true);
+    side_save(&rig.guest);
+    rig_flow(&rig, &rig.host, &rig.guest);
+    rebind_both();
+    side_restore(&rig.guest);
+    struct kvpbus_peer guest = peer_of(&rig.guest);
+    IN(&rig.guest, kvpbus_journal_rebound(rig.guest.journal, rig.guest.peer, guest.vm, next_vm));
+    rig_sync(&rig);
+    cr_assert_eq(rig_outcome(&rig.host, &id), KVPBUS_OUTCOME_PENDING);
+    rig_flow(&rig, &rig.host, &rig.guest);
+    cr_assert_str_eq(rig_consume(&rig, &rig.guest), "again");
+}
+
+Test(journal_identity, who_has_the_id_takes_the_other_one)
+{
+    struct kvpbus_peer newcomer, old = peer_of(&rig.host), found;
+    int64_t other;
+    IN(&rig.host, kvpbus_journal_peer(rig.host.journal, next_vm, "imported", &newcomer));
+    IN(&rig.host, kvpbus_journal_rebind(rig.host.journal, rig.host.peer, next_vm, &other));
+    cr_assert_eq(other, newcomer.id);
+    IN(&rig.host, kvpbus_journal_peer(rig.host.journal, old.vm, old.name, &found));
+    cr_assert_eq(found.id, newcomer.id);
+    cr_assert_not(found.paired);
+    cr_assert_str_eq(peer_of(&rig.host).name, "imported");
+    IN(&rig.host, kvpbus_journal_pin(rig.host.journal, newcomer.id, old.identity, old.vm));
+    FAILS(&rig.host, KVPBUS_EXISTS,
+          kvpbus_journal_rebind(rig.host.journal, rig.host.peer, old.vm, &other));
+    IN(&rig.host, kvpbus_journal_unpin(rig.host.journal, newcomer.id));
+    FAILS(&rig.host, KVPBUS_UNPAIRED,
+          kvpbus_journal_rebind(rig.host.journal, newcomer.id, next_vm, &other));
+}
+
+Test(journal_identity, former_ids_are_kept_newest_first_and_bounded)
+{
+    uint8_t vm[KVPBUS_VM_ID_BYTES] = {1};
+    int64_t other;
+    for (int i = 0; i < KVPBUS_FORMER_VMS + 2; i++) {
+        vm[1] = (uint8_t)i;
+        IN(&rig.host, kvpbus_journal_rebind(rig.host.journal, rig.host.peer, vm, &other));
+    }
+    struct kvpbus_peer peer = peer_of(&rig.host);
+    cr_assert_eq(peer.former_count, KVPBUS_FORMER_VMS);
+    cr_assert_eq(peer.former[0][1], KVPBUS_FORMER_VMS);
+    cr_assert_eq(peer.former[KVPBUS_FORMER_VMS - 1][1], 1);
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A side goes on as another identity: the statements, and the link that follows them.
+// A side goes on as another identity, or a VM under another id: the statements, and the link that
+// follows them.
 #include <criterion/criterion.h>
 #include <sodium.h>
 #include <string.h>
@@ -194,4 +195,70 @@ Test(rotating, a_stranger_that_names_the_pinned_identity_gets_nowhere)
     cr_assert_eq(rig.sides[RIG_GUEST].rotated, 0);
     cr_assert_neq(rig_state(&rig, RIG_GUEST), KVPBUS_LINK_LIVE);
     cr_assert_geq(rig.sides[RIG_GUEST].alarms, 1);
+}
+
+// --- a VM's new id ---
+
+// The host's link to the VM under another id, as after 'kvpbus rebind'.
+static void rebind(uint8_t to, bool says)
+{
+    struct rig_side *host = &rig.sides[RIG_HOST];
+    uint8_t former[KVPBUS_VM_ID_BYTES];
+    memcpy(former, rig.vm, sizeof former);
+    memset(rig.vm, to, sizeof rig.vm);
+    rig_restart(&rig, RIG_HOST);
+    if (says)
+        cr_assert_eq(kvpbus_link_extend(host->link, KVPBUS_EXTENSION_FORMER_VMS, former,
+                                        sizeof former, rig.now),
+                     KVPBUS_OK);
+}
+
+Test(rotating, a_vm_goes_on_under_another_id_by_the_word_of_its_host)
+{
+    cr_assert(rig_until_live(&rig, 20000));
+    rebind(7, true);
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 3000);
+    rig_send(&rig, RIG_GUEST, KVPBUS_CLASS_NORMAL, 3000);
+    cr_assert(rig_until_delivered(&rig, 60000));
+    cr_assert_eq(rig.sides[RIG_GUEST].rebound, 1);
+    cr_assert_eq(rig.sides[RIG_GUEST].alarms + rig.sides[RIG_HOST].alarms, 0);
+}
+
+Test(rotating, a_vm_whose_host_says_nothing_is_a_clone)
+{
+    cr_assert(rig_until_live(&rig, 20000));
+    rebind(7, false);
+    rig_run(&rig, 60000);
+    cr_assert_eq(rig.sides[RIG_GUEST].rebound, 0);
+    cr_assert_neq(rig_state(&rig, RIG_HOST), KVPBUS_LINK_LIVE);
+    cr_assert_geq(rig.sides[RIG_GUEST].alarms, 1);
+}
+
+// A hello of the host for another VM, or of another host, is no word for this one.
+Test(rotating, another_vms_former_id_is_not_mine)
+{
+    static const uint8_t another[2 * KVPBUS_VM_ID_BYTES] = {9};
+    struct kvpbus_link *host;
+    cr_assert(rig_until_live(&rig, 20000));
+    rebind(7, false);
+    host = rig.sides[RIG_HOST].link;
+    cr_assert_eq(
+        kvpbus_link_extend(host, KVPBUS_EXTENSION_FORMER_VMS, another, sizeof another, rig.now),
+        KVPBUS_OK);
+    rig_run(&rig, 60000);
+    cr_assert_eq(rig.sides[RIG_GUEST].rebound, 0);
+}
+
+Test(rotating, nobody_else_gives_a_vm_another_id)
+{
+    struct rig_side *host = &rig.sides[RIG_HOST];
+    uint8_t true_identity[KVPBUS_IDENTITY_BYTES];
+    memcpy(true_identity, host->identity, sizeof true_identity);
+    cr_assert(rig_until_live(&rig, 20000));
+    memcpy(host->identity, identity[0], sizeof host->identity);
+    memcpy(host->secret, secret[0], sizeof host->secret);
+    rebind(7, true);
+    rig_run(&rig, 60000);
+    cr_assert_eq(rig.sides[RIG_GUEST].rebound, 0);
+    memcpy(host->identity, true_identity, sizeof host->identity);
 }

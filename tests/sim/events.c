@@ -236,6 +236,22 @@ static void rotate(struct sim_world *world, struct sim_side *side, bool dies)
     sim_side_leave(before);
 }
 
+// The VM comes back under another id, and the host's operator says so: its program does it at its
+// next start.
+static void import(struct sim_world *world)
+{
+    struct sim_side *guest = &world->sides[SIM_GUEST], *host = &world->sides[SIM_HOST];
+    if (!guest->machine_on || guest->paused || guest->starts == 0 || host->starts == 0)
+        return;
+    vm_off(world, false);
+    if (host->process != NULL)
+        sim_side_kill(host, false, soon(world, 100, 10000), "the VM gets another id");
+    sim_trace(world, SIM_GUEST, "the VM is imported under another id");
+    sim_rng_bytes(&world->rng, world->vm, sizeof world->vm);
+    sim_plan_add(world, soon(world, 1000, 20000), SIM_VM_ON, SIM_GUEST, 0);
+    sim_plan_add(world, soon(world, 100, 8000), SIM_VM_NOTICED, SIM_HOST, 0);
+}
+
 // --- all of it ----------------------------------------------------------------------------------
 
 static void life(struct sim_world *world, const struct sim_event *event)
@@ -365,6 +381,9 @@ static void happen(struct sim_world *world, const struct sim_event *event)
         break;
     case SIM_ROTATE:
         rotate(world, side, event->argument == 0);
+        break;
+    case SIM_REBIND:
+        import(world);
         break;
     default:
         life(world, event);

@@ -120,6 +120,9 @@ static void draw_identities(struct sim_world *world)
         int side = guest_reverts ? SIM_HOST : (int)sim_rng_below(&rng, SIM_SIDES);
         sim_plan_add(world, at, SIM_ROTATE, side, sim_rng_below(&rng, 3));
     }
+    for (uint64_t n = sim_rng_below(&rng, 3); n > 0; n--)
+        sim_plan_add(world, sim_rng_range(&rng, plan->length / 20, plan->length * 19 / 20),
+                     SIM_REBIND, SIM_GUEST, 0);
 }
 
 static struct sim_range draw_range(struct sim_rng *rng, uint64_t most)

@@ -128,6 +128,21 @@ static enum kvpbus_error open_journal(struct sim_side *side, struct sim_process 
     return kvpbus_journal_open("journal", &options, &process->journal, failure);
 }
 
+// The VM that the host knows under another id goes on as the present one.
+static enum kvpbus_error rebind(struct sim_process *process)
+{
+    const struct sim_world *world = process->side->world;
+    struct kvpbus_peer *peers;
+    size_t count;
+    int64_t other;
+    enum kvpbus_error error = kvpbus_journal_peers(process->journal, &peers, &count);
+    if (error == KVPBUS_OK && count == 1 && memcmp(peers->vm, world->vm, sizeof world->vm) != 0 &&
+        peers->paired)
+        error = kvpbus_journal_rebind(process->journal, peers->id, world->vm, &other);
+    free(peers);
+    return error;
+}
+
 // The row of the peer; pinned at the first start, as provisioning does.
 static enum kvpbus_error find_peer(struct sim_process *process, struct kvpbus_peer *peer)
 {
@@ -139,7 +154,10 @@ static enum kvpbus_error find_peer(struct sim_process *process, struct kvpbus_pe
     enum kvpbus_error error = kvpbus_journal_begin(process->journal);
     if (error != KVPBUS_OK)
         return error;
-    error = kvpbus_journal_peer(process->journal, host ? world->vm : none, "peer", peer);
+    if (host)
+        error = rebind(process);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_peer(process->journal, host ? world->vm : none, "peer", peer);
     if (error == KVPBUS_OK && !peer->paired) {
         error = kvpbus_journal_pin(process->journal, peer->id, identity, world->vm);
         if (error == KVPBUS_OK)
@@ -172,7 +190,7 @@ static enum kvpbus_error open_bus(struct sim_process *process, const struct kvpb
     process->peer = peer->id;
     kvpbus_bus_follows(process->bus, &side->rotation);
     kvpbus_bus_tick(process->bus, sim_side_now(side), sim_side_wall(side));
-    error = kvpbus_bus_attach(process->bus, peer, side->world->vm, &process->endpoint);
+    error = kvpbus_bus_attach(process->bus, peer, peer->vm, &process->endpoint);
     if (error == KVPBUS_OK)
         kvpbus_endpoint_suspend(process->endpoint, side->suspended, "the VM is off");
     return error;
