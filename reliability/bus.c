@@ -364,6 +364,8 @@ void kvpbus_endpoint_suspend(struct kvpbus_endpoint *endpoint, bool suspended, c
 void kvpbus_bus_follows(struct kvpbus_bus *bus, const struct kvpbus_rotation *rotation)
 {
     bus->rotation = *rotation;
+    if (rotation->length > 0) // the program may have died between the new key and the audit of it
+        bus_audit_key(bus);
 }
 
 void kvpbus_bus_rotate(struct kvpbus_bus *bus, const uint8_t identity[KVPBUS_IDENTITY_BYTES],
@@ -381,6 +383,7 @@ void kvpbus_bus_rotate(struct kvpbus_bus *bus, const uint8_t identity[KVPBUS_IDE
                            bus->now);
         bus_drain(endpoint);
     }
+    bus_audit_key(bus);
 }
 
 const struct kvpbus_peer *kvpbus_bus_left_behind(const struct kvpbus_bus *bus)

@@ -65,15 +65,19 @@ static void sign_dispose(struct bus_job *base)
     sodium_memzero(&((struct sign_job *)base)->keys, sizeof(struct keys));
 }
 
-void bus_audit_sign(struct kvpbus_bus *bus)
+void bus_audit_key(struct kvpbus_bus *bus)
 {
-    if (bus->audit_busy)
-        return;
     struct sign_job *job = bus_job_new(sizeof *job, bus, NULL, sign_run, sign_finished);
     take_keys(&job->keys, bus);
     job->head.dispose = sign_dispose;
     bus->audit_busy = true;
     bus_submit(&job->head);
+}
+
+void bus_audit_sign(struct kvpbus_bus *bus)
+{
+    if (!bus->audit_busy)
+        bus_audit_key(bus);
 }
 
 // --- entering ---

@@ -215,6 +215,8 @@ void feed_run(struct kvpbus_endpoint *endpoint);
 uint64_t feed_deadline(const struct kvpbus_endpoint *endpoint);
 
 // bus_audit.c
+// Signs when the identity is another one, whatever is under way: so that the chain tells of it.
+void bus_audit_key(struct kvpbus_bus *bus);
 void bus_audit_sign(struct kvpbus_bus *bus);
 // False: there have been too many of this sort. `detail`: the text, and how many were left out.
 bool bus_audit_limit(struct kvpbus_endpoint *endpoint, enum audit_limit sort, const char *text,
