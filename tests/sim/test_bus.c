@@ -22,6 +22,7 @@ struct answer {
     struct kvpbus_message_status status;
     struct kvpbus_journal_counts counts;
     struct kvpbus_awaited awaited;
+    size_t count;
 };
 
 static void answered(struct answer *answer, const struct kvpbus_failure *failure)
@@ -490,5 +491,107 @@ Test(bus, a_pinned_identity_is_the_only_one, .init = sim_setup)
     live_wait(world, LIVE_MINUTE);
     cr_assert_eq(live_state(world, SIM_HOST), KVPBUS_LINK_LIVE);
     cr_assert_eq(counts(world, SIM_GUEST).received, 1);
+    sim_world_free(world);
+}
+
+// --- dead letters, replies ----------------------------------------------------------------------
+
+static void on_letters(void *context, const struct kvpbus_dead_letter *letters, size_t count,
+                       bool more, const struct kvpbus_failure *failure)
+{
+    struct answer *answer = context;
+    answered(answer, failure);
+    answer->count = count;
+    answer->last = !more;
+    cr_assert(count == 0 || letters[count - 1].number > 0);
+}
+
+static void on_walked(void *context, size_t count, const struct kvpbus_failure *failure)
+{
+    struct answer *answer = context;
+    answered(answer, failure);
+    answer->count = count;
+}
+
+static struct answer letters(struct sim_world *world)
+{
+    static const struct kvpbus_dead_filter all;
+    struct answer answer = {0};
+    ASK(world, SIM_GUEST, &answer,
+        kvpbus_bus_dead_list(process->bus, &all, 0, on_letters, &answer));
+    return answer;
+}
+
+Test(bus, dead_letters_come_by_pages_and_are_given_back_all_at_once, .init = sim_setup)
+{
+    enum { MANY = KVPBUS_DEAD_PAGE * 2 + 3 };
+    static const struct kvpbus_dead_filter all;
+    struct sim_world *world = begin();
+    for (int i = 0; i < MANY; i++)
+        send_text(world, "app.bad", "", "poison");
+    live_wait(world, LIVE_MINUTE);
+    for (int i = 0; i < MANY; i++) {
+        struct answer got = lease(world, NULL, 60000), answer = {0};
+        cr_assert(got.given);
+        ASK(world, SIM_GUEST, &answer,
+            kvpbus_bus_reject(process->bus, got.lease, "never", on_done, &answer));
+        cr_assert_eq(answer.code, KVPBUS_OK);
+    }
+    struct answer page = letters(world), answer = {0};
+    cr_assert(page.count == KVPBUS_DEAD_PAGE && !page.last);
+    ASK(world, SIM_GUEST, &answer, kvpbus_bus_dead_retry(process->bus, &all, on_walked, &answer));
+    cr_assert_eq(answer.count, MANY);
+    cr_assert_eq(letters(world).count, 0);
+    cr_assert_eq(counts(world, SIM_GUEST).inbox, MANY);
+    sim_world_free(world);
+}
+
+Test(bus, a_longer_lease_ends_later, .init = sim_setup)
+{
+    struct sim_world *world = begin();
+    send_text(world, "app.a", "", "hello");
+    live_wait(world, LIVE_MINUTE);
+    struct answer got = lease(world, NULL, 5000), answer = {0};
+    ASK(world, SIM_GUEST, &answer,
+        kvpbus_bus_extend(process->bus, got.lease, 2 * LIVE_MINUTE, on_done, &answer));
+    cr_assert_eq(answer.code, KVPBUS_OK);
+    live_wait(world, LIVE_MINUTE);
+    cr_assert_not(lease(world, NULL, 5000).given);
+    cr_assert_eq(ack(world, got.lease), KVPBUS_OK);
+    sim_world_free(world);
+}
+
+Test(bus, replies_go_to_who_asks_for_them_until_the_request_is_over, .init = sim_setup)
+{
+    struct sim_world *world = begin();
+    struct kvpbus_message request = {
+        .topic = "app.ask", .stream = "", .kind = KVPBUS_KIND_REQUEST, .ttl_ms = 10 * LIVE_MINUTE};
+    struct answer asked = send(world, &request);
+    live_wait(world, LIVE_MINUTE);
+    struct kvpbus_filter replies = {.reply_to = &asked.id};
+    struct answer none = lease_of(world, SIM_HOST, &replies, 5000);
+    cr_assert(!none.given && none.code == KVPBUS_NOT_FOUND && !none.awaited.over);
+
+    uint8_t correlation[KVPBUS_BUNDLE_ID_BYTES + 2] = {0};
+    memcpy(correlation, asked.id.bundle, sizeof asked.id.bundle);
+    correlation[sizeof correlation - 1] = (uint8_t)asked.id.index;
+    const struct kvpbus_message reply = {
+        .topic = "app.answer",
+        .stream = "",
+        .kind = KVPBUS_KIND_LAST_REPLY,
+        .correlation = correlation,
+        .correlation_length = sizeof correlation,
+        .body = (const uint8_t *)"yes",
+        .body_length = 3,
+    };
+    struct answer sent = {0}, answer = {0};
+    ASK(world, SIM_GUEST, &sent,
+        kvpbus_bus_send(process->endpoint, &reply, false, on_queued, &sent));
+    live_wait(world, LIVE_MINUTE);
+    struct answer got = lease_of(world, SIM_HOST, &replies, 5000);
+    cr_assert_str_eq(got.body, "yes");
+    ASK(world, SIM_HOST, &answer, kvpbus_bus_ack(process->bus, got.lease, on_done, &answer));
+    none = lease_of(world, SIM_HOST, &replies, 5000);
+    cr_assert(none.awaited.over && none.awaited.outcome == KVPBUS_OUTCOME_DELIVERED);
     sim_world_free(world);
 }
