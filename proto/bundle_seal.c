@@ -56,6 +56,7 @@ static void wire_message(const struct kvpbus_message *from, int64_t created_ms,
     to->created_offset = from->created_ms - created_ms;
     to->ttl_ms = from->ttl_ms;
     to->kind = (Kvpbus__Wire__Kind)from->kind;
+    to->receipt = from->receipt;
     to->status = from->status;
     to->correlation = binary(from->correlation, from->correlation_length);
     to->body = binary(from->body, from->body_length);

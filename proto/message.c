@@ -121,7 +121,7 @@ enum kvpbus_error kvpbus_message_check(const struct kvpbus_message *message, siz
     if ((unsigned)message->class_ >= KVPBUS_CLASS_COUNT)
         return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, "there is no class %u",
                            (unsigned)message->class_);
-    if ((unsigned)message->kind > KVPBUS_KIND_LAST_REPLY)
+    if ((unsigned)message->kind > KVPBUS_KIND_RECEIPT)
         return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, "there is no kind %u",
                            (unsigned)message->kind);
     if (message->correlation_length > KVPBUS_CORRELATION_MAX)

@@ -420,12 +420,15 @@ void bus_leases_by(struct kvpbus_bus *bus, uint64_t ms)
 struct leases_job {
     struct bus_job head;
     int64_t wall, next;
+    int64_t due; // the peer to be told, 0 none
 };
 
 static enum kvpbus_error leases_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct leases_job *job = (struct leases_job *)base;
-    return kvpbus_journal_leases_end(journal, job->wall, &job->next);
+    enum kvpbus_error error = kvpbus_journal_leases_end(journal, job->wall, &job->next);
+    job->due = kvpbus_journal_receipts_due(journal);
+    return error;
 }
 
 static void leases_finished(struct bus_job *base)
@@ -433,6 +436,8 @@ static void leases_finished(struct bus_job *base)
     struct leases_job *job = (struct leases_job *)base;
     base->bus->leases_busy = false;
     base->bus->leases_at = bus_timer(base->bus, job->next);
+    if (base->job.result == KVPBUS_OK)
+        feed_receipts(base->bus, job->due);
     bus_inbox(base->bus, 0);
 }
 

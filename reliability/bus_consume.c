@@ -137,6 +137,7 @@ struct end_job {
     uint64_t ms; // of a delay, or of the rest of the lease
     char reason[KVPBUS_REASON_MAX + 1];
     int64_t wall;
+    int64_t due; // the peer to be told, 0 none
     kvpbus_done_fn *callback;
     void *context;
 };
@@ -160,6 +161,7 @@ static enum kvpbus_error end_run(struct kvpbus_job *base, struct kvpbus_journal 
         error = kvpbus_journal_extend(journal, job->lease, job->ms, job->wall);
         break;
     }
+    job->due = kvpbus_journal_receipts_due(journal);
     return bus_told(base, journal, error);
 }
 
@@ -175,6 +177,7 @@ static void end_finished(struct bus_job *base)
     if (!done || job->ending == END_LATER)
         return;
     bus_room_made(bus);
+    feed_receipts(bus, job->due);
     bus_inbox(bus, 0); // the next message of the stream may come now
 }
 

@@ -43,6 +43,15 @@ void feed_queued(struct kvpbus_endpoint *endpoint, enum kvpbus_class class_, uin
         endpoint->expire_at = at;
 }
 
+void feed_receipts(struct kvpbus_bus *bus, int64_t peer)
+{
+    for (size_t i = 0; peer != 0 && i < bus->endpoint_count; i++)
+        if (peer == -1 || bus->endpoints[i]->peer.id == peer) {
+            bus->endpoints[i]->feeds[KVPBUS_CLASS_CONTROL].waiting = true;
+            bus_drain(bus->endpoints[i]);
+        }
+}
+
 void feed_answered(struct kvpbus_endpoint *endpoint, const struct kvpbus_gap_answer *answer)
 {
     // Of a bundle that the peer had, messages that it was asked about one by one are still open.

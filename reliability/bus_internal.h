@@ -206,6 +206,8 @@ void bus_confirmed(struct kvpbus_endpoint *endpoint);
 void feed_begin(struct kvpbus_endpoint *endpoint, const struct kvpbus_sync *sync);
 void feed_end(struct kvpbus_endpoint *endpoint);
 void feed_queued(struct kvpbus_endpoint *endpoint, enum kvpbus_class class_, uint64_t ttl_ms);
+// Receipts became due for this peer, 0 none, -1 several.
+void feed_receipts(struct kvpbus_bus *bus, int64_t peer);
 void feed_answer(struct kvpbus_endpoint *endpoint, const struct kvpbus_gap_answer *answer);
 // The peer's answer to a gap of mine has been taken in.
 void feed_answered(struct kvpbus_endpoint *endpoint, const struct kvpbus_gap_answer *answer);

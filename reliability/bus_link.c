@@ -182,6 +182,8 @@ struct packet_job {
     struct kvpbus_link_packet *packet;
     int64_t wall;
     size_t messages;
+    bool receipts; // outcomes changed
+    int64_t due;   // the peer to be told of some, 0 none
     bool fork;
     struct kvpbus_failure refusal; // why a bundle of the packet was refused
     // An answer for each gap, and one for each bundle that is refused.
@@ -201,6 +203,7 @@ static enum kvpbus_error commit_fragments(struct packet_job *job, struct kvpbus_
         if (error != KVPBUS_OK)
             return error;
         job->messages += result.messages;
+        job->receipts |= result.receipts;
         if (!result.refused)
             continue;
         job->refusal = *kvpbus_journal_failure(journal);
@@ -219,6 +222,7 @@ static enum kvpbus_error packet_run(struct kvpbus_job *base, struct kvpbus_journ
     const struct kvpbus_link_packet *packet = job->packet;
     int64_t peer = job->head.endpoint->peer.id;
     job->messages = job->answer_count = 0;
+    job->receipts = false;
     job->refusal.code = KVPBUS_OK;
     enum kvpbus_error error = commit_fragments(job, journal);
     for (size_t i = 0; error == KVPBUS_OK && i < packet->gap_count; i++)
@@ -228,6 +232,7 @@ static enum kvpbus_error packet_run(struct kvpbus_job *base, struct kvpbus_journ
         error = kvpbus_journal_gap_answered(journal, peer, &packet->answers[i]);
     if (error == KVPBUS_OK)
         error = kvpbus_journal_room(journal, peer, job->room);
+    job->due = kvpbus_journal_receipts_due(journal);
     return noted(base, journal, error);
 }
 
@@ -267,7 +272,8 @@ static void packet_finished(struct bus_job *base)
             kvpbus_link_answered(endpoint->link, answer->class_, answer->number);
         feed_answered(endpoint, answer);
     }
-    if (packet->answer_count > 0)
+    feed_receipts(base->bus, job->due);
+    if (packet->answer_count > 0 || job->receipts)
         bus_outcome(base->bus, endpoint->peer.id);
 }
 

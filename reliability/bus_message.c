@@ -118,6 +118,87 @@ void kvpbus_bus_message_status(struct kvpbus_endpoint *endpoint, const struct kv
     bus_submit(&job->head);
 }
 
+struct withdraw_job {
+    struct bus_job head;
+    struct kvpbus_message_id id;
+    int64_t peer;
+    kvpbus_withdrawn_fn *callback;
+    void *context;
+};
+
+static enum kvpbus_error withdraw_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+{
+    struct withdraw_job *job = (struct withdraw_job *)base;
+    struct kvpbus_message_status status;
+    enum kvpbus_error error = kvpbus_journal_sent_to(journal, &job->id, &job->peer);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_status(journal, job->peer, &job->id, &status);
+    if (error == KVPBUS_OK && status.outcome != KVPBUS_OUTCOME_PENDING)
+        return kvpbus_fail(&base->failure, KVPBUS_EXISTS,
+                           "the message is %s already: it cannot be withdrawn any more",
+                           kvpbus_outcome_name(status.outcome));
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_withdraw(journal, job->peer, &job->id);
+    return bus_told(base, journal, error);
+}
+
+static void withdraw_finished(struct bus_job *base)
+{
+    struct withdraw_job *job = (struct withdraw_job *)base;
+    struct kvpbus_endpoint *endpoint = kvpbus_bus_find(base->bus, job->peer);
+    if (base->job.result == KVPBUS_OK && endpoint != NULL)
+        endpoint->gaps_due = true;
+    job->callback(job->context, endpoint, bus_failure(base));
+    if (base->job.result != KVPBUS_OK || endpoint == NULL)
+        return;
+    bus_drain(endpoint);
+    bus_outcome(base->bus, job->peer);
+}
+
+void kvpbus_bus_withdraw(struct kvpbus_bus *bus, const struct kvpbus_message_id *id,
+                         kvpbus_withdrawn_fn *callback, void *context)
+{
+    struct withdraw_job *job = bus_job_new(sizeof *job, bus, NULL, withdraw_run, withdraw_finished);
+    job->id = *id;
+    job->callback = callback;
+    job->context = context;
+    bus_submit(&job->head);
+}
+
+struct show_job {
+    struct bus_job head;
+    struct kvpbus_message_id id;
+    struct kvpbus_message_record records[2];
+    size_t count;
+    kvpbus_show_fn *callback;
+    void *context;
+};
+
+static enum kvpbus_error show_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
+{
+    struct show_job *job = (struct show_job *)base;
+    return bus_told(base, journal,
+                    kvpbus_journal_show(journal, &job->id, job->records,
+                                        sizeof job->records / sizeof *job->records, &job->count));
+}
+
+static void show_finished(struct bus_job *base)
+{
+    struct show_job *job = (struct show_job *)base;
+    job->callback(job->context, job->records, base->job.result == KVPBUS_OK ? job->count : 0,
+                  bus_failure(base));
+}
+
+void kvpbus_bus_show(struct kvpbus_bus *bus, const struct kvpbus_message_id *id,
+                     kvpbus_show_fn *callback, void *context)
+{
+    struct show_job *job = bus_job_new(sizeof *job, bus, NULL, show_run, show_finished);
+    job->id = *id;
+    job->callback = callback;
+    job->context = context;
+    bus_submit(&job->head);
+}
+
 struct counts_job {
     struct bus_job head;
     struct kvpbus_journal_counts counts;

@@ -13,6 +13,11 @@
 // whole, then it is verified, opened and its messages stand in the inbox, in one transaction with
 // the last fragment.
 //
+// Consuming: a message with `receipt` has its sender told, once, that a consumer acknowledged it or
+// that it became a dead letter, by a message of the bus itself, which is sealed when its turn comes
+// and taken in by the other journal in place of being put into the inbox. There the first is a mark
+// beside the outcome delivered, and the second makes the outcome dead, with the reason.
+//
 // After KVPBUS_NO_SPACE, _JOURNAL_FULL, _IO or _NOMEM SQLite may have undone the whole transaction:
 // then every further call in it fails with the same error, up to the rollback or the commit.
 #ifndef KVPBUS_JOURNAL_CALLS_H
@@ -289,6 +294,7 @@ struct kvpbus_fragment_result {
     bool complete;   // the bundle is done now, its messages are in the inbox (or it was refused)
     bool duplicate;  // nothing new: bytes, bundle or id were there before
     size_t messages; // new in the inbox
+    bool receipts;   // outcomes of this side's messages changed
     bool refused; // it does not verify or breaks a limit: an answer REFUSED for the whole bundle is
                   // due
     bool fork;    // with KVPBUS_BAD_PACKET: this position was used for another bundle before
@@ -377,17 +383,31 @@ enum kvpbus_error kvpbus_journal_dead_drop(struct kvpbus_journal *journal,
                                            const struct kvpbus_dead_filter *filter, size_t max,
                                            struct kvpbus_dead_walk *walk);
 
+// The peer that receipts have become due for since the last call, 0 none, -1 several: something of
+// class control can be sealed for it.
+int64_t kvpbus_journal_receipts_due(struct kvpbus_journal *journal);
+
 // --- asking ---
 
 enum kvpbus_error kvpbus_journal_status(struct kvpbus_journal *journal, int64_t peer,
                                         const struct kvpbus_message_id *id,
                                         struct kvpbus_message_status *status);
 
+// Everything known of the id; at least one record, or KVPBUS_NOT_FOUND. After reverts an id may
+// stand for more than one.
+enum kvpbus_error kvpbus_journal_show(struct kvpbus_journal *journal,
+                                      const struct kvpbus_message_id *id,
+                                      struct kvpbus_message_record *records, size_t max,
+                                      size_t *count);
+// The peer that a message was sent to. KVPBUS_NOT_FOUND.
+enum kvpbus_error kvpbus_journal_sent_to(struct kvpbus_journal *journal,
+                                         const struct kvpbus_message_id *id, int64_t *peer);
+
 enum kvpbus_error kvpbus_journal_counts(struct kvpbus_journal *journal, int64_t peer,
                                         struct kvpbus_journal_counts *counts);
 
-// Forgets outcomes, bundle ids, streams and dead letters older than history_ms; about `max` rows a
-// call at most.
+// Forgets outcomes, what came, bundle ids, streams and dead letters older than history_ms; about
+// `max` rows a call at most.
 enum kvpbus_error kvpbus_journal_prune(struct kvpbus_journal *journal, int64_t now_ms, size_t max);
 
 #endif

@@ -90,7 +90,8 @@ struct delivery_list {
     struct void_list voids;
     uint8_t digests[DIGEST_ROW * KVPBUS_BUNDLE_MESSAGES_MAX];
     size_t digests_length;
-    size_t bytes; // new in the inbox
+    size_t bytes;    // new in the inbox
+    size_t receipts; // messages that told of some
 };
 
 static enum kvpbus_error deliver(struct kvpbus_journal *journal, const struct arrival *arrival,
@@ -111,7 +112,14 @@ static enum kvpbus_error deliver(struct kvpbus_journal *journal, const struct ar
     if (!void_) {
         list->digests_length += DIGEST_ROW;
         error = was_here(journal, arrival, message->id.bundle, entry, duplicate);
+        if (error == KVPBUS_OK && *duplicate && message->receipt)
+            error = journal_receipt_again(journal, arrival->peer, &message->id);
     }
+    bool told = message->kind == KVPBUS_KIND_RECEIPT && !void_ && !*duplicate;
+    if (error == KVPBUS_OK && told)
+        error = journal_receipts_came(journal, arrival->peer, message);
+    list->receipts += told;
+    void_ |= told; // it is for the journal itself
     struct incoming incoming = {
         .arrival = arrival,
         .number = arrived->number,
@@ -160,7 +168,8 @@ static enum kvpbus_error deliver_all(struct kvpbus_journal *journal, const struc
                     INT(arrival->peer), INT(result->messages));
     if (error != KVPBUS_OK)
         return error;
-    result->duplicate = result->messages == 0;
+    result->receipts = list->receipts > 0;
+    result->duplicate = result->messages == 0 && !result->receipts;
     return RUN(journal, "UPDATE arrived SET bundle = ?2, digests = ?3 WHERE id = ?1",
                INT(arrived->id), BLOB(list->messages[0].id.bundle, KVPBUS_BUNDLE_ID_BYTES),
                BLOB(list->digests, list->digests_length));
@@ -168,10 +177,12 @@ static enum kvpbus_error deliver_all(struct kvpbus_journal *journal, const struc
 
 // --- the bundle ---
 
-static bool sequences_valid(const struct delivery_list *list)
+static bool messages_valid(const struct delivery_list *list)
 {
     for (size_t i = 0; i < list->count; i++)
-        if (list->messages[i].sequence == 0 || list->messages[i].sequence >= INT64_MAX)
+        if (list->messages[i].sequence == 0 || list->messages[i].sequence >= INT64_MAX ||
+            (list->messages[i].kind == KVPBUS_KIND_RECEIPT &&
+             !journal_receipts_valid(&list->messages[i])))
             return false;
     return list->count > 0 && list->count <= KVPBUS_BUNDLE_MESSAGES_MAX;
 }
@@ -262,8 +273,9 @@ enum kvpbus_error journal_accept(struct kvpbus_journal *journal, const struct ar
         error = kvpbus_fail(&journal->failure, KVPBUS_NOMEM, "out of memory for a bundle");
     if (error == KVPBUS_OK) {
         list->messages = kvpbus_bundle_messages(content, &list->count);
-        if (!sequences_valid(list))
-            error = kvpbus_fail(&journal->failure, KVPBUS_BAD_BUNDLE, "a message has no place");
+        if (!messages_valid(list))
+            error = kvpbus_fail(&journal->failure, KVPBUS_BAD_BUNDLE,
+                                "a message has no place, or is a receipt that says nothing");
     }
     if (error == KVPBUS_OK)
         error = journal_may_receive(journal, arrival->peer, header.plain_length, list->count);

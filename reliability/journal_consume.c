@@ -83,6 +83,8 @@ enum kvpbus_error kvpbus_journal_ack(struct kvpbus_journal *journal, int64_t lea
     if (error == KVPBUS_OK)
         error = journal_audit_inbox(journal, KVPBUS_AUDIT_CONSUMED, of.id);
     if (error == KVPBUS_OK)
+        error = journal_ended(journal, of.id, FATE_CONSUMED, "");
+    if (error == KVPBUS_OK)
         error = journal_take_out(journal, &of);
     return error == KVPBUS_OK ? used_up(journal, &of) : error;
 }
@@ -174,7 +176,9 @@ static enum kvpbus_error drop_one(struct kvpbus_journal *journal, int64_t now_ms
     of.kind = (enum kvpbus_kind)sqlite3_column_int(row, 4);
     of.class_ = (enum kvpbus_class)sqlite3_column_int(row, 5);
     journal_end(row);
-    error = journal_take_out(journal, &of);
+    error = journal_ended(journal, of.id, FATE_DROPPED, "its lifetime ended before it was taken");
+    if (error == KVPBUS_OK)
+        error = journal_take_out(journal, &of);
     return error == KVPBUS_OK ? used_up(journal, &of) : error;
 }
 

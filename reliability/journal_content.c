@@ -8,11 +8,13 @@
 enum {
     VERSION = 1,
     SIGNATURE_BYTES = 64,
+    RECEIPT_WANTED = 0x80, // beside the kind
     FIXED = 1 + 1 + 1 + 4 + 8 + 8 + 2 + 2 + 1 + 1 + 1 + 4,
 };
 
 struct layout {
     uint8_t version, class_, kind;
+    bool receipt;
     uint32_t status;
     uint64_t created, ttl;
     uint16_t topic, stream; // lengths without NUL
@@ -62,7 +64,7 @@ enum kvpbus_error journal_encode(struct kvpbus_journal *journal,
     uint8_t *at = *bytes;
     put(&at, VERSION, 1);
     put(&at, message->class_, 1);
-    put(&at, message->kind, 1);
+    put(&at, (uint64_t)message->kind | (message->receipt ? RECEIPT_WANTED : 0), 1);
     put(&at, (uint32_t)message->status, 4);
     put(&at, (uint64_t)message->created_ms, 8);
     put(&at, message->ttl_ms, 8);
@@ -124,6 +126,8 @@ static bool read_layout(const uint8_t *bytes, size_t length, struct layout *layo
     layout->version = (uint8_t)take(&at, 1);
     layout->class_ = (uint8_t)take(&at, 1);
     layout->kind = (uint8_t)take(&at, 1);
+    layout->receipt = (layout->kind & RECEIPT_WANTED) != 0;
+    layout->kind &= (uint8_t)~RECEIPT_WANTED;
     layout->status = (uint32_t)take(&at, 4);
     layout->created = take(&at, 8);
     layout->ttl = take(&at, 8);
@@ -135,7 +139,7 @@ static bool read_layout(const uint8_t *bytes, size_t length, struct layout *layo
     layout->body = (uint32_t)take(&at, 4);
     assert(at == bytes + FIXED);
     return layout->version == VERSION && layout->class_ < KVPBUS_CLASS_COUNT &&
-           layout->kind <= KVPBUS_KIND_LAST_REPLY && layout->headers <= KVPBUS_HEADERS_MAX &&
+           layout->kind <= KVPBUS_KIND_RECEIPT && layout->headers <= KVPBUS_HEADERS_MAX &&
            (layout->signature == 0 || layout->signature == SIGNATURE_BYTES);
 }
 
@@ -145,6 +149,7 @@ static bool fill(struct reader *reader, const struct layout *layout, struct kvpb
     *message = (struct kvpbus_message){
         .class_ = (enum kvpbus_class)layout->class_,
         .kind = (enum kvpbus_kind)layout->kind,
+        .receipt = layout->receipt,
         .status = (int32_t)layout->status,
         .created_ms = (int64_t)layout->created,
         .ttl_ms = layout->ttl,

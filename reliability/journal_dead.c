@@ -22,6 +22,8 @@ enum kvpbus_error journal_bury(struct kvpbus_journal *journal, const struct inbo
         error = journal_audit_inbox(journal, KVPBUS_AUDIT_DEAD_LETTER, of->id);
     if (error == KVPBUS_OK)
         error = journal_tally(journal, of->peer, TALLY_DEAD_LETTERS, 1, of->size);
+    if (error == KVPBUS_OK)
+        error = journal_ended(journal, of->id, FATE_DEAD, reason != NULL ? reason : "");
     return error == KVPBUS_OK ? journal_take_out(journal, of) : error;
 }
 
@@ -193,6 +195,11 @@ static enum kvpbus_error bring_back(struct kvpbus_journal *journal, int64_t id, 
                 "sequence, topic, bundle, place, size, content, kind, correlation, ?3 FROM "
                 "dead_letter WHERE id = ?1",
                 INT(id), INT(stream), INT(until));
+    if (error == KVPBUS_OK)
+        error = RUN(journal,
+                    "UPDATE received SET inbox = ?2 WHERE (peer, bundle, place) = (SELECT peer, "
+                    "bundle, place FROM dead_letter WHERE id = ?1)",
+                    INT(id), INT(sqlite3_last_insert_rowid(journal->db)));
     if (error != KVPBUS_OK || reply)
         return error;
     return RUN(journal,

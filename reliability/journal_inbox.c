@@ -99,6 +99,8 @@ enum kvpbus_error journal_inbox_add(struct kvpbus_journal *journal, const struct
     if (error == KVPBUS_OK && incoming->content != NULL)
         error = insert(journal, incoming, stream.id);
     int64_t id = sqlite3_last_insert_rowid(journal->db);
+    if (error == KVPBUS_OK && incoming->content != NULL)
+        error = journal_remember(journal, incoming, id);
     if (error != KVPBUS_OK)
         return error;
     bool queued = incoming->content != NULL && incoming->message->kind < KVPBUS_KIND_REPLY;

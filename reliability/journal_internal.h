@@ -25,6 +25,8 @@
 //   journal_void.c     whether both know the same to be void
 //   journal_renew.c    a new timeline
 //   journal_identity.c a peer goes on under another identity
+//   journal_receipt.c  what consumers have done with messages, told and heard
+//   journal_history.c  what is known of a message when it is gone
 //   journal_status.c   asking
 //   journal_prune.c    forgetting
 //   journal_audit.c    the audit
@@ -54,6 +56,8 @@ enum {
     TRY_BITS = 16,             // a lease is the message's row << 16 | the try
     TRIES_LIMIT = 65535,
     CORRELATION_BYTES = 18, // of a reply: the message id of its request
+    ROW_BYTES = 1024,       // what a message needs in the file beside its content, at most
+    OWED_BYTES = 256,       // what a receipt that was asked for counts in the inbox
 };
 
 // What messages are counted by, in the table tally; the first are enum kvpbus_outcome.
@@ -63,8 +67,19 @@ enum tally {
     TALLY_KEPT = 7,
     TALLY_BULK_QUEUED = 8,   // of class bulk, those without an outcome
     TALLY_BULK_RECEIVED = 9, // of class bulk, in the inbox or dead letters
-    TALLY_COUNT = 10,
+    TALLY_RECEIPTS = 10,     // messages without an outcome that tell the peer of receipts
+    TALLY_RECEIVED = 11,     // rows of the table received
+    TALLY_OWED = 12,         // receipts that were asked for and that no message tells of yet
+    TALLY_COUNT = 13,
 };
+
+// What became of a message behind its delivery; the first two are also the receipt's.
+enum fate { FATE_NONE = 0, FATE_CONSUMED = 1, FATE_DEAD = 2, FATE_DROPPED = 3 };
+// Of a message received.
+enum receipt { RECEIPT_NONE = 0, RECEIPT_ASKED = 1, RECEIPT_DUE = 2, RECEIPT_TOLD = 3 };
+
+// Topic and stream of the messages that tell of receipts.
+#define RECEIPT_NAME "receipt"
 
 // A bundle of the peer, in the table arrived.
 enum arrived_state { ARRIVED_PART, ARRIVED_WHOLE, ARRIVED_VOID, ARRIVED_REFUSED };
@@ -85,6 +100,7 @@ struct kvpbus_journal {
     int64_t settled;        // messages that the latest journal_settle settled
     uint64_t audit_since;   // entries of the audit since the latest mark, about
     int64_t audit_mark_ms;  // when that was
+    int64_t due;            // the peer that receipts became due for; 0 none, -1 several
     bool open;              // a transaction is
     struct statement statements[STATEMENTS_MAX];
     size_t statement_count;
@@ -189,11 +205,14 @@ enum kvpbus_error journal_position(struct kvpbus_journal *journal, int64_t peer,
 // Gives an outcome to messages: `condition` is one over the table message that takes ?1 and ?2 and
 // is joined with "pending". A message that a revert has touched may have been delivered in what was
 // undone: where it would expire, nobody knows.
+// A dead letter's receipt may come before the acknowledgement.
 #define SETTLE(condition)                                                                      \
-    "UPDATE message SET outcome = iif(?3 = 2 AND doubt, 4, ?3), gap = 0, settled_ms = ?4, "    \
-    "reason = iif(?3 = 2 AND doubt, 'a revert hid whether it was delivered before it ended', " \
-    "coalesce(?5, reason)), content = NULL, unproven = ?3 = 2 AND NOT doubt AND sent IS NULL " \
-    "WHERE outcome = 0 AND " condition " RETURNING size, outcome, class, bundle, place"
+    "UPDATE message SET outcome = CASE WHEN ?3 = 1 AND fate = 2 THEN 3 WHEN ?3 = 2 AND doubt " \
+    "THEN 4 ELSE ?3 END, gap = 0, settled_ms = ?4, "                                           \
+    "reason = CASE WHEN ?3 = 1 AND fate = 2 THEN reason WHEN ?3 = 2 AND doubt THEN "           \
+    "'a revert hid whether it was delivered before it ended' ELSE coalesce(?5, reason) END, "  \
+    "content = NULL, unproven = ?3 = 2 AND NOT doubt AND sent IS NULL "                        \
+    "WHERE outcome = 0 AND " condition " RETURNING size, outcome, class, bundle, place, kind"
 enum kvpbus_error journal_settle(struct kvpbus_journal *journal, int64_t peer, const char *sql,
                                  int64_t first, int64_t second, enum kvpbus_outcome outcome,
                                  const char *reason);
@@ -214,6 +233,12 @@ enum kvpbus_error journal_voids_fit(struct kvpbus_journal *journal, int64_t peer
 // The digest of the single messages of a sealed bundle that the peer has called void.
 enum kvpbus_error journal_voids_of(struct kvpbus_journal *journal, int64_t sealed, uint64_t number,
                                    uint64_t *digest);
+
+// --- journal_queue.c ---
+// A message of the bus itself, which no quota keeps back; its row.
+enum kvpbus_error journal_queue_receipts(struct kvpbus_journal *journal, int64_t peer,
+                                         const uint8_t *body, size_t length, int64_t now_ms,
+                                         int64_t *row);
 
 // --- journal_seal.c ---
 // The whole sealed bytes; freed with free().
@@ -347,6 +372,31 @@ enum kvpbus_error journal_answered(struct kvpbus_journal *journal, const struct 
 // --- journal_dead.c ---
 enum kvpbus_error journal_bury(struct kvpbus_journal *journal, const struct inbox_row *of,
                                const char *reason);
+
+// --- journal_receipt.c ---
+// A message of the inbox (its row, still there) is done with.
+enum kvpbus_error journal_ended(struct kvpbus_journal *journal, int64_t inbox, enum fate fate,
+                                const char *reason);
+// What is due to the peer is queued, as much as goes into one message.
+enum kvpbus_error journal_receipts_queue(struct kvpbus_journal *journal, int64_t peer,
+                                         int64_t now_ms);
+// The peer has forgotten what it was told in this bundle: it is due again.
+enum kvpbus_error journal_receipts_again(struct kvpbus_journal *journal, int64_t peer,
+                                         int64_t sealed);
+// The peer has sent this message again: it does not know, or no longer, what it was told.
+enum kvpbus_error journal_receipt_again(struct kvpbus_journal *journal, int64_t peer,
+                                        const struct kvpbus_message_id *id);
+// Whether a message of kind RECEIPT is one.
+bool journal_receipts_valid(const struct kvpbus_message *message);
+// Takes in what it says.
+enum kvpbus_error journal_receipts_came(struct kvpbus_journal *journal, int64_t peer,
+                                        const struct kvpbus_message *message);
+
+// --- journal_history.c ---
+// A message that entered the inbox, as this row.
+struct incoming;
+enum kvpbus_error journal_remember(struct kvpbus_journal *journal, const struct incoming *incoming,
+                                   int64_t inbox);
 
 // --- journal_inbox.c ---
 // A message of the peer, as it stands in its bundle.

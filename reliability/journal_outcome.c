@@ -40,6 +40,11 @@ enum kvpbus_error journal_settle(struct kvpbus_journal *journal, int64_t peer, c
         int64_t size = sqlite3_column_int64(row, 0);
         int became = sqlite3_column_int(row, 1);
         assert(became > KVPBUS_OUTCOME_PENDING && became <= KVPBUS_OUTCOME_UNKNOWN);
+        if (sqlite3_column_int(row, 5) == KVPBUS_KIND_RECEIPT) {
+            count[TALLY_RECEIPTS]--;
+            bytes[TALLY_RECEIPTS] -= size;
+            continue;
+        }
         count[became]++;
         bytes[became] += size;
         count[KVPBUS_OUTCOME_PENDING]--;
@@ -335,9 +340,10 @@ static enum kvpbus_error bundle_refused(struct kvpbus_journal *journal, int64_t 
     if (error != KVPBUS_OK)
         return error;
     error = GET(journal, &row,
-                "UPDATE message SET outcome = 3, reason = ?2 WHERE sent = ?1 AND outcome = 1 "
-                "RETURNING size, bundle, place",
+                "UPDATE message SET outcome = 3, reason = ?2 WHERE sent = ?1 AND outcome = 1 AND "
+                "kind != 4 RETURNING size, bundle, place",
                 INT(sealed), TEXT(refused));
+    static_assert(KVPBUS_KIND_RECEIPT == 4, "the statement names it");
     for (; error == KVPBUS_OK; error = journal_next(journal, row)) {
         count++;
         bytes += sqlite3_column_int64(row, 0);

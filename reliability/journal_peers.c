@@ -184,9 +184,15 @@ static enum kvpbus_error begin_anew(struct kvpbus_journal *journal, int64_t peer
         "DELETE FROM held WHERE arrived IN (SELECT id FROM arrived WHERE peer = ?1)",
         "DELETE FROM arrived WHERE peer = ?1",
         "DELETE FROM epoch WHERE peer = ?1 AND mine = 0",
+        "DELETE FROM message WHERE peer = ?1 AND kind = 4",
+        "UPDATE tally SET count = 0, bytes = 0 WHERE peer = ?1 AND what IN (10, 12)",
+        "UPDATE received SET receipt = 0 WHERE peer = ?1",
+        "UPDATE message SET fate = 0 WHERE peer = ?1 AND outcome = 0",
         "UPDATE peer SET offered = NULL, source = 0, met = NULL WHERE id = ?1",
     };
-    static_assert(TALLY_KEPT == 7, "the third step names it");
+    static_assert(TALLY_KEPT == 7 && TALLY_RECEIPTS == 10 && TALLY_OWED == 12 &&
+                      KVPBUS_KIND_RECEIPT == 4 && RECEIPT_NONE == 0,
+                  "the steps name them");
     enum kvpbus_error error = journal_renew(journal, peer, -1, NULL);
     for (size_t i = 0; error == KVPBUS_OK && i < sizeof steps / sizeof *steps; i++)
         error = RUN(journal, steps[i], INT(peer));

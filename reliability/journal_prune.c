@@ -45,6 +45,18 @@ static enum kvpbus_error delete_counted(struct kvpbus_journal *journal, struct p
     return KVPBUS_OK;
 }
 
+// What told of receipts is counted by nobody once it has.
+static enum kvpbus_error prune_receipts(struct kvpbus_journal *journal, struct pruning *pruning)
+{
+    static_assert(KVPBUS_KIND_RECEIPT == 4, "the statement names it");
+    return count_down(journal, pruning,
+                      RUN(journal,
+                          "DELETE FROM message WHERE id IN (SELECT id FROM message WHERE outcome "
+                          "!= 0 AND kind = 4 AND settled_ms < ?1 AND NOT EXISTS(SELECT 1 FROM "
+                          "sealed WHERE sealed.id = message.sent AND done = 0) LIMIT ?2)",
+                          INT(pruning->before_ms), INT(pruning->left)));
+}
+
 static enum kvpbus_error prune_sealed(struct kvpbus_journal *journal, struct pruning *pruning)
 {
     while (pruning->left > 0) {
@@ -147,19 +159,33 @@ enum kvpbus_error kvpbus_journal_prune(struct kvpbus_journal *journal, int64_t n
         .before_ms = now_ms - (int64_t)journal->options.history_ms,
         .left = max > INT32_MAX ? INT32_MAX : (int64_t)max,
     };
-    enum kvpbus_error error =
-        delete_counted(journal, &pruning,
-                       "DELETE FROM message WHERE id = (SELECT id FROM message WHERE outcome != 0 "
-                       "AND settled_ms < ?1 AND queued_ms < ?1 AND NOT EXISTS(SELECT 1 FROM "
-                       "sealed WHERE sealed.id = message.sent AND done = 0) LIMIT 1) "
-                       "RETURNING peer, outcome, size, class");
+    enum kvpbus_error error = delete_counted(
+        journal, &pruning,
+        "DELETE FROM message WHERE id = (SELECT id FROM message WHERE outcome != 0 "
+        "AND kind != 4 AND settled_ms < ?1 AND queued_ms < ?1 AND NOT EXISTS(SELECT 1 FROM "
+        "sealed WHERE sealed.id = message.sent AND done = 0) LIMIT 1) "
+        "RETURNING peer, outcome, size, class");
     static_assert(TALLY_DEAD_LETTERS == 6, "the statement names it");
     if (error == KVPBUS_OK)
         error = delete_counted(journal, &pruning,
                                "DELETE FROM dead_letter WHERE id = (SELECT id FROM dead_letter "
                                "WHERE died_ms < ?1 LIMIT 1) RETURNING peer, 6, size, class");
+    static_assert(TALLY_RECEIVED == 11 && TALLY_OWED == 12 && OWED_BYTES == 256,
+                  "the statements name them");
+    if (error == KVPBUS_OK)
+        error = delete_counted(journal, &pruning,
+                               "UPDATE received SET receipt = 0 WHERE id = (SELECT id FROM "
+                               "received WHERE came_ms < ?1 AND fate_ms < ?1 AND receipt = 2 LIMIT "
+                               "1) RETURNING peer, 12, 256, 0");
+    if (error == KVPBUS_OK)
+        error = delete_counted(journal, &pruning,
+                               "DELETE FROM received WHERE id = (SELECT id FROM received WHERE "
+                               "came_ms < ?1 AND fate_ms < ?1 AND NOT EXISTS(SELECT 1 FROM inbox "
+                               "WHERE inbox.id = received.inbox) LIMIT 1) RETURNING peer, 11, 0, "
+                               "0");
     static enum kvpbus_error (*const steps[])(struct kvpbus_journal *, struct pruning *) = {
-        prune_sealed, prune_arrived, prune_out_streams, prune_in_streams, prune_sources,
+        prune_receipts,    prune_sealed,     prune_arrived,
+        prune_out_streams, prune_in_streams, prune_sources,
     };
     for (size_t i = 0; error == KVPBUS_OK && i < sizeof steps / sizeof *steps; i++)
         if (pruning.left > 0)

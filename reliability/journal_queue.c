@@ -45,15 +45,20 @@ static enum kvpbus_error insert(struct kvpbus_journal *journal, int64_t peer,
                                 const struct kvpbus_message *message, bool resend,
                                 const uint8_t *content, size_t length)
 {
+    bool receipt = message->kind == KVPBUS_KIND_RECEIPT;
     enum kvpbus_error error =
         RUN(journal,
             "INSERT INTO message(peer, class, bundle, place, resend, ends_ms, queued_ms, size, "
-            "content, kind) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "content, kind, topic, stream, body, receipt) "
+            "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             INT(peer), INT(message->class_), BLOB(message->id.bundle, KVPBUS_BUNDLE_ID_BYTES),
             INT(message->id.index), INT(resend), end_of(message), INT(message->created_ms),
-            INT(length), BLOB(content, length), INT(message->kind));
+            INT(length), BLOB(content, length), INT(message->kind), TEXT(message->topic),
+            TEXT(message->stream != NULL ? message->stream : ""), INT(message->body_length),
+            INT(message->receipt));
     if (error == KVPBUS_OK)
-        error = journal_tally(journal, peer, KVPBUS_OUTCOME_PENDING, 1, (int64_t)length);
+        error = journal_tally(journal, peer, receipt ? TALLY_RECEIPTS : KVPBUS_OUTCOME_PENDING, 1,
+                              (int64_t)length);
     if (error == KVPBUS_OK && message->class_ == KVPBUS_CLASS_BULK)
         error = journal_tally(journal, peer, TALLY_BULK_QUEUED, 1, (int64_t)length);
     return error;
@@ -69,6 +74,9 @@ enum kvpbus_error kvpbus_journal_queue(struct kvpbus_journal *journal, int64_t p
         kvpbus_message_check(message, journal->options.body_max, &journal->failure);
     if (error != KVPBUS_OK)
         return error;
+    if (message->kind == KVPBUS_KIND_RECEIPT)
+        return kvpbus_fail(&journal->failure, KVPBUS_INVALID_ARGUMENT,
+                           "receipts are sent by the bus itself");
     message->created_ms = now_ms;
     uint8_t *content;
     size_t length;
@@ -84,13 +92,40 @@ enum kvpbus_error kvpbus_journal_queue(struct kvpbus_journal *journal, int64_t p
     return error;
 }
 
+enum kvpbus_error journal_queue_receipts(struct kvpbus_journal *journal, int64_t peer,
+                                         const uint8_t *body, size_t body_length, int64_t now_ms,
+                                         int64_t *row)
+{
+    struct kvpbus_message message = {
+        .topic = RECEIPT_NAME,
+        .stream = RECEIPT_NAME,
+        .class_ = KVPBUS_CLASS_CONTROL,
+        .kind = KVPBUS_KIND_RECEIPT,
+        .created_ms = now_ms,
+        .body = body,
+        .body_length = body_length,
+    };
+    uint8_t *content;
+    size_t length;
+    enum kvpbus_error error = journal_encode(journal, &message, &content, &length);
+    if (error != KVPBUS_OK)
+        return error;
+    error = take_id(journal, peer, message.class_, &message.id);
+    if (error == KVPBUS_OK)
+        error = insert(journal, peer, &message, false, content, length);
+    *row = sqlite3_last_insert_rowid(journal->db);
+    free(content);
+    return error;
+}
+
 enum kvpbus_error kvpbus_journal_waiting(struct kvpbus_journal *journal, int64_t peer,
                                          enum kvpbus_class class_, bool *waiting)
 {
     sqlite3_stmt *row;
     enum kvpbus_error error = GET(journal, &row,
                                   "SELECT EXISTS(SELECT 1 FROM message WHERE peer = ?1 AND "
-                                  "class = ?2 AND sent IS NULL AND outcome = 0)",
+                                  "class = ?2 AND sent IS NULL AND outcome = 0) OR (?2 = 0 AND "
+                                  "EXISTS(SELECT 1 FROM received WHERE peer = ?1 AND receipt = 2))",
                                   INT(peer), INT(class_));
     if (error != KVPBUS_OK)
         return error;

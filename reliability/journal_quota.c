@@ -7,8 +7,6 @@
 #include "journal_internal.h"
 #include "kvpbus/management.h"
 
-enum { ROW_BYTES = 512 }; // what a message needs in the file beside its content, at most
-
 // --- limits ---
 
 struct limits {
@@ -143,19 +141,21 @@ enum kvpbus_error journal_may_queue(struct kvpbus_journal *journal, int64_t peer
 
 // --- in ---
 
-// Bytes in the inbox and of dead letters, and those promised to unfinished bundles; and of those
-// the ones of class bulk.
+// Bytes in the inbox, of dead letters and for receipts that are owed, and those promised to
+// unfinished bundles; and of those the ones of class bulk.
 struct used {
     uint64_t all, bulk;
 };
 
 static enum kvpbus_error inbox_used(struct kvpbus_journal *journal, int64_t peer, struct used *used)
 {
-    int64_t count, bytes, dead, bulk;
+    int64_t count, bytes, dead, owed, bulk;
     sqlite3_stmt *row;
     enum kvpbus_error error = journal_tally_get(journal, peer, TALLY_INBOX, &count, &bytes);
     if (error == KVPBUS_OK)
         error = journal_tally_get(journal, peer, TALLY_DEAD_LETTERS, &count, &dead);
+    if (error == KVPBUS_OK)
+        error = journal_tally_get(journal, peer, TALLY_OWED, &count, &owed);
     if (error == KVPBUS_OK)
         error = journal_tally_get(journal, peer, TALLY_BULK_RECEIVED, &count, &bulk);
     if (error == KVPBUS_OK)
@@ -165,7 +165,7 @@ static enum kvpbus_error inbox_used(struct kvpbus_journal *journal, int64_t peer
                     INT(peer));
     if (error != KVPBUS_OK)
         return error;
-    used->all = (uint64_t)(bytes + dead + sqlite3_column_int64(row, 0));
+    used->all = (uint64_t)(bytes + dead + owed + sqlite3_column_int64(row, 0));
     used->bulk = (uint64_t)(bulk + sqlite3_column_int64(row, 1));
     journal_end(row);
     return KVPBUS_OK;

@@ -145,9 +145,10 @@ static enum kvpbus_error unpack(struct kvpbus_journal *journal, int64_t peer,
             break;
         error = move(
             journal, peer,
-            "UPDATE message SET sent = NULL, outcome = 0, asked = 0, doubt = 1, settled_ms = NULL, "
-            "content = ?3 WHERE sent = ?1 AND place = ?2 AND outcome = ?4 AND "
-            "(outcome = 0 OR resend = 1) RETURNING size, class, bundle, place",
+            "UPDATE message SET sent = NULL, fate = iif(outcome = 0, fate, 0), outcome = 0, "
+            "asked = 0, doubt = 1, settled_ms = NULL, content = ?3 WHERE sent = ?1 AND "
+            "place = ?2 AND outcome = ?4 AND (outcome = 0 OR resend = 1) RETURNING size, class, "
+            "bundle, place",
             VALUES(INT(bundle->id), INT(messages[i].id.index), BLOB(bytes, length), INT(before)),
             before, KVPBUS_OUTCOME_PENDING);
         free(bytes);
@@ -164,6 +165,8 @@ static enum kvpbus_error put_back(struct kvpbus_journal *journal, int64_t peer, 
         error = journal_settle(journal, peer, SETTLE("sent = ?1 AND gap = 1 AND peer = ?2"), sealed,
                                peer, KVPBUS_OUTCOME_UNKNOWN,
                                "a revert came before the peer said whether it had it");
+    if (error == KVPBUS_OK)
+        error = journal_receipts_again(journal, peer, sealed);
     if (error == KVPBUS_OK && (!bundle.done || bundle.kept))
         error = unpack(journal, peer, &bundle);
     // Also of a bundle that is not done: the peer may have said that it had one message of it.
@@ -171,7 +174,7 @@ static enum kvpbus_error put_back(struct kvpbus_journal *journal, int64_t peer, 
                                      : "a revert hid whether it was delivered";
     if (error == KVPBUS_OK)
         error = move(journal, peer,
-                     "UPDATE message SET outcome = 4, settled_ms = ?2, reason = ?3 "
+                     "UPDATE message SET outcome = 4, settled_ms = ?2, reason = ?3, fate = 0 "
                      "WHERE sent = ?1 AND outcome = 1 RETURNING size, class, bundle, place",
                      VALUES(INT(sealed), INT(journal->now_ms), TEXT(reason)),
                      KVPBUS_OUTCOME_DELIVERED, KVPBUS_OUTCOME_UNKNOWN);

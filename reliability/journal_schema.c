@@ -172,10 +172,43 @@ static const char enrolment[] =
     " id BLOB NOT NULL UNIQUE, host BLOB NOT NULL, vm BLOB NOT NULL, secret BLOB);"
     "CREATE INDEX token_peer ON token(peer, number);";
 
+static const char history[] =
+    // topic, stream, body (its length): what is known of a message once its content is gone; empty
+    // where version 1 had let go of it. receipt: one was asked for. fate: what that said, enum
+    // fate.
+    "ALTER TABLE message ADD COLUMN topic TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE message ADD COLUMN stream TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE message ADD COLUMN body INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE message ADD COLUMN receipt INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE message ADD COLUMN fate INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE message ADD COLUMN fate_ms INTEGER NOT NULL DEFAULT 0;"
+    // What came from the peer, as long as the history. inbox: its row there, or the last one.
+    // fate: how it ended here, enum fate. receipt: enum receipt. told: the message that says it.
+    "CREATE TABLE received(id INTEGER PRIMARY KEY AUTOINCREMENT, peer INTEGER NOT NULL,"
+    " class INTEGER NOT NULL, bundle BLOB NOT NULL, place INTEGER NOT NULL, topic TEXT NOT NULL,"
+    " stream TEXT NOT NULL, body INTEGER NOT NULL, came_ms INTEGER NOT NULL,"
+    " inbox INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, fate INTEGER NOT NULL DEFAULT 0,"
+    " fate_ms INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '',"
+    " receipt INTEGER NOT NULL DEFAULT 0, told INTEGER);"
+    "CREATE INDEX received_id ON received(bundle, place);"
+    "CREATE INDEX received_peer ON received(peer, id);"
+    "CREATE INDEX received_due ON received(peer, id) WHERE receipt = 2;"
+    "CREATE INDEX received_told ON received(told) WHERE told IS NOT NULL;"
+    "CREATE INDEX received_came ON received(came_ms);"
+    "CREATE INDEX received_inbox ON received(inbox);"
+    "INSERT INTO received(peer, class, bundle, place, topic, stream, body, came_ms, inbox) SELECT"
+    " inbox.peer, class, bundle, place, topic, in_stream.stream, size, used_ms, inbox.id FROM inbox"
+    " JOIN in_stream ON in_stream.id = inbox.stream;"
+    "INSERT INTO tally(peer, what) SELECT id, 10 FROM peer UNION ALL SELECT id, 12 FROM peer;"
+    "INSERT INTO tally(peer, what, count) SELECT peer.id, 11, count(received.id) FROM peer LEFT"
+    " JOIN received ON received.peer = peer.id GROUP BY peer.id;";
+static_assert(TALLY_RECEIPTS == 10 && TALLY_RECEIVED == 11 && TALLY_OWED == 12 && RECEIPT_DUE == 2,
+              "the statements name them");
+
 // What version n adds to version n - 1.
 static const char *const *const steps[SCHEMA_VERSION + 1] = {
     [1] = (const char *const[]){peers, outgoing, incoming, NULL},
-    [2] = (const char *const[]){audit, consuming, identities, enrolment, NULL},
+    [2] = (const char *const[]){audit, consuming, identities, enrolment, history, NULL},
 };
 
 static enum kvpbus_error number(struct kvpbus_journal *journal, const char *sql, int64_t *value)

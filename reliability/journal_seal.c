@@ -232,6 +232,8 @@ enum kvpbus_error kvpbus_journal_seal(struct kvpbus_journal *journal, int64_t pe
     error = journal_settle(journal, peer,
                            SETTLE("peer = ?1 AND gap = 0 AND ends_ms <= ?2 AND sent IS NULL"), peer,
                            now_ms, KVPBUS_OUTCOME_EXPIRED, "its lifetime ended before it was sent");
+    if (error == KVPBUS_OK && class_ == KVPBUS_CLASS_CONTROL)
+        error = journal_receipts_queue(journal, peer, now_ms);
     if (error != KVPBUS_OK)
         return error;
     struct group group;

@@ -13,7 +13,7 @@ enum kvpbus_error kvpbus_journal_status(struct kvpbus_journal *journal, int64_t 
     sqlite3_stmt *row;
     enum kvpbus_error error =
         GET(journal, &row,
-            "SELECT outcome, reason, coalesce(length, 0) FROM message LEFT JOIN sealed ON "
+            "SELECT outcome, reason, coalesce(length, 0), fate FROM message LEFT JOIN sealed ON "
             "sealed.id = message.sent WHERE message.bundle = ?1 AND place = ?2 AND "
             "message.peer = ?3",
             BLOB(id->bundle, sizeof id->bundle), INT(id->index), INT(peer));
@@ -26,6 +26,7 @@ enum kvpbus_error kvpbus_journal_status(struct kvpbus_journal *journal, int64_t 
     const char *reason = (const char *)sqlite3_column_text(row, 1);
     snprintf(status->reason, sizeof status->reason, "%s", reason != NULL ? reason : "");
     status->length = (uint32_t)sqlite3_column_int64(row, 2);
+    status->consumed = sqlite3_column_int(row, 3) == FATE_CONSUMED;
     journal_end(row);
     return KVPBUS_OK;
 }
@@ -42,10 +43,14 @@ enum kvpbus_error kvpbus_journal_counts(struct kvpbus_journal *journal, int64_t 
             return error;
     }
     enum kvpbus_error error =
-        GET(journal, &row, "SELECT received FROM peer WHERE id = ?1", INT(peer));
+        GET(journal, &row,
+            "SELECT received, EXISTS(SELECT 1 FROM received WHERE peer = ?1 AND receipt = 2) FROM "
+            "peer WHERE id = ?1",
+            INT(peer));
     if (error != KVPBUS_OK)
         return error == KVPBUS_NOT_FOUND ? journal_damaged(journal, "a peer is missing") : error;
     counts->received = (uint64_t)sqlite3_column_int64(row, 0);
+    counts->receipts = sqlite3_column_int(row, 1) != 0 || count[TALLY_RECEIPTS] > 0;
     journal_end(row);
     counts->queued = (uint64_t)count[KVPBUS_OUTCOME_PENDING];
     counts->queued_bytes = (uint64_t)bytes[KVPBUS_OUTCOME_PENDING];

@@ -213,6 +213,21 @@ typedef void kvpbus_status_fn(void *context, const struct kvpbus_message_status 
 void kvpbus_bus_message_status(struct kvpbus_endpoint *endpoint, const struct kvpbus_message_id *id,
                                kvpbus_status_fn *callback, void *context);
 
+// Takes a message back that is not delivered yet, whoever it was sent to. Its outcome comes as
+// every outcome does, at once or when the peer has said whether it had it; KVPBUS_EXISTS: it has
+// one already. `endpoint` NULL, with KVPBUS_NOT_FOUND: there is no such message of this side.
+typedef void kvpbus_withdrawn_fn(void *context, struct kvpbus_endpoint *endpoint,
+                                 const struct kvpbus_failure *failure);
+void kvpbus_bus_withdraw(struct kvpbus_bus *bus, const struct kvpbus_message_id *id,
+                         kvpbus_withdrawn_fn *callback, void *context);
+
+// Everything that is known of a message, sent or received: as long as the history keeps it. At most
+// two records: after reverts an id may stand for two. count 0: KVPBUS_NOT_FOUND, or an error.
+typedef void kvpbus_show_fn(void *context, const struct kvpbus_message_record *records,
+                            size_t count, const struct kvpbus_failure *failure);
+void kvpbus_bus_show(struct kvpbus_bus *bus, const struct kvpbus_message_id *id,
+                     kvpbus_show_fn *callback, void *context);
+
 typedef void kvpbus_counts_fn(void *context, const struct kvpbus_journal_counts *counts,
                               const struct kvpbus_failure *failure);
 void kvpbus_bus_counts(struct kvpbus_endpoint *endpoint, kvpbus_counts_fn *callback, void *context);

@@ -121,6 +121,37 @@ struct kvpbus_message_status {
     enum kvpbus_outcome outcome;
     char reason[KVPBUS_REASON_MAX + 1];
     uint32_t length; // of the sealed bundle it travels in, 0 while it is open
+    bool consumed;   // its receipt came: a consumer of the peer has acknowledged it
+};
+
+// Where a received message is.
+enum kvpbus_place {
+    KVPBUS_PLACE_WAITING,
+    KVPBUS_PLACE_LEASED,
+    KVPBUS_PLACE_CONSUMED,
+    KVPBUS_PLACE_DEAD_LETTER,
+    KVPBUS_PLACE_DROPPED, // nobody wanted it any more
+};
+// "waiting", "leased", "consumed", "dead letter", "dropped".
+const char *kvpbus_place_name(enum kvpbus_place place);
+
+// What is known of a message, sent or received; times in ms since 1970 by this side's clock, 0 not
+// yet.
+struct kvpbus_message_record {
+    bool sent; // else received
+    int64_t peer;
+    struct kvpbus_message_id id;
+    char topic[KVPBUS_TOPIC_MAX + 1], stream[KVPBUS_STREAM_MAX + 1];
+    enum kvpbus_class class_;
+    uint64_t size;    // of the body
+    int64_t begun_ms; // queued, or come
+    int64_t settled_ms;
+    enum kvpbus_outcome outcome; // of one that was sent
+    char reason[KVPBUS_REASON_MAX + 1];
+    bool receipt;            // one was asked for
+    int64_t consumed_ms;     // acknowledged by a consumer: here or, as its receipt says, there
+    enum kvpbus_place place; // of one that was received
+    uint32_t tries;          // leases that it had
 };
 
 struct kvpbus_journal_counts {
@@ -129,6 +160,7 @@ struct kvpbus_journal_counts {
     uint64_t delivered, expired, dead, unknown; // outcomes in the history
     uint64_t received; // messages ever committed in this journal from this peer
     uint64_t dead_letters;
+    bool receipts; // the peer has still to be told of some
 };
 
 #ifdef __cplusplus

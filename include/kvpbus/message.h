@@ -41,6 +41,7 @@ enum kvpbus_kind {
     KVPBUS_KIND_REQUEST = 1,
     KVPBUS_KIND_REPLY = 2, // more replies follow
     KVPBUS_KIND_LAST_REPLY = 3,
+    KVPBUS_KIND_RECEIPT = 4, // of the bus itself: programs neither send nor get it
 };
 
 // What became of a message. Nothing else can.
@@ -73,6 +74,7 @@ struct kvpbus_message {
     int64_t created_ms; // ms since 1970 by the sender's clock; set by the bus
     uint64_t ttl_ms;    // lifetime from created_ms; 0: none
     enum kvpbus_kind kind;
+    bool receipt;               // the sender is told when a consumer has done with it
     int32_t status;             // of a reply
     const uint8_t *correlation; // of a request and its replies
     size_t correlation_length;  // 0 to KVPBUS_CORRELATION_MAX

@@ -123,7 +123,7 @@ Test(bundle_forged, fields_of_a_message_that_are_not_valid)
     put_number(&message, TAG_SEQUENCE, 1);
     cr_assert_eq(open_messages(1), KVPBUS_BAD_BUNDLE);
     start_message();
-    put_number(&message, TAG_KIND, 4);
+    put_number(&message, TAG_KIND, KVPBUS_KIND_RECEIPT + 1);
     cr_assert_eq(open_messages(1), KVPBUS_BAD_BUNDLE);
     start_message();
     put_bytes(&message, TAG_CORRELATION, zeros, sizeof zeros);

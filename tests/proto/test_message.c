@@ -63,7 +63,7 @@ Test(message, check_names_what_is_wrong)
     message.class_ = KVPBUS_CLASS_COUNT;
     cr_assert_eq(check(&message), KVPBUS_INVALID_ARGUMENT);
     message = good;
-    message.kind = (enum kvpbus_kind)(KVPBUS_KIND_LAST_REPLY + 1);
+    message.kind = (enum kvpbus_kind)(KVPBUS_KIND_RECEIPT + 1);
     cr_assert_eq(check(&message), KVPBUS_INVALID_ARGUMENT);
     message.kind = (enum kvpbus_kind) - 1;
     cr_assert_eq(check(&message), KVPBUS_INVALID_ARGUMENT);

@@ -79,6 +79,7 @@ static enum kvpbus_error queue(int i, enum kvpbus_class class_, uint64_t ttl, bo
     message.header_count = 1;
     message.class_ = class_;
     message.ttl_ms = ttl;
+    message.receipt = true;
     enum kvpbus_error error =
         kvpbus_journal_queue(rig.host.journal, rig.host.peer, &message, resend, rig.now);
     ids[i] = message.id;
@@ -251,6 +252,54 @@ static enum kvpbus_error walk_dead(bool again)
                  : kvpbus_journal_dead_drop(journal, &filter, 10, &walk);
 }
 
+// --- what the guest tells ---
+
+static struct kvpbus_sealed told;
+static uint8_t receipts[4096];
+
+static enum kvpbus_error seal_receipts(void)
+{
+    enum kvpbus_error error =
+        kvpbus_journal_seal(rig.guest.journal, rig.guest.peer, KVPBUS_CLASS_CONTROL, 100000,
+                            rig.guest.identity, rig.guest.secret, rig.now, &told);
+    cr_assert(error != KVPBUS_OK || told.length <= sizeof receipts);
+    return error;
+}
+
+static enum kvpbus_error read_receipts(void)
+{
+    return kvpbus_journal_read_sealed(rig.guest.journal, rig.guest.peer, told.class_, told.number,
+                                      0, receipts, told.length);
+}
+
+static enum kvpbus_error hear_receipts(void)
+{
+    struct kvpbus_fragment piece = {
+        .class_ = told.class_,
+        .number = told.number,
+        .first = true,
+        .total = told.length,
+        .data = receipts,
+        .length = told.length,
+    };
+    struct kvpbus_fragment_result result;
+    enum kvpbus_error error =
+        kvpbus_journal_fragment(rig.host.journal, rig.host.peer, &piece, rig.now, &result);
+    cr_assert(error != KVPBUS_OK || (result.receipts && result.messages == 0));
+    return error;
+}
+
+static enum kvpbus_error show(struct journal_side *side, int i)
+{
+    struct kvpbus_message_record records[2];
+    size_t count;
+    int64_t peer;
+    enum kvpbus_error error = kvpbus_journal_show(side->journal, &ids[i], records, 2, &count);
+    if (error == KVPBUS_OK && side == &rig.host)
+        error = kvpbus_journal_sent_to(side->journal, &ids[i], &peer);
+    return error;
+}
+
 static enum kvpbus_error list_peers(void)
 {
     struct kvpbus_peer *peers;
@@ -402,6 +451,13 @@ static const uint8_t *first_vm(void)
     CALL(guest, kvpbus_journal_extend(rig.guest.journal, lease, 50, rig.now))                      \
     CALL(guest, kvpbus_journal_reject(rig.guest.journal, lease, "no", rig.now))                    \
     CALL(guest, walk_dead(false))                                                                  \
+    CALL(guest, seal_receipts())                                                                   \
+    CALL(guest, read_receipts())                                                                   \
+    CALL(host, hear_receipts())                                                                    \
+    CALL(guest,                                                                                    \
+         kvpbus_journal_delivered(rig.guest.journal, rig.guest.peer, told.class_, told.number))    \
+    CALL(host, show(&rig.host, 2))                                                                 \
+    CALL(guest, show(&rig.guest, 2))                                                               \
     CALL(host, send_call(&rig.host, KVPBUS_KIND_REQUEST))                                          \
     CALL(host, seal_call(&rig.host))                                                               \
     CALL(guest, give_call(&rig.guest))                                                             \
@@ -411,13 +467,16 @@ static const uint8_t *first_vm(void)
     CALL(guest, send_call(&rig.guest, KVPBUS_KIND_LAST_REPLY))                                     \
     CALL(guest, seal_call(&rig.guest))                                                             \
     CALL(host, give_call(&rig.host))                                                               \
-    CALL(guest, kvpbus_journal_delivered(rig.guest.journal, rig.guest.peer, sealed.class_, 1))     \
+    CALL(guest, kvpbus_journal_delivered(rig.guest.journal, rig.guest.peer, sealed.class_,         \
+                                         sealed.number))                                           \
     CALL(host, lease_reply())                                                                      \
     CALL(host, kvpbus_journal_ack(rig.host.journal, lease))                                        \
     CALL(host, lease_reply())                                                                      \
     CALL(host, kvpbus_journal_ack(rig.host.journal, lease))                                        \
     CALL(host, ask_what_comes())                                                                   \
     CALL(guest, kvpbus_journal_leases_end(rig.guest.journal, rig.now + 5000, &(int64_t){0}))       \
+    /* The host has lost what it was told. */                                                      \
+    CALL(guest, apply(&rig.guest, &(struct kvpbus_sync){.timeline = {2}}, false))                  \
     CALL(host, queue(3, KVPBUS_CLASS_NORMAL, 0, false))                                            \
     CALL(host, seal(KVPBUS_CLASS_NORMAL))                                                          \
     CALL(host, kvpbus_journal_withdraw(rig.host.journal, rig.host.peer, &ids[3]))                  \
@@ -433,6 +492,10 @@ static const uint8_t *first_vm(void)
     CALL(host,                                                                                     \
          kvpbus_journal_expire(rig.host.journal, rig.host.peer, rig.now + 500, &(int64_t){0}))     \
     CALL(host, seal(KVPBUS_CLASS_NORMAL))                                                          \
+    CALL(host, kvpbus_journal_sync_make(rig.host.journal, rig.host.peer, &host_sync))              \
+    CALL(guest, apply(&rig.guest, &host_sync, false))                                              \
+    CALL(host, read_all())                                                                         \
+    CALL(guest, give(0, sealed.length))                                                            \
     CALL(host, kvpbus_journal_signer(rig.host.journal, rig.host.peer, rig.guest.identity,          \
                                      rig.guest.secret))                                            \
     CALL(host, kvpbus_journal_follow(rig.host.journal, rig.host.peer, rig.guest.identity,          \
@@ -491,7 +554,7 @@ static void check_end(void)
     cr_assert(host.queued == 0 && host.queued_bytes == 0 && host.delivered == 0 &&
               host.unknown == 0 && host.expired == 0);
     cr_assert(guest.received == 3 && guest.inbox == 0 && guest.inbox_bytes == 0 &&
-              guest.dead_letters == 0);
+              guest.dead_letters == 0 && !guest.receipts && host.dead == 0);
     uint64_t at;
     cr_assert_eq(audit_check(rig.host.journal, rig.guest.identity, &at), KVPBUS_AUDIT_FITS);
     cr_assert_eq(audit_check(rig.guest.journal, rig.guest.identity, &at), KVPBUS_AUDIT_FITS);

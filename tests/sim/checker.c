@@ -96,6 +96,7 @@ static bool same(const struct sim_message *message, const struct kvpbus_message 
 {
     static uint8_t body[512 * 1024];
     if (got->body_length != message->length || got->class_ != message->class_ ||
+        got->receipt != message->receipt ||
         strcmp(got->stream, sim_stream_name(message->stream)) != 0)
         return false;
     sim_message_body(message, body);
@@ -202,16 +203,35 @@ static void check_change(struct sim_world *world, struct sim_message *message,
               kvpbus_outcome_name(outcome));
     bool undone = before == KVPBUS_OUTCOME_DELIVERED ||
                   (before == KVPBUS_OUTCOME_EXPIRED && outcome == KVPBUS_OUTCOME_UNKNOWN);
-    if (before != KVPBUS_OUTCOME_PENDING && !(went_back && undone))
+    // What its receipt said: a consumer set it aside, if only in a life that is over.
+    bool died =
+        outcome == KVPBUS_OUTCOME_DEAD && message->receipt && (message->got.set_aside || went_back);
+    if (before != KVPBUS_OUTCOME_PENDING && !(went_back && undone) &&
+        !(died && before == KVPBUS_OUTCOME_DELIVERED))
         sim_fail(world, "message %u of side %d was %s and is now %s", message->serial,
                  message->side, kvpbus_outcome_name(before), kvpbus_outcome_name(outcome));
-    if (outcome == KVPBUS_OUTCOME_DEAD || (outcome == KVPBUS_OUTCOME_UNKNOWN && !went_back))
+    if ((outcome == KVPBUS_OUTCOME_DEAD && !died) ||
+        (outcome == KVPBUS_OUTCOME_UNKNOWN && !went_back))
         sim_fail(world, "message %u of side %d is %s: %s", message->serial, message->side,
                  kvpbus_outcome_name(outcome), reason);
     if (outcome == KVPBUS_OUTCOME_EXPIRED && message->ttl_ms == 0)
         sim_fail(world, "message %u of side %d expires and has no lifetime", message->serial,
                  message->side);
     message->sent.outcome = outcome;
+}
+
+static void check_consumed(struct sim_world *world, struct sim_message *message, bool consumed)
+{
+    sim_trace(world, message->side, "message %u is %sconsumed", message->serial,
+              consumed ? "" : "no longer ");
+    if (!message->receipt)
+        sim_fail(world, "message %u of side %d is consumed and did not ask for a receipt",
+                 message->serial, message->side);
+    // A revert takes back what the consumer did, and the sender's word for it with the delivery.
+    if (reverts(world) == 0 && (!consumed || message->got.ack == SIM_NOT_ACKED))
+        sim_fail(world, "message %u of side %d is %s", message->serial, message->side,
+                 consumed ? "called consumed and is not" : "no longer called consumed");
+    message->sent.consumed = consumed;
 }
 
 static void check_outcome(struct sim_side *side, struct sim_message *message)
@@ -223,8 +243,10 @@ static void check_outcome(struct sim_side *side, struct sim_message *message)
     if (error != KVPBUS_OK)
         sim_fail(world, "side %d knows nothing of message %u: %s", side->index, message->serial,
                  kvpbus_error_name(error));
-    else if (status.outcome != message->sent.outcome)
+    if (error == KVPBUS_OK && status.outcome != message->sent.outcome)
         check_change(world, message, status.outcome, status.reason);
+    if (error == KVPBUS_OK && status.consumed != message->sent.consumed)
+        check_consumed(world, message, status.consumed);
 }
 
 void sim_check_outcomes(struct sim_world *world, int index)
@@ -238,6 +260,7 @@ void sim_check_outcomes(struct sim_world *world, int index)
     for (size_t i = 0; i < world->checker.count[index] && !world->failed; i++) {
         struct sim_message *message = &world->checker.messages[index][i];
         bool final = message->sent.outcome != KVPBUS_OUTCOME_PENDING;
+        final &= message->sent.consumed || !message->receipt;
         if (message->sent.state == SIM_ACCEPTED && (all || !final))
             check_outcome(side, message);
     }
@@ -262,6 +285,13 @@ static void end_of_message(struct sim_world *world, const struct sim_message *me
         if (!message->got.seen)
             sim_fail(world, "message %u of side %d is delivered and never came", message->serial,
                      message->side);
+        world->checker.consumed += message->sent.consumed;
+        if (message->receipt && message->got.ack == SIM_ACKED && !message->sent.consumed)
+            sim_fail(world, "side %d was never told that message %u is consumed", message->side,
+                     message->serial);
+        break;
+    case KVPBUS_OUTCOME_DEAD:
+        world->checker.dead++;
         break;
     case KVPBUS_OUTCOME_EXPIRED:
         world->checker.expired++;

@@ -38,6 +38,7 @@ struct sim_sent {
     enum sim_sent_state state;
     struct kvpbus_message_id id;
     enum kvpbus_outcome outcome; // as the journal said last
+    bool consumed;               // likewise
 };
 
 enum sim_ack { SIM_NOT_ACKED, SIM_ACK_ASKED, SIM_ACK_MAYBE, SIM_ACKED };
@@ -57,7 +58,7 @@ struct sim_message {
     unsigned stream;
     size_t length;
     uint64_t ttl_ms;
-    bool resend, compressible;
+    bool resend, compressible, receipt;
     const uint8_t *body; // NULL: drawn from serial and side
     uint64_t send_at;
     struct sim_sent sent;
@@ -83,7 +84,7 @@ struct sim_checker {
     size_t count[2];
     size_t next[2];                      // the first one that was not sent yet
     struct sim_lane lanes[2][SIM_LANES]; // by receiver
-    uint64_t delivered, redelivered, expired, unknown;
+    uint64_t delivered, redelivered, expired, unknown, consumed, dead;
 };
 
 const char *sim_stream_name(unsigned stream);

@@ -76,11 +76,14 @@ static bool run_seed(const struct arguments *arguments, uint64_t seed, uint64_t 
                (unsigned long long)seed, (unsigned long long)world->now, world->failure,
                (unsigned long long)seed, options.profile->name);
     else if (arguments->first == arguments->last)
-        printf("seed %llu, profile %s: %llu messages delivered, %llu again, %llu expired, %llu "
-               "unknown; %llu steps, %llu + %llu writes, %llu simulated seconds\n",
+        printf("seed %llu, profile %s: %llu messages delivered, %llu again, %llu told to be "
+               "consumed, %llu to be dead, %llu expired, %llu unknown; %llu steps, %llu + %llu "
+               "writes, %llu "
+               "simulated seconds\n",
                (unsigned long long)seed, options.profile->name,
                (unsigned long long)world->checker.delivered,
                (unsigned long long)world->checker.redelivered,
+               (unsigned long long)world->checker.consumed, (unsigned long long)world->checker.dead,
                (unsigned long long)world->checker.expired,
                (unsigned long long)world->checker.unknown, (unsigned long long)world->steps,
                (unsigned long long)world->sides[SIM_HOST].counters.writes,

@@ -45,6 +45,14 @@ static uint64_t draw_ttl(struct sim_rng *rng)
                                     : sim_rng_range(rng, 5000, 120000);
 }
 
+// Drawn apart, so that the rest of a seed's workload is what it was before there were receipts.
+static bool draw_receipt(const struct sim_world *world, int side, unsigned serial)
+{
+    struct sim_rng rng;
+    sim_rng_seed(&rng, world->options.seed, 1000 + 2 * (uint64_t)serial + (uint64_t)side);
+    return sim_rng_chance(&rng, 400);
+}
+
 static void draw_message(struct sim_world *world, int side, unsigned serial, size_t *left,
                          uint64_t *at)
 {
@@ -59,6 +67,7 @@ static void draw_message(struct sim_world *world, int side, unsigned serial, siz
     message->ttl_ms = draw_ttl(rng);
     message->resend = sim_rng_chance(rng, 300);
     message->compressible = sim_rng_chance(rng, 500);
+    message->receipt = draw_receipt(world, side, serial);
     *left -= message->length;
     // Now one by one, now many at once.
     uint64_t mean = 2 * world->plan.length * 8 / 10 / MESSAGES;
@@ -100,6 +109,7 @@ void sim_send(struct sim_side *side, struct sim_message *message)
         .stream = sim_stream_name(message->stream),
         .class_ = message->class_,
         .ttl_ms = message->ttl_ms,
+        .receipt = message->receipt,
         .body = body,
         .body_length = message->length,
     };

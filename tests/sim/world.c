@@ -207,7 +207,8 @@ static bool side_drained(struct sim_side *side)
         kvpbus_journal_counts(side->process->journal, side->process->peer, &counts);
     sim_side_leave(before);
     return error == KVPBUS_OK && counts.queued == 0 && counts.inbox == 0 &&
-           counts.dead_letters == 0 && only_registers(&side->world->channels[side->index].own);
+           counts.dead_letters == 0 && !counts.receipts &&
+           only_registers(&side->world->channels[side->index].own);
 }
 
 static bool drained(struct sim_world *world)
