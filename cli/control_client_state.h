@@ -20,6 +20,17 @@ enum control_request {
 #define CONTROL_NO_ID \
     "that is not a message id: 32 hex digits, a dot and a number, as they are shown"
 
+enum control_wait { CONTROL_WAIT_QUEUED, CONTROL_WAIT_DELIVERED, CONTROL_WAIT_CONSUMED };
+
+// A peer that a message goes to, or went to.
+struct control_target {
+    struct control_client *client;
+    struct kvpbus_endpoint *endpoint;
+    struct kvpbus_message_id id; // once it is queued
+    bool open;                   // its outcome is waited for
+    bool asking, again;          // a status job is under way; and something changed meanwhile
+};
+
 struct control_client {
     uv_pipe_t pipe;
     struct kvpbus_control_server *server; // NULL once the connection is closed
@@ -32,13 +43,19 @@ struct control_client {
 
     enum control_request request;
     struct kvpbus_endpoint *endpoint;
-    // SEND
+    // SEND, WITHDRAW
     Kvpbus__Control__SendRequest *send; // unpacked, owned
     uint8_t *body;
     size_t body_length;
-    struct kvpbus_message_id id;
+    struct kvpbus_message_id withdrawn;
+    struct control_target *targets;
+    size_t target_count, target_next; // of them, those that were given to the bus
+    size_t target_open;               // whose outcome is waited for
+    size_t copies;                    // of the body, under way to the journal
+    bool several;                     // an answer for each, then Done
+    bool unsure;                      // the journal did not say
+    enum control_wait wait;
     uint64_t told; // bytes of progress said last
-    bool asking;   // a status job is under way
     // RECEIVE, DEAD
     int64_t from;          // a peer's row; 0: any
     int64_t reply_ends_ms; // when the request's lifetime ends; 0 unknown, or never
@@ -108,8 +125,19 @@ void control_enroll(struct control_client *client, const Kvpbus__Control__Enroll
 // control_send.c
 void control_send(struct control_client *client, Kvpbus__Control__Request *request);
 void control_chunk(struct control_client *client, const Kvpbus__Control__Chunk *chunk);
-void control_look_for_outcome(struct control_client *client);
+
+// control_outcome.c
+// The only target; NULL: no memory.
+struct control_target *control_target_one(struct control_client *client,
+                                          struct kvpbus_endpoint *endpoint);
+// The outcomes of open targets are waited for and said.
+void control_await(struct control_client *client);
+// Those of this peer may have changed; 0: of any.
+void control_look_for_outcome(struct control_client *client, int64_t peer);
 void control_say_progress(struct control_client *client);
+void control_withdraw(struct control_client *client,
+                      const Kvpbus__Control__WithdrawRequest *request);
+void control_show(struct control_client *client, const Kvpbus__Control__ShowRequest *request);
 
 // control_receive.c
 void control_receive(struct control_client *client, const Kvpbus__Control__ReceiveRequest *request);

@@ -29,6 +29,9 @@ void control_forget(struct control_client *client)
     free(client->body);
     client->body = NULL;
     client->body_length = 0;
+    free(client->targets);
+    client->targets = NULL;
+    client->target_count = client->target_next = client->target_open = client->copies = 0;
     if (client->peers != NULL)
         kvpbus__control__peers__free_unpacked(client->peers, NULL);
     client->peers = NULL;
@@ -93,6 +96,12 @@ void control_request(struct control_client *client, const uint8_t *frame, size_t
         break;
     case KVPBUS__CONTROL__REQUEST__KIND_EXTEND:
         control_extend(client, request->extend);
+        break;
+    case KVPBUS__CONTROL__REQUEST__KIND_WITHDRAW:
+        control_withdraw(client, request->withdraw);
+        break;
+    case KVPBUS__CONTROL__REQUEST__KIND_SHOW:
+        control_show(client, request->show);
         break;
     case KVPBUS__CONTROL__REQUEST__KIND_DEAD:
         control_dead(client, request->dead);

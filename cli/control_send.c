@@ -1,160 +1,289 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sending: the message as it comes in chunks, its progress, its outcome.
+// Sending: the message as it comes in chunks, then to each of its targets. The body is here once;
+// the bus copies it for a target, so of a large one the next target waits for the one before.
 #include <stdlib.h>
 #include <string.h>
 
 #include "control_client_state.h"
 
 typedef Kvpbus__Control__Request Request;
-typedef Kvpbus__Control__Response Response;
 typedef Kvpbus__Control__SendRequest SendRequest;
+typedef Kvpbus__Control__Response Response;
 
-// --- the message that a request describes ---
-
-enum { CORRELATION = KVPBUS_BUNDLE_ID_BYTES + 2 };
-
-struct shape {
-    struct kvpbus_message message; // without its body; points into the request and the rest
-    struct kvpbus_header headers[KVPBUS_HEADERS_MAX];
-    uint8_t correlation[CORRELATION];
+enum {
+    TARGETS_MAX = 1024,
+    COPIES_BYTES = 1024 * 1024, // of the body under way to the journal, one copy in any case
+    COPY_HEAD = 1024,           // what a copy takes beside the body, about
+    CORRELATION = KVPBUS_BUNDLE_ID_BYTES + 2,
 };
 
-// The request that a reply answers, by its id.
-static enum kvpbus_error shape_reply(const SendRequest *send, struct shape *shape,
-                                     struct kvpbus_failure *failure)
+static const char *name_of(const struct control_target *target)
 {
-    struct kvpbus_message_id id;
-    if (!kvpbus_message_id_parse(send->reply_to, &id))
-        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, CONTROL_NO_ID);
-    memcpy(shape->correlation, id.bundle, sizeof id.bundle);
-    shape->correlation[sizeof id.bundle] = (uint8_t)(id.index >> 8);
-    shape->correlation[sizeof id.bundle + 1] = (uint8_t)id.index;
-    shape->message.correlation = shape->correlation;
-    shape->message.correlation_length = CORRELATION;
-    shape->message.status = send->status;
-    return KVPBUS_OK;
+    return kvpbus_endpoint_peer(target->endpoint)->name;
 }
 
-static enum kvpbus_error shape_of(const SendRequest *send, struct shape *shape,
-                                  struct kvpbus_failure *failure)
+// --- the answers ---
+
+static void say_queued(struct control_target *target)
 {
-    if (send->class_ >= KVPBUS_CLASS_COUNT)
-        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, "there is no such class");
-    if (send->n_headers > KVPBUS_HEADERS_MAX)
-        return kvpbus_fail(failure, KVPBUS_TOO_LARGE, "a message has at most %d headers",
-                           KVPBUS_HEADERS_MAX);
-    if (send->kind == KVPBUS_KIND_REQUEST && send->ttl_ms == 0)
-        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, "a request has a lifetime");
-    for (size_t i = 0; i < send->n_headers; i++)
-        shape->headers[i] = (struct kvpbus_header){.name = send->headers[i]->name,
-                                                   .value = send->headers[i]->value};
-    shape->message = (struct kvpbus_message){
+    char id[KVPBUS_MESSAGE_ID_TEXT];
+    Kvpbus__Control__Queued queued = KVPBUS__CONTROL__QUEUED__INIT;
+    Response response = KVPBUS__CONTROL__RESPONSE__INIT;
+    kvpbus_message_id_format(&target->id, id);
+    queued.id = id;
+    queued.peer = (char *)name_of(target);
+    response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_QUEUED;
+    response.queued = &queued;
+    control_respond(target->client, &response);
+}
+
+static void say_refused(struct control_client *client, const char *peer,
+                        const struct kvpbus_failure *failure)
+{
+    Kvpbus__Control__Refused refused = KVPBUS__CONTROL__REFUSED__INIT;
+    Response response = KVPBUS__CONTROL__RESPONSE__INIT;
+    refused.peer = (char *)peer;
+    refused.code = (uint32_t)failure->code;
+    refused.detail =
+        (char *)(failure->detail[0] != '\0' ? failure->detail : kvpbus_error_text(failure->code));
+    response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_REFUSED;
+    response.refused = &refused;
+    control_respond(client, &response);
+}
+
+// --- to the targets ---
+
+static void fill(const SendRequest *send, struct kvpbus_header headers[KVPBUS_HEADERS_MAX],
+                 uint8_t correlation[CORRELATION], struct kvpbus_message *message)
+{
+    struct kvpbus_message_id request;
+    *message = (struct kvpbus_message){
         .topic = send->topic,
         .stream = send->stream,
         .class_ = (enum kvpbus_class)send->class_,
         .ttl_ms = send->ttl_ms,
         .kind = (enum kvpbus_kind)send->kind,
-        .headers = shape->headers,
+        .receipt = send->wait > CONTROL_WAIT_DELIVERED,
+        .status = send->status,
+        .headers = headers,
         .header_count = send->n_headers,
     };
-    return send->kind == KVPBUS_KIND_REPLY || send->kind == KVPBUS_KIND_LAST_REPLY
-               ? shape_reply(send, shape, failure)
-               : KVPBUS_OK;
+    for (size_t i = 0; i < send->n_headers; i++)
+        headers[i] = (struct kvpbus_header){send->headers[i]->name, send->headers[i]->value};
+    if (!kvpbus_message_id_parse(send->reply_to, &request))
+        return;
+    memcpy(correlation, request.bundle, sizeof request.bundle);
+    correlation[CORRELATION - 2] = (uint8_t)(request.index >> 8);
+    correlation[CORRELATION - 1] = (uint8_t)request.index;
+    message->correlation = correlation;
+    message->correlation_length = CORRELATION;
 }
 
-// --- queued ---
+static void on_queued(void *context, const struct kvpbus_message_id *id,
+                      const struct kvpbus_failure *failure);
 
-static void say_queued(struct control_client *client)
+static bool room_for_a_copy(const struct control_client *client)
 {
-    char id[KVPBUS_MESSAGE_ID_TEXT];
-    Kvpbus__Control__Queued queued = KVPBUS__CONTROL__QUEUED__INIT;
-    Response response = KVPBUS__CONTROL__RESPONSE__INIT;
-    kvpbus_message_id_format(&client->id, id);
-    queued.id = id;
-    response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_QUEUED;
-    response.queued = &queued;
-    control_respond(client, &response);
+    uint64_t copy = client->body_length + COPY_HEAD;
+    return client->copies == 0 || (client->copies + 1) * copy <= COPIES_BYTES;
+}
+
+static void queue(struct control_client *client)
+{
+    struct kvpbus_header headers[KVPBUS_HEADERS_MAX];
+    uint8_t correlation[CORRELATION];
+    struct kvpbus_message message;
+    fill(client->send, headers, correlation, &message);
+    message.body = client->body;
+    message.body_length = client->body_length;
+    client->request = CONTROL_BUSY;
+    while (client->target_next < client->target_count && room_for_a_copy(client)) {
+        struct control_target *target = &client->targets[client->target_next++];
+        client->copies++;
+        client->jobs++;
+        kvpbus_bus_send(target->endpoint, &message, client->send->resend, on_queued, target);
+    }
+}
+
+static void all_queued(struct control_client *client)
+{
+    kvpbus__control__send_request__free_unpacked(client->send, NULL);
+    client->send = NULL;
+    free(client->body);
+    client->body = NULL;
+    control_await(client);
 }
 
 static void on_queued(void *context, const struct kvpbus_message_id *id,
                       const struct kvpbus_failure *failure)
 {
-    struct control_client *client = context;
+    struct control_target *target = context;
+    struct control_client *client = target->client;
+    client->copies--;
     if (!control_returned(client))
         return;
-    bool wait = client->send->wait > 0;
-    control_forget(client);
-    if (id == NULL) {
+    if (id == NULL && !client->several) {
+        control_forget(client);
         control_fail(client, failure->code, failure->detail);
         return;
     }
-    client->id = *id;
-    client->request = wait ? CONTROL_WAITING : CONTROL_IDLE;
-    client->told = UINT64_MAX;
-    say_queued(client);
-    if (wait)
-        control_look_for_outcome(client);
+    if (id != NULL) {
+        target->id = *id;
+        target->open = client->wait != CONTROL_WAIT_QUEUED;
+        client->target_open += target->open;
+        say_queued(target);
+    } else {
+        say_refused(client, name_of(target), failure);
+    }
+    if (client->closing)
+        return;
+    if (client->target_next < client->target_count)
+        queue(client);
+    else if (client->copies == 0)
+        all_queued(client);
 }
 
-static void queue(struct control_client *client)
+// --- which targets ---
+
+static bool check_paired(const struct kvpbus_endpoint *endpoint, struct kvpbus_failure *failure)
 {
-    struct shape shape;
+    const struct kvpbus_peer *peer = kvpbus_endpoint_peer(endpoint);
+    if (peer->paired)
+        return true;
+    kvpbus_fail(failure, KVPBUS_UNPAIRED, "%s is not paired; run 'kvpbus pair %s' first",
+                peer->name, peer->name);
+    return false;
+}
+
+static void add_target(struct control_client *client, struct kvpbus_endpoint *endpoint)
+{
+    for (size_t i = 0; i < client->target_count; i++)
+        if (client->targets[i].endpoint == endpoint)
+            return; // by its name and its GUID, say
+    client->targets[client->target_count++] =
+        (struct control_target){.client = client, .endpoint = endpoint};
+}
+
+static void add_named(struct control_client *client, const char *name)
+{
     struct kvpbus_failure failure = {0};
-    if (shape_of(client->send, &shape, &failure) != KVPBUS_OK) {
-        control_fail(client, failure.code, failure.detail);
-        return;
-    }
-    shape.message.body = client->body;
-    shape.message.body_length = client->body_length;
-    client->request = CONTROL_BUSY;
-    client->jobs++;
-    kvpbus_bus_send(client->endpoint, &shape.message, client->send->resend, on_queued, client);
+    struct kvpbus_endpoint *endpoint = kvpbus_service_find(control_service(client), name, &failure);
+    if (endpoint != NULL && check_paired(endpoint, &failure))
+        add_target(client, endpoint);
+    else
+        say_refused(client, name, &failure);
+}
+
+static enum kvpbus_error add_targets(struct control_client *client, const SendRequest *send,
+                                     struct kvpbus_failure *failure)
+{
+    const struct kvpbus_service *service = control_service(client);
+    size_t most = send->all ? service->endpoint_count : send->n_peers;
+    if (most > TARGETS_MAX)
+        return kvpbus_fail(failure, KVPBUS_TOO_LARGE,
+                           "%zu peers; one message goes to at most %d at once: name fewer", most,
+                           TARGETS_MAX);
+    client->targets = calloc(most + 1, sizeof *client->targets);
+    if (client->targets == NULL)
+        return kvpbus_fail(failure, KVPBUS_NOMEM, "out of memory for %zu peers", most);
+    for (size_t i = 0; i < most && !send->all; i++)
+        add_named(client, send->peers[i]);
+    for (size_t i = 0; i < most && send->all; i++)
+        if (kvpbus_endpoint_peer(service->endpoints[i])->paired)
+            add_target(client, service->endpoints[i]);
+    if (send->all && client->target_count == 0)
+        return kvpbus_fail(failure, KVPBUS_UNPAIRED,
+                           "no peer is paired yet; 'kvpbus vms' lists them, 'kvpbus pair' pairs");
+    return KVPBUS_OK;
+}
+
+static enum kvpbus_error add_one(struct control_client *client, const char *name,
+                                 struct kvpbus_failure *failure)
+{
+    struct kvpbus_endpoint *endpoint = kvpbus_service_find(control_service(client), name, failure);
+    if (endpoint == NULL || !check_paired(endpoint, failure))
+        return failure->code;
+    return control_target_one(client, endpoint) != NULL
+               ? KVPBUS_OK
+               : kvpbus_fail(failure, KVPBUS_NOMEM, "out of memory");
+}
+
+// --- the request ---
+
+// Checked before the body comes, so that a wrong topic is said at once.
+static enum kvpbus_error check(const SendRequest *send, uint64_t body_max,
+                               struct kvpbus_failure *failure)
+{
+    struct kvpbus_header headers[KVPBUS_HEADERS_MAX];
+    uint8_t correlation[CORRELATION];
+    struct kvpbus_message shape;
+    if ((send->peer[0] != '\0') + (send->n_peers > 0) + (send->all != 0) > 1)
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                           "name one peer, or several, or say all");
+    if (send->class_ >= KVPBUS_CLASS_COUNT)
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, "there is no such class");
+    if (send->wait > CONTROL_WAIT_CONSUMED)
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                           "one can wait until it is queued, delivered or consumed");
+    if (send->kind > KVPBUS_KIND_LAST_REPLY)
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, "there is no such kind of message");
+    if (send->n_headers > KVPBUS_HEADERS_MAX)
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                           "%zu headers; a message has at most %d", send->n_headers,
+                           KVPBUS_HEADERS_MAX);
+    if (send->kind == KVPBUS_KIND_REQUEST && send->ttl_ms == 0)
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                           "a request needs a lifetime: how long its replies are waited for");
+    fill(send, headers, correlation, &shape);
+    bool reply = send->kind >= KVPBUS_KIND_REPLY;
+    if (reply && shape.correlation == NULL)
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, CONTROL_NO_ID);
+    if (!reply && send->reply_to[0] != '\0')
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                           "only a reply answers a request: its kind is 2 or 3");
+    if (send->body_length > body_max)
+        return kvpbus_fail(failure, KVPBUS_TOO_LARGE,
+                           "the message has %llu bytes, the limit is %llu; split it, or raise "
+                           "body_max on both sides",
+                           (unsigned long long)send->body_length, (unsigned long long)body_max);
+    return kvpbus_message_check(&shape, (size_t)body_max, failure);
+}
+
+static enum kvpbus_error prepare(struct control_client *client, const SendRequest *send,
+                                 struct kvpbus_failure *failure)
+{
+    uint64_t body_max = control_service(client)->options.body_max;
+    enum kvpbus_error error =
+        check(send, body_max != 0 ? body_max : KVPBUS_MESSAGE_DEFAULT_MAX, failure);
+    if (error != KVPBUS_OK)
+        return error;
+    client->several = send->n_peers > 0 || send->all;
+    client->wait = (enum control_wait)send->wait;
+    error =
+        client->several ? add_targets(client, send, failure) : add_one(client, send->peer, failure);
+    if (error != KVPBUS_OK)
+        return error;
+    client->body = malloc(send->body_length + 1);
+    return client->body != NULL ? KVPBUS_OK
+                                : kvpbus_fail(failure, KVPBUS_NOMEM, "out of memory for the body");
 }
 
 void control_send(struct control_client *client, Request *request)
 {
-    SendRequest *send = request->send;
-    uint64_t body_max = control_service(client)->options.body_max;
     struct kvpbus_failure failure = {0};
-    if (body_max == 0)
-        body_max = KVPBUS_MESSAGE_DEFAULT_MAX;
-    if (send->n_peers > 0 || send->all || send->wait > 1) {
-        control_fail(client, KVPBUS_UNSUPPORTED,
-                     "the service sends to one peer at a time and waits for the delivery at most");
-        return;
-    }
-    client->endpoint = control_named(client, send->peer);
-    if (client->endpoint == NULL)
-        return;
-    if (!kvpbus_endpoint_peer(client->endpoint)->paired) {
-        kvpbus_fail(&failure, KVPBUS_UNPAIRED, "%s is not paired; run 'kvpbus pair %s' first",
-                    send->peer, send->peer);
+    control_forget(client);
+    if (prepare(client, request->send, &failure) != KVPBUS_OK) {
+        control_forget(client);
         control_fail(client, failure.code, failure.detail);
         return;
     }
-    if (send->body_length > body_max) {
-        kvpbus_fail(&failure, KVPBUS_TOO_LARGE,
-                    "the message has %llu bytes, the limit is %llu; split it, or raise body_max on "
-                    "both sides",
-                    (unsigned long long)send->body_length, (unsigned long long)body_max);
-        control_fail(client, failure.code, failure.detail);
+    if (client->target_count == 0) { // each was refused
+        control_forget(client);
+        control_done(client);
         return;
     }
-    // Checked before the body comes, so that a wrong topic is said at once.
-    struct shape shape;
-    if (shape_of(send, &shape, &failure) != KVPBUS_OK ||
-        kvpbus_message_check(&shape.message, (size_t)body_max, &failure) != KVPBUS_OK) {
-        control_fail(client, failure.code, failure.detail);
-        return;
-    }
-    client->body = malloc(send->body_length + 1);
-    if (client->body == NULL) {
-        control_fail(client, KVPBUS_NOMEM, "");
-        return;
-    }
-    client->body_length = 0;
-    client->send = send;
+    client->send = request->send;
     request->send = NULL; // ours now
     request->kind_case = KVPBUS__CONTROL__REQUEST__KIND__NOT_SET;
     client->request = CONTROL_BODY;
@@ -176,62 +305,4 @@ void control_chunk(struct control_client *client, const Kvpbus__Control__Chunk *
     client->body_length += chunk->data.len;
     if (client->body_length == client->send->body_length)
         queue(client);
-}
-
-static void on_status(void *context, const struct kvpbus_message_status *status,
-                      const struct kvpbus_failure *failure)
-{
-    struct control_client *client = context;
-    if (!control_returned(client))
-        return;
-    client->asking = false;
-    if (client->request != CONTROL_WAITING)
-        return;
-    if (status == NULL) {
-        control_fail(client, failure->code, failure->detail);
-        return;
-    }
-    if (status->outcome == KVPBUS_OUTCOME_PENDING)
-        return;
-    char id[KVPBUS_MESSAGE_ID_TEXT];
-    Kvpbus__Control__Outcome outcome = KVPBUS__CONTROL__OUTCOME__INIT;
-    Response response = KVPBUS__CONTROL__RESPONSE__INIT;
-    kvpbus_message_id_format(&client->id, id);
-    outcome.id = id;
-    outcome.outcome = (char *)kvpbus_outcome_name(status->outcome);
-    outcome.reason = (char *)status->reason;
-    response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_OUTCOME;
-    response.outcome = &outcome;
-    client->request = CONTROL_IDLE;
-    control_respond(client, &response);
-}
-
-void control_look_for_outcome(struct control_client *client)
-{
-    if (client->asking)
-        return;
-    client->asking = true;
-    client->jobs++;
-    kvpbus_bus_message_status(client->endpoint, &client->id, on_status, client);
-}
-
-void control_say_progress(struct control_client *client)
-{
-    struct kvpbus_link_status status;
-    Kvpbus__Control__Progress progress = KVPBUS__CONTROL__PROGRESS__INIT;
-    Response response = KVPBUS__CONTROL__RESPONSE__INIT;
-    kvpbus_endpoint_status(client->endpoint, &status);
-    // The largest bundle under way: what one waits for with a progress bar.
-    for (size_t i = 0; i < status.progress_count; i++)
-        if (status.progress[i].total > progress.total) {
-            progress.total = status.progress[i].total;
-            progress.acknowledged = status.progress[i].acknowledged;
-        }
-    if (progress.total == 0 || progress.acknowledged == client->told)
-        return;
-    client->told = progress.acknowledged;
-    response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_PROGRESS;
-    response.progress = &progress;
-    control_respond(client, &response);
-    control_look_for_outcome(client);
 }

@@ -213,9 +213,8 @@ void kvpbus_control_server_inbox(struct kvpbus_control_server *server)
 void kvpbus_control_server_outcome(struct kvpbus_control_server *server, int64_t peer)
 {
     for (struct control_client *client = server->clients; client != NULL; client = client->next)
-        if (client->request == CONTROL_WAITING &&
-            kvpbus_endpoint_peer(client->endpoint)->id == peer)
-            control_look_for_outcome(client);
+        if (client->request == CONTROL_WAITING)
+            control_look_for_outcome(client, peer);
         else if (client->request == CONTROL_RECEIVING && client->replies)
             control_look_for_message(client); // no reply may come any more
 }
