@@ -178,16 +178,19 @@ enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static void help(FILE *out)
 {
-    fputs("Usage: kvpbus [--socket PATH] [--json] COMMAND\n\n"
-          "Messages between a Hyper-V host and its VMs, without a network. First steps, with a VM\n"
-          "web-1; in a guest the one peer is 'host':\n\n"
-          "  kvpbus doctor                                  # what is missing, and how to mend it\n"
-          "  kvpbus pair web-1                              # in the guest: kvpbus pair host\n"
-          "  kvpbus send web-1 app.greet --text hello --wait delivered\n"
-          "  kvpbus recv --follow                           # in the guest\n"
-          "  kvpbus serve uptime -- uptime                  # in the guest; then on the host:\n"
-          "  kvpbus request web-1 uptime\n\n",
-          out);
+    fputs(
+        "Usage: kvpbus [--socket PATH] [--json] COMMAND\n\n"
+        "Messages between a Hyper-V host and its VMs, without a network. First steps, with a VM\n"
+        "web-1; in a guest the one peer is 'host':\n\n"
+        "  kvpbus doctor                                  # what is missing, and how to mend it\n"
+        "  kvpbus enroll web-1 --out web-1.token          # taken into the guest; there:\n"
+        "  kvpbus enroll --token-file web-1.token\n"
+        "  kvpbus pair web-1                              # or so; in the guest: kvpbus pair host\n"
+        "  kvpbus send web-1 app.greet --text hello --wait delivered\n"
+        "  kvpbus recv --follow                           # in the guest\n"
+        "  kvpbus serve uptime -- uptime                  # in the guest; then on the host:\n"
+        "  kvpbus request web-1 uptime\n\n",
+        out);
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
     fputs(
