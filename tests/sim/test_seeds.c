@@ -83,6 +83,7 @@ Test(seeds, those_that_failed_once_pass, .init = sim_setup)
         {429, "revert-memory"},  // whole bundles behind a hole of a timeline that is no more
         {707, "all"},            // a second writer is seen after it has ended
         {190, "revert-memory"},  // void in one life, taken in the next, of a bundle under way
+        {1034, "revert-memory"}, // replies to an earlier request with the same id
         {106, "all"},            // a request whose id is another message's after a revert
     };
     uint64_t hash;
