@@ -160,6 +160,9 @@ static enum kvpbus_error on_request(struct turn *turn, Response *response)
 
 static enum kvpbus_error on_withdraw(struct turn *turn, Response *response)
 {
+    // Of what is under way to the peer, as for all who wait.
+    if (response->kind_case == KVPBUS__CONTROL__RESPONSE__KIND_PROGRESS)
+        return KVPBUS_OK;
     if (response->kind_case == KVPBUS__CONTROL__RESPONSE__KIND_OUTCOME)
         show_outcome(turn, response);
     else if (response->kind_case != KVPBUS__CONTROL__RESPONSE__KIND_DONE)

@@ -139,6 +139,17 @@ void fake_queued(const char *id, const char *peer)
     fake_says(&response);
 }
 
+void fake_progress(uint64_t acknowledged, uint64_t total)
+{
+    Kvpbus__Control__Progress progress = KVPBUS__CONTROL__PROGRESS__INIT;
+    Response response = KVPBUS__CONTROL__RESPONSE__INIT;
+    response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_PROGRESS;
+    response.progress = &progress;
+    progress.acknowledged = acknowledged;
+    progress.total = total;
+    fake_says(&response);
+}
+
 void fake_outcome(const char *id, const char *name, const char *reason, bool consumed)
 {
     Kvpbus__Control__Outcome outcome = KVPBUS__CONTROL__OUTCOME__INIT;

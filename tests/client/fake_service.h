@@ -33,6 +33,7 @@ void fake_done(void);
 void fake_done_with(uint64_t count);
 void fake_fails(enum kvpbus_error code, const char *detail);
 void fake_queued(const char *id, const char *peer);
+void fake_progress(uint64_t acknowledged, uint64_t total);
 void fake_outcome(const char *id, const char *outcome, const char *reason, bool consumed);
 void fake_delivers(int64_t lease, const char *id, uint32_t kind, const char *body);
 

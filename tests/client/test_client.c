@@ -56,17 +56,11 @@ Test(client, sends_everything_that_a_message_has)
 
 Test(client, waits_for_what_becomes_of_a_message)
 {
-    Kvpbus__Control__Progress progress = KVPBUS__CONTROL__PROGRESS__INIT;
-    Response response = KVPBUS__CONTROL__RESPONSE__INIT;
     begin_send(KVPBUS_WAIT_CONSUMED);
     cr_assert_eq(fake_hears()->send->wait, 2);
     fake_queued(ID, "web");
     fake_event(KVPBUS_CLIENT_QUEUED);
-    progress.acknowledged = 3;
-    progress.total = 5;
-    response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_PROGRESS;
-    response.progress = &progress;
-    fake_says(&response);
+    fake_progress(3, 5);
     fake_event(KVPBUS_CLIENT_PROGRESS);
     cr_assert(event.acknowledged == 3 && event.total == 5);
     fake_outcome(ID, "delivered", "", true);
@@ -232,6 +226,7 @@ Test(client, withdraws_and_looks)
     Response response = KVPBUS__CONTROL__RESPONSE__INIT;
     cr_assert_eq(kvpbus_client_withdraw(client, ID, true, &failure), KVPBUS_OK);
     cr_assert(fake_hears()->withdraw->wait);
+    fake_progress(3, 5);
     fake_outcome(ID, "expired", "withdrawn", false);
     fake_event(KVPBUS_CLIENT_OUTCOME);
     fake_event(KVPBUS_CLIENT_DONE);
