@@ -85,6 +85,8 @@ Test(seeds, those_that_failed_once_pass, .init = sim_setup)
         {190, "revert-memory"},  // void in one life, taken in the next, of a bundle under way
         {1034, "revert-memory"}, // replies to an earlier request with the same id
         {106, "all"},            // a request whose id is another message's after a revert
+        {3, "revert-disk"},      // sent again though it had not been forgotten: its receipt too
+        {4, "host-restore"},
     };
     uint64_t hash;
     for (size_t i = 0; i < sizeof failed / sizeof *failed; i++)
