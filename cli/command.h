@@ -35,6 +35,7 @@ int kvpbus_command_dead(const struct kvpbus_command_context *context, int argc, 
 int kvpbus_command_audit(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_doctor(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_metrics(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_backup(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_items(const struct kvpbus_command_context *context, int argc, char **argv);
 
 // "kvpbus: detail"; returns the exit code of the error.

@@ -14,7 +14,7 @@ typedef Kvpbus__Control__Response Response;
 
 // --- who asked ---
 
-static bool local_user(const struct control_client *client, uint32_t *uid)
+bool control_local_user(const struct control_client *client, uint32_t *uid)
 {
     struct ucred user;
     socklen_t length = sizeof user;
@@ -42,6 +42,8 @@ static const char *administrative(const Request *request, const char **peer)
         return "enroll";
     case KVPBUS__CONTROL__REQUEST__KIND_ROTATE:
         return "rotate";
+    case KVPBUS__CONTROL__REQUEST__KIND_BACKUP:
+        return "backup";
     case KVPBUS__CONTROL__REQUEST__KIND_WITHDRAW:
         return "withdraw";
     case KVPBUS__CONTROL__REQUEST__KIND_DEAD:
@@ -65,7 +67,7 @@ void control_audit_asked(struct control_client *client, const Request *request)
     struct kvpbus_endpoint *endpoint = NULL;
     if (peer[0] != '\0')
         endpoint = kvpbus_service_find(control_service(client), peer, NULL);
-    if (local_user(client, &uid))
+    if (control_local_user(client, &uid))
         snprintf(detail, sizeof detail, "%s by uid %" PRIu32, what, uid);
     else
         snprintf(detail, sizeof detail, "%s by a user who is not known", what);

@@ -15,6 +15,7 @@ enum control_request {
     CONTROL_BODY,      // chunks of a message to send
     CONTROL_WAITING,   // for an outcome
     CONTROL_RECEIVING, // for a message
+    CONTROL_COPYING,   // the files of a backup
 };
 
 #define CONTROL_NO_ID \
@@ -73,6 +74,7 @@ struct control_client {
     struct kvpbus_endpoint **asked;
     size_t asked_count, asked_done;
     Kvpbus__Control__Peers *peers;
+    struct control_backup *backup; // NULL: none
 };
 
 struct kvpbus_control_server {
@@ -116,6 +118,12 @@ void control_items(struct control_client *client, const Kvpbus__Control__ItemsRe
 void control_rebind(struct control_client *client, const Kvpbus__Control__RebindRequest *request);
 void control_rotate(struct control_client *client, const Kvpbus__Control__RotateRequest *request);
 
+// control_backup.c
+void control_backup(struct control_client *client);
+// The client has taken something: more can go out.
+void control_backup_go_on(struct control_client *client);
+void control_backup_forget(struct control_client *client);
+
 // control_metrics.c
 void control_metrics(struct control_client *client);
 
@@ -153,6 +161,8 @@ void control_look_for_reply(struct control_client *client);
 void control_dead(struct control_client *client, const Kvpbus__Control__DeadRequest *request);
 
 // control_audit.c
+// Who is at the other end; false: the system does not say.
+bool control_local_user(const struct control_client *client, uint32_t *uid);
 void control_audit(struct control_client *client, const Kvpbus__Control__AuditRequest *request);
 // Enters who asks, when it is something that only an administrator does.
 void control_audit_asked(struct control_client *client, const Kvpbus__Control__Request *request);

@@ -23,6 +23,7 @@ struct kvpbus_endpoint *control_named(struct control_client *client, const char 
 
 void control_forget(struct control_client *client)
 {
+    control_backup_forget(client);
     if (client->send != NULL)
         kvpbus__control__send_request__free_unpacked(client->send, NULL);
     client->send = NULL;
@@ -108,6 +109,9 @@ void control_request(struct control_client *client, const uint8_t *frame, size_t
         break;
     case KVPBUS__CONTROL__REQUEST__KIND_AUDIT:
         control_audit(client, request->audit);
+        break;
+    case KVPBUS__CONTROL__REQUEST__KIND_BACKUP:
+        control_backup(client);
         break;
     case KVPBUS__CONTROL__REQUEST__KIND_METRICS:
         control_metrics(client);

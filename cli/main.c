@@ -130,6 +130,13 @@ static const struct {
      "say what the link does, and why it waits",
      "  --watch   a table on the terminal, drawn anew every second, until Ctrl-C\n\n"
      "  kvpbus status web-1\n"},
+    {"backup", kvpbus_command_backup, "backup FOLDER",
+     "copy journal and identity into a new folder while the service runs",
+     "FOLDER is made, for its owner alone, and is a state folder: docs/operations.md says how to "
+     "go\n"
+     "on from it. It has the secret key of this side in it; so root makes it, or the service's "
+     "user.\n\n"
+     "  sudo kvpbus backup /srv/backup/kvpbus-$(date +%F)\n"},
     {"metrics", kvpbus_command_metrics, "metrics",
      "print the figures of the service and its peers as Prometheus reads them",
      "The service gives them over HTTP as well when its option 'metrics' says where.\n\n"

@@ -55,7 +55,8 @@ static const struct {
     [EXPIRED] = {"kvpbus_history_messages", "gauge", "outcome=\"expired\"", ""},
     [DEAD] = {"kvpbus_history_messages", "gauge", "outcome=\"dead\"", ""},
     [UNKNOWN] = {"kvpbus_history_messages", "gauge", "outcome=\"unknown\"", ""},
-    [IN_FLIGHT] = {"kvpbus_packets_in_flight", "gauge", "", "Packets that wait for acknowledgement."},
+    [IN_FLIGHT] = {"kvpbus_packets_in_flight", "gauge", "",
+                   "Packets that wait for acknowledgement."},
     [RING_LIMIT] = {"kvpbus_ring_limit_slots", "gauge", "",
                     "Data items that the store is trusted with at present."},
     [RING_SLOTS] = {"kvpbus_ring_slots", "gauge", "", "Data items in the store at most."},
@@ -87,7 +88,7 @@ struct gathering {
     struct counting {
         struct gathering *gathering;
         struct vm *vm;
-    } *countings;
+    } * countings;
     kvpbus_metrics_fn *callback;
     void *context;
 };

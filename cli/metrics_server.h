@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // GET /metrics for Prometheus, at a Unix socket or a port of the loopback interface, by
-// configuration only. HTTP is libmicrohttpd's: small, in Debian since long, and content to be run by
-// our loop; what people and scanners send to an HTTP port is no place for a parser of our own.
+// configuration only. HTTP is libmicrohttpd's: small, in Debian since long, and content to be run
+// by our loop; what people and scanners send to an HTTP port is no place for a parser of our own.
 #ifndef KVPBUS_METRICS_SERVER_H
 #define KVPBUS_METRICS_SERVER_H
 

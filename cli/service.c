@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "audit_bus.h"
+#include "control_backup.h"
 #include "control_server.h"
 #include "exit_code.h"
 #include "kvpbus/identity.h"
@@ -604,6 +605,7 @@ enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
     enum kvpbus_error error = kvpbus_state_dir_open(options->state, &service->state, failure);
     if (error != KVPBUS_OK)
         return error;
+    kvpbus_backup_clear(service->state.path);
     struct kvpbus_peer *peers = NULL;
     size_t peer_count = 0;
     error = open_journal(service, &peers, &peer_count, failure);

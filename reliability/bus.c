@@ -60,7 +60,7 @@ void *bus_job_new(size_t size, struct kvpbus_bus *bus, struct kvpbus_endpoint *e
         fputs("kvpbus: out of memory\n", stderr);
         abort();
     }
-    job->job.run = job_run;
+    job->job.run = run != NULL ? job_run : NULL; // NULL: it works outside of transactions
     job->run = run;
     job->job.done = job_done;
     job->bus = bus;

@@ -16,7 +16,8 @@ static void run_one(struct kvpbus_job *job, struct kvpbus_journal *journal)
         job->failure = *kvpbus_journal_failure(journal);
         return;
     }
-    job->result = job->run(job, journal);
+    if (job->run != NULL)
+        job->result = job->run(job, journal);
     enum kvpbus_error released = kvpbus_journal_release(journal, job->result == KVPBUS_OK);
     if (job->result == KVPBUS_OK && released != KVPBUS_OK) {
         job->result = released;
@@ -40,6 +41,9 @@ enum kvpbus_error kvpbus_jobs_run(struct kvpbus_job *first, struct kvpbus_journa
             job->result = error;
             job->failure = failure;
         }
+    for (struct kvpbus_job *job = first; job != NULL; job = job->next)
+        if (job->result == KVPBUS_OK && job->after != NULL)
+            job->result = job->after(job, journal);
     return error;
 }
 

@@ -410,4 +410,19 @@ enum kvpbus_error kvpbus_journal_counts(struct kvpbus_journal *journal, int64_t 
 // `max` rows a call at most.
 enum kvpbus_error kvpbus_journal_prune(struct kvpbus_journal *journal, int64_t now_ms, size_t max);
 
+// --- a copy while the journal is in use; outside of transactions ---
+
+// Begins to copy to a new file (mode 0600). One copy at a time, else KVPBUS_BUSY; KVPBUS_NO_SPACE
+// when the disk would not hold it and what the journal may still need.
+enum kvpbus_error kvpbus_journal_backup_begin(struct kvpbus_journal *journal, const char *path);
+// Copies up to `pages` pages.
+struct kvpbus_backup_state {
+    uint64_t done, total; // bytes
+    bool whole;           // no step is left
+};
+enum kvpbus_error kvpbus_journal_backup_step(struct kvpbus_journal *journal, int pages,
+                                             struct kvpbus_backup_state *state);
+// `keep`: after the last step, the copy is made durable. Else, and after an error, it is removed.
+enum kvpbus_error kvpbus_journal_backup_end(struct kvpbus_journal *journal, bool keep);
+
 #endif

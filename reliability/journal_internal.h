@@ -30,6 +30,7 @@
 //   journal_status.c   asking
 //   journal_prune.c    forgetting
 //   journal_audit.c    the audit
+//   journal_backup.c   a copy while it is in use
 //
 // Everything here sets journal->failure when it returns an error other than KVPBUS_NOT_FOUND of a
 // query that found no row.
@@ -107,6 +108,13 @@ struct kvpbus_journal {
     struct kvpbus_failure failure;
     int64_t suspect; // unfinished bundle of several sessions that did not verify; a row, 0 none
     struct kvpbus_failure undone; // why SQLite undid the open transaction
+    char *backup_path;            // of the copy that is being made; NULL: none
+    int backup_file;              // with backup_made
+    bool backup_made;
+    uint64_t backup_done; // bytes
+    int backup_restarts;
+    sqlite3 *backup_db;
+    sqlite3_backup *backup;
 };
 
 // --- journal_sql.c ---

@@ -214,6 +214,7 @@ void kvpbus_journal_close(struct kvpbus_journal *journal)
 {
     if (journal == NULL)
         return;
+    kvpbus_journal_backup_end(journal, false);
     journal_finalize(journal);
     int code = sqlite3_close(journal->db);
     assert(code == SQLITE_OK);

@@ -39,14 +39,16 @@ extern "C" {
 // together, the fewer times the disk is waited for.
 struct kvpbus_job {
     enum kvpbus_error (*run)(struct kvpbus_job *job, struct kvpbus_journal *journal);
+    enum kvpbus_error (*after)(struct kvpbus_job *job, struct kvpbus_journal *journal);
     void (*done)(struct kvpbus_job *job); // on the loop's thread; frees the job
     enum kvpbus_error result;             // of run, or of the commit
     struct kvpbus_failure failure;
     struct kvpbus_job *next; // for the executor's queue
 };
 // On the journal's thread: all in one transaction, with a savepoint around each, so that an error
-// undoes that job alone. With a failed commit every job gets that error, which is
-// returned.
+// undoes that job alone. With a failed commit every job gets that error, which is returned. Then,
+// for jobs that have it and did not fail, what comes after the transaction; `run` or `after` may be
+// NULL.
 enum kvpbus_error kvpbus_jobs_run(struct kvpbus_job *first, struct kvpbus_journal *journal);
 static inline void kvpbus_job_finish(struct kvpbus_job *job)
 {
@@ -239,6 +241,17 @@ void kvpbus_bus_pair(struct kvpbus_endpoint *endpoint, const char *fingerprint,
 void kvpbus_bus_pin(struct kvpbus_endpoint *endpoint, const uint8_t identity[KVPBUS_IDENTITY_BYTES],
                     kvpbus_done_fn *callback, void *context);
 void kvpbus_bus_unpair(struct kvpbus_endpoint *endpoint, kvpbus_done_fn *callback, void *context);
+
+// Copies the journal to a new file (mode 0600), about 1 MiB at a time while the bus goes on; the
+// copy is the journal at the moment of its end. Told again and again, with failure->code KVPBUS_OK
+// and done < total (bytes), until done == total: the copy is whole and durable, or an error:
+// nothing of it is left. The callback's false gives up. KVPBUS_BUSY: one at a time. A side that
+// goes on from the copy has gone back in time, and its peers see that; with the copy belongs the
+// identity.
+typedef bool kvpbus_backup_fn(void *context, uint64_t done, uint64_t total,
+                              const struct kvpbus_failure *failure);
+void kvpbus_bus_backup(struct kvpbus_bus *bus, const char *path, kvpbus_backup_fn *callback,
+                       void *context);
 
 // --- asking, without the journal ---
 
