@@ -94,7 +94,8 @@ struct bench_figure bench_by_hand(const struct bench_world *world, size_t bytes)
     char directory[128];
     struct kvpbus_failure failure;
     script = (struct script){.world = world, .figure = {.bytes = bytes}};
-    snprintf(directory, sizeof directory, "%s/lab/vm/" BENCH_VM_BARE "/kvp", world->directory);
+    snprintf(directory, sizeof directory, "%s/lab/vm/" BENCH_VM_BARE "/kvp",
+             world->programs.directory);
     if (kvpbus_pool_store_open(directory, prefix, &script.guest, &failure) != KVPBUS_OK)
         bench_die("%s", failure.detail);
     double begun = bench_seconds();

@@ -7,6 +7,7 @@
 
 #include "by_hand.h"
 #include "figures.h"
+#include "fleet.h"
 #include "message.h"
 #include "options.h"
 #include "raw.h"
@@ -61,9 +62,11 @@ int main(int argc, char **argv)
     int code = bench_options(argc, argv, &options);
     if (code >= 0)
         return code;
+    if (options.vms > 0)
+        return options.hostile ? bench_hostile(&options) : bench_fleets(&options);
     bench_world_start(&world, options.build);
     measure(&world, &options, &figures);
-    bench_world_stop();
+    bench_world_stop(&world);
     if (!bench_report(&figures, options.json))
         bench_die("cannot write the figures");
     double ratio = bench_ratio(&figures, BENCH_TO_GUEST, BENCH_SETS);

@@ -35,7 +35,7 @@ static struct counts count(const struct bench_world *world, bool to_guest)
     struct counts counts = {0};
     for (int host = 0; host < 2; host++) {
         const char *const words[] = {"--json", "status", host ? BENCH_VM_BUS : "host", NULL};
-        if (!bench_kvpbus(world, host, words, output, sizeof output))
+        if (!bench_at(world, host, words, output, sizeof output))
             bench_die("no status: %s", output);
         json_t *status = parse(output);
         counts.items += number(status, "items_written");
@@ -43,7 +43,7 @@ static struct counts count(const struct bench_world *world, bool to_guest)
             counts.chars += number(status, "data_chars_written");
         json_decref(status);
     }
-    bench_lab_stats(world, output, sizeof output);
+    bench_lab_stats(&world->programs, output, sizeof output);
     json_t *stats = parse(output);
     const json_t *vm = json_object_get(json_object_get(stats, "vms"), BENCH_VM_BUS);
     counts.calls =
@@ -61,7 +61,7 @@ static uint8_t *make_body(const struct bench_world *world, size_t bytes)
 {
     char path[128];
     uint8_t *body = malloc(bytes);
-    snprintf(path, sizeof path, "%s/sent", world->directory);
+    snprintf(path, sizeof path, "%s/sent", world->programs.directory);
     FILE *file = fopen(path, "wbe");
     if (body == NULL || file == NULL)
         bench_die("cannot make a message of %zu bytes", bytes);
@@ -79,7 +79,7 @@ static void check_body(const struct bench_world *world, const char *id, const ui
 {
     char path[256];
     uint8_t *got = malloc(bytes + 1);
-    snprintf(path, sizeof path, "%s/got/%s", world->directory, id);
+    snprintf(path, sizeof path, "%s/got/%s", world->programs.directory, id);
     FILE *file = fopen(path, "rbe");
     if (got == NULL || file == NULL)
         bench_die("the message is not at %s", path);
@@ -103,7 +103,7 @@ struct bench_figure bench_message(const struct bench_world *world, bool to_guest
     uint8_t *body = make_body(world, bytes);
     struct counts before = count(world, to_guest);
     double begun = bench_seconds();
-    bool sent = bench_kvpbus(world, to_guest, send, output, sizeof output);
+    bool sent = bench_at(world, to_guest, send, output, sizeof output);
     double seconds = bench_seconds() - begun;
     const char *id = strstr(output, delivered);
     if (!sent || id == NULL)
@@ -112,7 +112,7 @@ struct bench_figure bench_message(const struct bench_world *world, bool to_guest
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(id + strlen(delivered), "\n"),
              id + strlen(delivered));
-    if (!bench_kvpbus(world, !to_guest, receive, output, sizeof output))
+    if (!bench_at(world, !to_guest, receive, output, sizeof output))
         bench_die("the message is not received: %s", output);
     check_body(world, name, body, bytes);
     free(body);

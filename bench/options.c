@@ -24,14 +24,21 @@ static const char help[] =
     "                     of bare SETs\n"
     "  --to-guest-only    measure only what --check is about\n"
     "  --by-hand          also once how scripts do it: pieces, polls, removals (20 s and more)\n"
+    "  --vms N            instead: what each VM of fleets of 10, 50, 100 up to N (at most 255) "
+    "costs\n"
+    "                     the host program\n"
+    "  --hostile          with --vms: N VMs beside one that fills its pool again and again; ends\n"
+    "                     with 1 when the others or the host program suffer from it\n"
     "  --json             print JSON\n"
     "  --build DIR        folder of another build\n"
     "\n"
     "On a machine that does something else at the same time the figures are of no use. Examples:\n"
     "  kvpbus-bench\n"
-    "  kvpbus-bench --check 0.5 --rounds 9\n";
+    "  kvpbus-bench --check 0.5 --rounds 9\n"
+    "  kvpbus-bench --vms 200\n"
+    "  kvpbus-bench --vms 50 --hostile\n";
 
-enum { SIZE = 256, ROUNDS, CHECK, TO_GUEST_ONLY, BY_HAND, JSON, BUILD };
+enum { SIZE = 256, ROUNDS, CHECK, TO_GUEST_ONLY, BY_HAND, VMS, HOSTILE, JSON, BUILD };
 
 static const struct option long_options[] = {
     {"help", no_argument, NULL, 'h'},
@@ -40,6 +47,8 @@ static const struct option long_options[] = {
     {"check", required_argument, NULL, CHECK},
     {"to-guest-only", no_argument, NULL, TO_GUEST_ONLY},
     {"by-hand", no_argument, NULL, BY_HAND},
+    {"vms", required_argument, NULL, VMS},
+    {"hostile", no_argument, NULL, HOSTILE},
     {"json", no_argument, NULL, JSON},
     {"build", required_argument, NULL, BUILD},
     {NULL, 0, NULL, 0},
@@ -79,6 +88,11 @@ static bool apply(struct bench_options *options, int option)
     case BY_HAND:
         options->by_hand = true;
         return true;
+    case VMS:
+        return whole(optarg, BENCH_VMS_MAX, &options->vms);
+    case HOSTILE:
+        options->hostile = true;
+        return true;
     case JSON:
         options->json = true;
         return true;
@@ -104,6 +118,10 @@ int bench_options(int argc, char **argv, struct bench_options *options)
         if (option != '?')
             fprintf(stderr, "kvpbus-bench: '%s' makes no sense for --%s; see --help\n", optarg,
                     long_options[index].name);
+        return 2;
+    }
+    if (optind == argc && options->hostile && options->vms == 0) {
+        fputs("kvpbus-bench: --hostile needs --vms; see --help\n", stderr);
         return 2;
     }
     if (optind == argc)

@@ -5,12 +5,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum { BENCH_VMS_MAX = 255 }; // one less than a lab has
+
 struct bench_options {
     const char *build; // NULL: the build of this program
     size_t bytes;      // of a message
     size_t rounds;
     double check; // the ratio that must be reached; 0: none
-    bool by_hand, json, to_host;
+    size_t vms;   // of fleets; 0: the channel is measured
+    bool by_hand, json, to_host, hostile;
 };
 
 // Returns -1, or the exit code when the program is to end.

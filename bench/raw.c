@@ -74,7 +74,8 @@ static void fill_guest(const struct bench_world *world)
     enum kvpbus_error results[KEYS];
     struct kvpbus_store *store;
     struct kvpbus_failure failure;
-    snprintf(directory, sizeof directory, "%s/lab/vm/" BENCH_VM_BARE "/kvp", world->directory);
+    snprintf(directory, sizeof directory, "%s/lab/vm/" BENCH_VM_BARE "/kvp",
+             world->programs.directory);
     make_items(items, 0);
     if (kvpbus_pool_store_open(directory, prefix, &store, &failure) != KVPBUS_OK ||
         store->ops->write(store, items, KEYS, results, &failure) != KVPBUS_OK)
