@@ -105,6 +105,9 @@ void kvpbus_service_rebind(struct kvpbus_service *service, struct kvpbus_endpoin
                            const uint8_t vm[KVPBUS_VM_ID_BYTES], bool force,
                            kvpbus_done_fn *callback, void *context);
 
+// For the loop: begins what kvpbus_service_rebind has put off until no store call is under way.
+void kvpbus_service_start_rebind(struct kvpbus_service *service);
+
 // Both stores of an endpoint, read on a pool thread; for `kvpbus items`.
 typedef void kvpbus_both_fn(void *context, const struct kvpbus_scan *own,
                             const struct kvpbus_scan *peer, const struct kvpbus_failure *failure);
