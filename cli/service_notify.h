@@ -13,6 +13,9 @@ struct kvpbus_notifier;
 // set).
 struct kvpbus_notifier *kvpbus_notifier_start(struct kvpbus_service *service);
 void kvpbus_notifier_stopping(struct kvpbus_notifier *notifier);
+// Of a service that ends at once and well, because there is nothing for it here: an end without
+// "ready" would be a failed start.
+void kvpbus_notify_nothing_to_do(void);
 // Before the journal's thread ends. The loop has to turn once more after it.
 void kvpbus_notifier_close(struct kvpbus_notifier *notifier);
 

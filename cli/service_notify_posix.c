@@ -112,6 +112,14 @@ struct kvpbus_notifier *kvpbus_notifier_start(struct kvpbus_service *service)
     return notifier;
 }
 
+void kvpbus_notify_nothing_to_do(void)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct kvpbus_notifier notifier = {0};
+    if (path != NULL && set_address(&notifier, path))
+        say(&notifier, "READY=1");
+}
+
 void kvpbus_notifier_stopping(struct kvpbus_notifier *notifier)
 {
     if (notifier != NULL)

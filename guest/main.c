@@ -10,6 +10,7 @@
 #include "generalize.h"
 #include "paths.h"
 #include "service_main.h"
+#include "service_notify.h"
 
 static const char installed_pool[] = "/var/lib/hyperv";
 // The device, and the same in a sandbox that has no devices.
@@ -100,8 +101,11 @@ int main(int argc, char **argv)
     int code = kvpbus_service_arguments(argc, argv, &defaults, &arguments);
     if (code >= 0)
         return code;
-    if (open_store(&guest, &arguments, &failure) != KVPBUS_OK)
+    if (open_store(&guest, &arguments, &failure) != KVPBUS_OK) {
+        if (failure.code == KVPBUS_NOT_HYPERV)
+            kvpbus_notify_nothing_to_do();
         return kvpbus_service_failed(defaults.program, &failure);
+    }
     if (kvpbus_service_open(&guest.service, &arguments.options, &ops, &guest, &failure) !=
         KVPBUS_OK) {
         kvpbus_store_close(guest.store);

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include "service.h"
+#include "service_notify.h"
 
 static char folder[32], state[48], path[48];
 static struct kvpbus_service service;
@@ -238,4 +239,12 @@ Test(service, shows_no_life_where_none_is_asked_of_it)
     setenv("WATCHDOG_PID", "1", 1);
     run_with_peers(check_nothing);
     cr_assert_str_eq(told(), "READY=1 STOPPING=1 ");
+}
+
+Test(service, a_service_that_has_nothing_to_do_did_not_fail_to_start)
+{
+    kvpbus_notify_nothing_to_do(); // nobody asked
+    be_the_manager(false);
+    kvpbus_notify_nothing_to_do();
+    cr_assert_str_eq(told(), "READY=1 ");
 }

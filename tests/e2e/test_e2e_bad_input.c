@@ -343,3 +343,14 @@ Test(e2e_bad_input, more_clients_than_are_served)
     lab_sleep_ms(200);
     world_alpha_works(&world);
 }
+
+// Where Data Exchange is not, the agent ends at once, says so in one line, and leaves nothing.
+Test(e2e_bad_input, a_machine_that_is_no_hyper_v_guest)
+{
+    if (access("/dev/vmbus/hv_kvp", F_OK) == 0)
+        cr_skip("this machine is one");
+    cr_assert_eq(world_shell(&world, "$GUEST --state agent --socket agent.sock"), 8);
+    cr_assert_null(strchr(world_output(), '\n'), "%s", world_output()); // one line
+    cr_assert_not_null(strstr(world_output(), "not a Hyper-V guest"), "%s", world_output());
+    cr_assert_eq(world_shell(&world, "test -e agent -o -e agent.sock"), 1);
+}
