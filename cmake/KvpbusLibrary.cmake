@@ -43,12 +43,17 @@ configure_package_config_file(
 write_basic_package_version_file(
     ${PROJECT_BINARY_DIR}/kvpbusConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 
-install(TARGETS kvpbus_shared kvpbus_static EXPORT kvpbus)
-install(EXPORT kvpbus NAMESPACE kvpbus:: DESTINATION ${package_dir} FILE kvpbusTargets.cmake)
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/kvpbus TYPE INCLUDE FILES_MATCHING PATTERN *.h)
-install(FILES ${PROJECT_BINARY_DIR}/kvpbus.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(TARGETS kvpbus_shared kvpbus_static EXPORT kvpbus
+    LIBRARY COMPONENT library NAMELINK_COMPONENT development
+    ARCHIVE COMPONENT development)
+install(EXPORT kvpbus NAMESPACE kvpbus:: DESTINATION ${package_dir} FILE kvpbusTargets.cmake
+    COMPONENT development)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/kvpbus TYPE INCLUDE COMPONENT development
+    FILES_MATCHING PATTERN *.h)
+install(FILES ${PROJECT_BINARY_DIR}/kvpbus.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+    COMPONENT development)
 install(FILES ${PROJECT_BINARY_DIR}/kvpbusConfig.cmake ${PROJECT_BINARY_DIR}/kvpbusConfigVersion.cmake
-    DESTINATION ${package_dir})
+    DESTINATION ${package_dir} COMPONENT development)
 
 # What is instrumented is not what is installed.
 if(BUILD_TESTING AND NOT WIN32 AND NOT KVPBUS_SANITIZE AND NOT KVPBUS_COVERAGE)
