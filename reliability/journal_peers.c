@@ -174,11 +174,11 @@ enum kvpbus_error kvpbus_journal_pending(struct kvpbus_journal *journal, int64_t
 static enum kvpbus_error begin_anew(struct kvpbus_journal *journal, int64_t peer)
 {
     static const char *const steps[] = {
-        "DELETE FROM position WHERE line IN (SELECT id FROM line WHERE peer = ?1 "
-        "AND id != (SELECT line FROM peer WHERE id = ?1))",
+        ("DELETE FROM position WHERE line IN (SELECT id FROM line WHERE peer = ?1 "
+         "AND id != (SELECT line FROM peer WHERE id = ?1))"),
         "DELETE FROM line WHERE peer = ?1 AND id != (SELECT line FROM peer WHERE id = ?1)",
-        "DELETE FROM part WHERE (id >> 16) IN "
-        "(SELECT id FROM sealed WHERE peer = ?1 AND kept = 1)",
+        ("DELETE FROM part WHERE (id >> 16) IN "
+         "(SELECT id FROM sealed WHERE peer = ?1 AND kept = 1)"),
         "UPDATE tally SET count = 0, bytes = 0 WHERE peer = ?1 AND what = 7",
         "DELETE FROM sealed WHERE peer = ?1",
         "DELETE FROM held WHERE arrived IN (SELECT id FROM arrived WHERE peer = ?1)",
