@@ -118,9 +118,9 @@ int kvpbus_command_show(const struct kvpbus_command_context *context, int argc, 
     struct kvpbus_client *client = NULL;
     struct kvpbus_client_event event;
     struct kvpbus_failure failure = {0};
-    json_t *list = json_array();
     if (argc != 2)
         return kvpbus_command_usage(context, "name the message by its id, as 'send' printed it");
+    json_t *list = json_array();
     enum kvpbus_error error = kvpbus_client_open(context->socket, &client, &failure);
     if (error == KVPBUS_OK)
         error = kvpbus_client_show(client, argv[1], &failure);

@@ -259,7 +259,7 @@ Test(e2e_rpc, the_examples_do_what_they_say)
     says("delivered ");
     ends(world_shell(&world, "mkfifo in; sleep 100 >in & echo $! >sleep.pid; "
                              "KVPBUS_SOCKET=alpha.ctl " EXAMPLES "subscribe \"app.>\" <in >news & "
-                             "until grep -q . news; do sleep 0.1; done; kill $(cat sleep.pid); "
+                             "until grep -qs . news; do sleep 0.1; done; kill $(cat sleep.pid); "
                              "wait; cat news"),
          0);
     cr_assert_str_eq(world_output(), "host app.x: some news");
