@@ -80,6 +80,7 @@ static void queued(void *context, const struct kvpbus_message_id *id,
 {
     struct sim_caller *caller = context;
     (void)failure;
+    caller->process->calls_asked--;
     caller->busy = false;
     if (caller->call->state != SIM_CALL_SUBMITTED)
         return; // sent once more by a side that went back with its memory
@@ -90,6 +91,12 @@ static void queued(void *context, const struct kvpbus_message_id *id,
     caller->call->state = SIM_CALL_OPEN;
     caller->call->id = *id;
     caller->look = true;
+}
+
+static void count_asked(struct sim_process *process)
+{
+    process->calls_asked++;
+    process->side->world->calls.messages[process->side->index]++;
 }
 
 static void send_request(struct sim_caller *caller)
@@ -107,7 +114,7 @@ static void send_request(struct sim_caller *caller)
     };
     call->state = SIM_CALL_SUBMITTED;
     caller->busy = true;
-    process->side->world->calls.messages[process->side->index]++;
+    count_asked(process);
     kvpbus_bus_send(process->endpoint, &message, false, queued, caller);
 }
 
@@ -278,10 +285,18 @@ struct sim_call *sim_call_check(struct sim_world *world, int side,
     return &world->calls.calls[1 - side][serial];
 }
 
+static void replied(void *context, const struct kvpbus_message_id *id,
+                    const struct kvpbus_failure *failure)
+{
+    struct sim_process *process = context;
+    (void)id;
+    (void)failure;
+    process->calls_asked--;
+}
+
 void sim_call_serve(struct sim_process *process, struct sim_call *call,
                     const struct kvpbus_message_id *id)
 {
-    struct sim_world *world = process->side->world;
     uint8_t correlation[CORRELATION];
     char body[64];
     correlate(id, correlation);
@@ -299,7 +314,7 @@ void sim_call_serve(struct sim_process *process, struct sim_call *call,
             .body = (const uint8_t *)body,
             .body_length = strlen(body),
         };
-        world->calls.messages[process->side->index]++;
-        kvpbus_bus_send(process->endpoint, &message, false, NULL, NULL);
+        count_asked(process);
+        kvpbus_bus_send(process->endpoint, &message, false, replied, process);
     }
 }

@@ -80,6 +80,8 @@ static void revert_memory(struct sim_side *side, const struct sim_checkpoint *ch
     side->process = checkpoint->process;
     side->start_at = SIM_NEVER;
     side->behind = world->now - checkpoint->own_time;
+    // What it was about to queue it queues once more, under other ids.
+    world->calls.messages[side->index] += side->process->calls_asked;
     // The kernel of a VM that notices its revert draws fresh randomness; an old one does not.
     if (sim_rng_chance(&world->rng, 250))
         side->random = checkpoint->random;

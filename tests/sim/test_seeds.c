@@ -67,7 +67,7 @@ Test(seeds, those_that_failed_once_pass, .init = sim_setup)
         {17, "life"}, // a commit of a session that had been given up
         {91, "hostile"},
         {114, "limits"},
-        {9, "revert-memory"},
+        {9, "revert-memory"},    // a reply queued again by a server that went back with its memory
         {2010, "revert-memory"}, // live in two sessions
         {3004, "revert-disk"},   // a bundle began where one of a former timeline had ended
         {2029, "revert-disk"},   // expired in a life that had forgotten its delivery

@@ -88,6 +88,7 @@ struct sim_process {
     struct sim_action actions[SIM_ACTIONS]; // by kind
     struct sim_consumer consumers[SIM_CONSUMERS];
     struct sim_caller callers[SIM_CALLERS];
+    unsigned calls_asked; // requests and replies that are being queued
     struct sim_operator dead_letters;
     uint64_t notice_at;
     bool outcomes_changed;
