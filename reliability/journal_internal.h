@@ -267,11 +267,10 @@ enum kvpbus_error journal_forgotten(struct kvpbus_journal *journal, int64_t peer
 // What expired unsent is proven so: the peer holds nothing of mine that I do not know. `false`: it
 // does, so that nobody knows whether they were delivered.
 enum kvpbus_error journal_prove(struct kvpbus_journal *journal, int64_t peer, bool proven);
-// The peer may have as void what counts as delivered here, or have had what counts as void: the
-// latest bundles of a class that are done, up to those beyond the peer's `floor`, lose their
-// outcome.
+// The peer may not have what counts as delivered here, or have had what counts as void: the bundles
+// of a class that are done, from the one behind `after`, lose their outcome.
 enum kvpbus_error journal_doubt(struct kvpbus_journal *journal, int64_t peer, int64_t line,
-                                int class_, uint64_t floor);
+                                int class_, uint64_t after);
 // Puts everything that is not done back in the queue, settles what the peer has forgotten (`sync`
 // NULL: nothing), and begins a new timeline.
 enum kvpbus_error journal_renew(struct kvpbus_journal *journal, int64_t peer, int64_t line,

@@ -5,10 +5,6 @@
 // unknown, or waits again.
 #include "journal_internal.h"
 
-// A peer that goes back may take once more, in another order, what its ring held: a packet a slot,
-// and of one class no more bundles in each than are in flight.
-enum { DOUBT_MAX = 64 * KVPBUS_BUNDLE_WINDOW };
-
 enum kvpbus_error journal_forgotten(struct kvpbus_journal *journal, int64_t peer, int64_t line,
                                     const struct kvpbus_sync *sync, int64_t *sealed)
 {
@@ -268,16 +264,15 @@ enum kvpbus_error journal_renew(struct kvpbus_journal *journal, int64_t peer, in
 }
 
 enum kvpbus_error journal_doubt(struct kvpbus_journal *journal, int64_t peer, int64_t line,
-                                int class_, uint64_t floor)
+                                int class_, uint64_t after)
 {
-    int64_t first = floor > DOUBT_MAX ? (int64_t)(floor - DOUBT_MAX) : 0;
     for (;;) {
         sqlite3_stmt *row;
         enum kvpbus_error error =
             GET(journal, &row,
                 "SELECT id FROM sealed WHERE peer = ?1 AND line = ?2 AND class = ?3 AND "
                 "number > ?4 AND done = 1 LIMIT 1",
-                INT(peer), INT(line), INT(class_), INT(first));
+                INT(peer), INT(line), INT(class_), INT(after));
         if (error != KVPBUS_OK)
             return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
         int64_t sealed = sqlite3_column_int64(row, 0);

@@ -9,6 +9,10 @@
 #include "big_endian.h"
 #include "journal_internal.h"
 
+// A peer that goes back may take once more, in another order, what its ring held: a packet a slot,
+// and of one class no more bundles in each than are in flight.
+enum { DOUBT_MAX = 64 * KVPBUS_BUNDLE_WINDOW };
+
 // --- mine ---
 
 static enum kvpbus_error list_complete(struct kvpbus_journal *journal, int64_t source, int class_,
@@ -166,6 +170,8 @@ struct comparison {
     bool unknown;                   // I never had such a timeline
     bool other;                     // the peer holds what I do not have, or other content
     bool doubt[KVPBUS_CLASS_COUNT]; // one of us does not know all that is void
+    bool fits[KVPBUS_CLASS_COUNT];  // what the peer has up to its floor is mine
+    bool fork[KVPBUS_CLASS_COUNT];  // it has another content where mine was acknowledged
     bool forgotten;                 // the peer does not have what it had acknowledged
 };
 
@@ -226,40 +232,50 @@ static enum kvpbus_error find_line(struct kvpbus_journal *journal, struct kvpbus
     return error == KVPBUS_NOT_FOUND ? find_former(journal, sync, of) : error;
 }
 
-// My print of bundle `number` of the present timeline, and whether all its messages are in
-// question, so that the peer may have it as void. KVPBUS_NOT_FOUND: I no longer know.
-static enum kvpbus_error my_print(struct kvpbus_journal *journal, int64_t peer,
-                                  const struct position *at, int class_, uint64_t number,
-                                  uint8_t print[PRINT_BYTES], bool *in_question)
+struct own_bundle {
+    uint8_t print[PRINT_BYTES];
+    bool in_question; // all its messages, so that the peer may have it as void
+    bool done;
+};
+
+// What I have as bundle `number` of the present timeline. KVPBUS_NOT_FOUND: I no longer know.
+static enum kvpbus_error my_bundle(struct kvpbus_journal *journal, int64_t peer,
+                                   const struct position *at, int class_, uint64_t number,
+                                   struct own_bundle *mine)
 {
-    *in_question = false;
-    memcpy(print, at->print, PRINT_BYTES);
+    mine->in_question = false;
+    mine->done = true;
+    memcpy(mine->print, at->print, PRINT_BYTES);
     if (number == at->done)
         return KVPBUS_OK;
     sqlite3_stmt *row;
     enum kvpbus_error error =
         GET(journal, &row,
             "SELECT print, NOT EXISTS(SELECT 1 FROM message WHERE sent = sealed.id AND "
-            "outcome = 0 AND gap = 0) FROM sealed WHERE peer = ?1 AND line = ?2 AND class = ?3 AND "
-            "number = ?4",
+            "outcome = 0 AND gap = 0), done FROM sealed WHERE peer = ?1 AND line = ?2 AND "
+            "class = ?3 AND number = ?4",
             INT(peer), INT(at->line), INT(class_), INT(number));
     if (error != KVPBUS_OK)
         return error;
-    *in_question = sqlite3_column_int(row, 1) != 0;
-    error = journal_bytes(journal, row, 0, print, PRINT_BYTES);
+    mine->in_question = sqlite3_column_int(row, 1) != 0;
+    mine->done = sqlite3_column_int(row, 2) != 0;
+    error = journal_bytes(journal, row, 0, mine->print, PRINT_BYTES);
     journal_end(row);
     return error;
 }
 
-// Two contents are two pasts of mine. What one has and the other calls void may be the peer's: an
-// item that it read before it went back, and again afterwards, may have met its gap only once.
-static void differ(struct comparison *of, int class_, const uint8_t mine[PRINT_SHORT],
-                   const uint8_t theirs[PRINT_SHORT])
+// Two contents are two pasts of mine; when the peer had acknowledged the one, and has the other, it
+// went back as well. What one has and the other calls void may be the peer's: an item that it read
+// before it went back, and again afterwards, may have met its gap only once.
+static void differ(struct comparison *of, int class_, const struct own_bundle *mine,
+                   const uint8_t *print, const uint8_t theirs[PRINT_SHORT])
 {
-    if (zeros(mine, PRINT_SHORT) || zeros(theirs, PRINT_SHORT))
+    if (zeros(print, PRINT_SHORT) || zeros(theirs, PRINT_SHORT)) {
         of->doubt[class_] = true;
-    else
-        of->other = true;
+        return;
+    }
+    of->other = true;
+    of->fork[class_] |= mine->done;
 }
 
 // What one entry of SYNC says about my bundle `number`: is it that bundle?
@@ -267,19 +283,19 @@ static enum kvpbus_error check_entry(struct kvpbus_journal *journal, const struc
                                      int class_, uint64_t number, const uint8_t print[PRINT_SHORT],
                                      struct comparison *of, bool *same)
 {
-    uint8_t mine[PRINT_BYTES];
-    bool in_question;
+    struct own_bundle mine;
     *same = false;
     if (number >= at->next) {
         of->other = true;
         return KVPBUS_OK;
     }
-    enum kvpbus_error error = my_print(journal, of->peer, at, class_, number, mine, &in_question);
+    enum kvpbus_error error = my_bundle(journal, of->peer, at, class_, number, &mine);
     if (error == KVPBUS_NOT_FOUND) // older than what the history keeps
         return KVPBUS_OK;
-    *same = memcmp(mine, print, PRINT_SHORT) == 0 || (in_question && zeros(print, PRINT_SHORT));
+    *same = memcmp(mine.print, print, PRINT_SHORT) == 0 ||
+            (mine.in_question && zeros(print, PRINT_SHORT));
     if (error == KVPBUS_OK && !*same)
-        differ(of, class_, mine, print);
+        differ(of, class_, &mine, mine.print, print);
     return error;
 }
 
@@ -289,29 +305,28 @@ static enum kvpbus_error check_floor(struct kvpbus_journal *journal, const struc
                                      int class_, const struct kvpbus_sync_class *view,
                                      struct comparison *of, bool *same)
 {
-    uint8_t print[PRINT_BYTES];
+    struct own_bundle mine;
     const uint8_t *half = view->floor_id + PRINT_SHORT;
-    bool in_question;
     *same = false;
     if (view->floor >= at->next) {
         of->other = true;
         return KVPBUS_OK;
     }
-    enum kvpbus_error error =
-        my_print(journal, of->peer, at, class_, view->floor, print, &in_question);
+    enum kvpbus_error error = my_bundle(journal, of->peer, at, class_, view->floor, &mine);
     if (error == KVPBUS_NOT_FOUND) // older than what the history keeps
         return KVPBUS_OK;
     if (error != KVPBUS_OK)
         return error;
-    if (in_question && zeros(half, PRINT_SHORT))
-        memset(print, 0, sizeof print);
-    *same = memcmp(print + PRINT_SHORT, half, PRINT_SHORT) == 0;
+    if (mine.in_question && zeros(half, PRINT_SHORT))
+        memset(mine.print, 0, sizeof mine.print);
+    *same = memcmp(mine.print + PRINT_SHORT, half, PRINT_SHORT) == 0;
     if (!*same) {
-        differ(of, class_, print + PRINT_SHORT, half);
+        differ(of, class_, &mine, mine.print + PRINT_SHORT, half);
         return KVPBUS_OK;
     }
-    error = journal_voids_fit(journal, of->peer, (enum kvpbus_class)class_, at,
-                              kvpbus_get_be(view->floor_id, 8) ^ kvpbus_get_be(print, 8), same);
+    error =
+        journal_voids_fit(journal, of->peer, (enum kvpbus_class)class_, at,
+                          kvpbus_get_be(view->floor_id, 8) ^ kvpbus_get_be(mine.print, 8), same);
     of->doubt[class_] |= !*same;
     return error;
 }
@@ -346,11 +361,11 @@ static enum kvpbus_error compare_class(struct kvpbus_journal *journal,
                                        struct comparison *of)
 {
     struct position at;
-    bool fits = false, same;
+    bool *fits = &of->fits[class_], same;
     enum kvpbus_error error = journal_position(journal, of->peer, (enum kvpbus_class)class_, &at);
     if (error == KVPBUS_OK)
-        error = check_floor(journal, &at, class_, view, of, &fits);
-    if (error == KVPBUS_OK && fits && view->floor > at.done)
+        error = check_floor(journal, &at, class_, view, of, fits);
+    if (error == KVPBUS_OK && *fits && view->floor > at.done)
         error = mark_done(journal, of->peer, class_, at.line, at.done + 1, view->floor,
                           zeros(view->floor_id + PRINT_SHORT, PRINT_SHORT));
     for (size_t i = 0; error == KVPBUS_OK && i < view->partial_count; i++)
@@ -359,7 +374,7 @@ static enum kvpbus_error compare_class(struct kvpbus_journal *journal,
         uint64_t number = view->complete[i];
         error = check_entry(journal, &at, class_, number, view->complete_id[i], of, &same);
         // When the floor does not fit, messages of this one may be void that I do not know of.
-        if (error == KVPBUS_OK && fits && same)
+        if (error == KVPBUS_OK && *fits && same)
             error = mark_done(journal, of->peer, class_, at.line, number, number,
                               zeros(view->complete_id[i], PRINT_SHORT));
     }
@@ -403,6 +418,40 @@ static enum kvpbus_error compare(struct kvpbus_journal *journal, struct kvpbus_s
     error = journal_forgotten(journal, of->peer, of->line, sync, &sealed);
     of->forgotten = error == KVPBUS_OK;
     return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
+}
+
+// Neither is what I have of the peer what it sent in this past of it. Its timelines get names that
+// it does not know, so that it settles what it has as delivered, and what expired, likewise.
+static enum kvpbus_error disown(struct kvpbus_journal *journal, int64_t peer)
+{
+    uint8_t present[KVPBUS_TIMELINE_BYTES], former[KVPBUS_TIMELINE_BYTES];
+    randombytes_buf(present, sizeof present);
+    randombytes_buf(former, sizeof former);
+    return RUN(journal,
+               "UPDATE source SET timeline = iif(id = (SELECT source FROM peer WHERE id = ?1), "
+               "?2, ?3) WHERE peer = ?1",
+               INT(peer), BLOB(present, sizeof present), BLOB(former, sizeof former));
+}
+
+// What counts as delivered, or void, here may not be so for the peer: those bundles lose their
+// outcome. Where both sides went back, what is not known to be shared may all be of another past.
+static enum kvpbus_error settle_doubts(struct kvpbus_journal *journal,
+                                       const struct kvpbus_sync *sync, const struct comparison *of)
+{
+    bool forked = of->fork[0] || of->fork[1] || of->fork[2];
+    static_assert(KVPBUS_CLASS_COUNT == 3, "all of them");
+    enum kvpbus_error error = KVPBUS_OK;
+    for (int i = 0; error == KVPBUS_OK && i < KVPBUS_CLASS_COUNT; i++) {
+        uint64_t floor = sync->classes[i].floor;
+        uint64_t latest = floor > DOUBT_MAX ? floor - DOUBT_MAX : 0;
+        if (forked && !of->fits[i])
+            error = journal_doubt(journal, of->peer, of->line, i, 0);
+        else if (of->doubt[i])
+            error = journal_doubt(journal, of->peer, of->line, i, latest);
+        else if (of->fork[i])
+            error = journal_doubt(journal, of->peer, of->line, i, floor);
+    }
+    return error == KVPBUS_OK && forked ? disown(journal, of->peer) : error;
 }
 
 static bool sync_valid(const struct kvpbus_sync *sync)
@@ -451,8 +500,5 @@ enum kvpbus_error kvpbus_journal_sync_apply(struct kvpbus_journal *journal, int6
                                  *verdict == KVPBUS_SYNC_I_WENT_BACK ? "this side" : "the peer");
     if (error == KVPBUS_OK)
         error = journal_renew(journal, peer, of.line, &theirs);
-    for (int i = 0; error == KVPBUS_OK && i < KVPBUS_CLASS_COUNT; i++)
-        if (of.doubt[i])
-            error = journal_doubt(journal, peer, of.line, i, theirs.classes[i].floor);
-    return error;
+    return error == KVPBUS_OK ? settle_doubts(journal, &theirs, &of) : error;
 }

@@ -2,6 +2,7 @@
 //
 // Going back in time: every row of the table of detections, by reverting real files.
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -488,6 +489,111 @@ Test(journal_sync, both_sides_may_go_back)
     rig_flow(&rig, &rig.guest, &rig.host);
     cr_assert_str_eq(rig_consume(&rig, &rig.guest), "a c");
     cr_assert_str_eq(rig_consume(&rig, &rig.host), "A C");
+}
+
+// The host has a second past to go back to.
+static void other_past(struct journal_side *side)
+{
+    side->saved[strlen(side->saved) - 1] ^= 1;
+}
+
+// Both sides go back to what they had in common. What the host sends from there on gets the numbers
+// of two messages that were delivered in a life that it goes back to later.
+struct two_pasts {
+    struct kvpbus_message_id common, lost[2];
+};
+
+static struct two_pasts part_ways(bool resend)
+{
+    struct two_pasts of;
+    struct kvpbus_message lost = rig_message("t", "lost");
+    rig_sync(&rig);
+    of.common = rig_queue(&rig, &rig.host, "common");
+    send_all();
+    side_save(&rig.host);
+    side_save(&rig.guest);
+    for (int i = 0; i < 2; i++) {
+        of.lost[i] = rig_queue_message(&rig, &rig.host, &lost, resend);
+        send_all();
+        cr_assert_eq(rig_outcome(&rig.host, &of.lost[i]), KVPBUS_OUTCOME_DELIVERED);
+        rig_queue(&rig, &rig.guest, "theirs");
+        rig_flow(&rig, &rig.guest, &rig.host);
+    }
+    other_past(&rig.host);
+    side_save(&rig.host);
+    other_past(&rig.host);
+    side_restore(&rig.host);
+    side_restore(&rig.guest);
+    return of;
+}
+
+static void go_on_in_the_other_past(void)
+{
+    other_past(&rig.host);
+    side_restore(&rig.host);
+    cr_assert_eq(rig_sync(&rig).host, KVPBUS_SYNC_I_WENT_BACK);
+    cr_assert_eq(remove(rig.host.saved), 0);
+    other_past(&rig.host);
+}
+
+Test(journal_sync, what_the_peer_has_of_another_past_is_unknown)
+{
+    struct two_pasts of = part_ways(false);
+    rig_queue(&rig, &rig.host, "other");
+    send_all();
+    go_on_in_the_other_past();
+    // The peer's numbers do not tell how much is common.
+    cr_assert_eq(rig_outcome(&rig.host, &of.common), KVPBUS_OUTCOME_UNKNOWN);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(rig_outcome(&rig.host, &of.lost[i]), KVPBUS_OUTCOME_UNKNOWN);
+    cr_assert_str_eq(rig_consume(&rig, &rig.guest), "common other");
+    cr_assert_eq(rig_sync(&rig).rounds, 1);
+}
+
+// The host has more of the guest's messages than the guest ever sent, as after a revert of the
+// guest alone, but none of those that it has as delivered.
+Test(journal_sync, what_went_to_another_past_of_the_peer_is_unknown)
+{
+    part_ways(false);
+    rig_queue(&rig, &rig.host, "other");
+    send_all();
+    struct kvpbus_message_id id = rig_queue(&rig, &rig.guest, "a");
+    rig_flow(&rig, &rig.guest, &rig.host);
+    cr_assert_eq(rig_outcome(&rig.guest, &id), KVPBUS_OUTCOME_DELIVERED);
+    go_on_in_the_other_past();
+    cr_assert_eq(rig_outcome(&rig.guest, &id), KVPBUS_OUTCOME_UNKNOWN);
+    rig_queue(&rig, &rig.guest, "b");
+    rig_flow(&rig, &rig.guest, &rig.host);
+    cr_assert_str_eq(rig_consume(&rig, &rig.host), "theirs theirs b");
+    cr_assert_eq(rig_sync(&rig).rounds, 1);
+}
+
+Test(journal_sync, what_the_peer_lost_to_another_past_is_sent_again_where_asked)
+{
+    struct two_pasts of = part_ways(true);
+    rig_queue(&rig, &rig.host, "other");
+    send_all();
+    go_on_in_the_other_past();
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(rig_outcome(&rig.host, &of.lost[i]), KVPBUS_OUTCOME_PENDING);
+    send_all();
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(rig_outcome(&rig.host, &of.lost[i]), KVPBUS_OUTCOME_DELIVERED);
+    cr_assert_str_eq(rig_consume(&rig, &rig.guest), "common other lost lost");
+}
+
+Test(journal_sync, what_the_peer_has_of_another_past_behind_a_hole_is_unknown)
+{
+    struct two_pasts of = part_ways(false);
+    rig_queue(&rig, &rig.host, "on its way");
+    rig_seal(&rig, &rig.host, 1000);
+    rig_queue(&rig, &rig.host, "other");
+    struct kvpbus_sealed sealed = rig_seal(&rig, &rig.host, 1000);
+    rig_transfer(&rig, &rig.host, &rig.guest, &sealed);
+    go_on_in_the_other_past();
+    cr_assert_eq(rig_outcome(&rig.host, &of.common), KVPBUS_OUTCOME_DELIVERED);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(rig_outcome(&rig.host, &of.lost[i]), KVPBUS_OUTCOME_UNKNOWN);
 }
 
 Test(journal_sync, nonsense_is_refused)
