@@ -57,8 +57,16 @@ static void look_at_peer(struct doctor *doctor, const Kvpbus__Control__Peer *pee
         doctor_bad(doctor, "pairing", "%s is not paired", peer->name);
         if (peer->pending_fingerprint[0] != '\0')
             doctor_mend(doctor, "kvpbus pair %s", peer->name);
+        else if (doctor->host)
+            doctor_mend(doctor,
+                        "kvpbus enroll %s --out FILE, and FILE into the VM; or start kvpbus "
+                        "there, then: kvpbus pair %s",
+                        peer->name, peer->name);
         else
-            doctor_mend(doctor, "start kvpbus on the other side, then: kvpbus pair %s", peer->name);
+            doctor_mend(doctor,
+                        "a token that 'kvpbus enroll' made on the host, as " KVPBUS_ENROLL_TOKEN
+                        "; or start kvpbus there, then: kvpbus pair %s",
+                        peer->name);
     } else if (strstr(peer->why, "Data Exchange") != NULL) {
         doctor_bad(doctor, "exchange", "%s: %s", peer->name, peer->why);
         doctor_mend(doctor,

@@ -5,12 +5,13 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "config.h"
 #include "message_options.h"
 
-enum { BAR = 30 };
+enum { BAR = 30, FIGURES = 34 }; // columns: of the bar, and of what stands around it at most
 
 struct sending {
     struct message_options options;
@@ -20,15 +21,25 @@ struct sending {
 
 // --- what comes back ---
 
+// A line that is longer than the terminal is wide could not be drawn over.
+static unsigned bar_width(void)
+{
+    struct winsize size = {0};
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+        return BAR;
+    return size.ws_col >= BAR + FIGURES ? BAR : size.ws_col > FIGURES ? size.ws_col - FIGURES : 0;
+}
+
 static void show_progress(const struct kvpbus_client_event *event)
 {
     if (!isatty(STDERR_FILENO) || event->total == 0)
         return;
-    unsigned filled = (unsigned)(event->acknowledged * BAR / event->total);
+    unsigned width = bar_width();
+    unsigned filled = (unsigned)(event->acknowledged * width / event->total);
     char bar[BAR + 1];
-    memset(bar, ' ', BAR);
+    memset(bar, ' ', width);
     memset(bar, '#', filled);
-    bar[BAR] = '\0';
+    bar[width] = '\0';
     fprintf(stderr, "\r[%s] %3u%%  %llu of %llu KiB ", bar,
             (unsigned)(event->acknowledged * 100 / event->total),
             (unsigned long long)(event->acknowledged / 1024),

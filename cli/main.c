@@ -223,10 +223,27 @@ int kvpbus_command_usage(const struct kvpbus_command_context *context, const cha
     return KVPBUS_EXIT_USAGE;
 }
 
+static bool is_global(const char *word)
+{
+    return strcmp(word, "--json") == 0 || strcmp(word, "--socket") == 0 ||
+           strncmp(word, "--socket=", 9) == 0;
+}
+
+// What people type first: the options of `kvpbus` itself behind the command.
+static int misplaced(const struct kvpbus_command_context *context, const char *word)
+{
+    char fault[KVPBUS_OPTION_FAULT];
+    snprintf(fault, sizeof fault, "%s goes before the command: kvpbus %s ...",
+             word[2] == 'j' ? "--json" : "--socket", word[2] == 'j' ? "--json" : "--socket PATH");
+    return kvpbus_command_usage(context, fault);
+}
+
 int kvpbus_command_bad_option(const struct kvpbus_command_context *context, char *const *argv,
                               int result)
 {
     char fault[KVPBUS_OPTION_FAULT];
+    if (is_global(argv[optind - 1]))
+        return misplaced(context, argv[optind - 1]);
     kvpbus_option_fault(argv, result, fault);
     return kvpbus_command_usage(context, fault);
 }
@@ -247,6 +264,20 @@ int kvpbus_command_ask(const struct kvpbus_command_context *context,
     return error == KVPBUS_OK ? KVPBUS_EXIT_OK : kvpbus_command_failed(context, &failure);
 }
 
+// A command without options does not take one for the name of a peer, a message or a folder.
+static int no_options(const struct kvpbus_command_context *context, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        char fault[KVPBUS_OPTION_FAULT];
+        if (is_global(argv[i]))
+            return misplaced(context, argv[i]);
+        snprintf(fault, sizeof fault, "there is no option '%.60s'", argv[i]);
+        if (argv[i][0] == '-')
+            return kvpbus_command_usage(context, fault);
+    }
+    return KVPBUS_EXIT_OK;
+}
+
 static int run(struct kvpbus_command_context *context, int argc, char **argv)
 {
     for (size_t i = 0; i < COMMANDS; i++) {
@@ -259,7 +290,10 @@ static int run(struct kvpbus_command_context *context, int argc, char **argv)
                    commands[i].details[0] != '\0' ? "\n" : "", commands[i].details);
             return KVPBUS_EXIT_OK;
         }
-        return commands[i].run(context, argc, argv);
+        int code = KVPBUS_EXIT_OK;
+        if (strstr(context->usage, "--") == NULL)
+            code = no_options(context, argc, argv);
+        return code == KVPBUS_EXIT_OK ? commands[i].run(context, argc, argv) : code;
     }
     fprintf(stderr, "kvpbus: there is no command '%s'; 'kvpbus --help' lists them\n", argv[0]);
     return KVPBUS_EXIT_USAGE;
@@ -284,7 +318,10 @@ int main(int argc, char **argv)
             printf("kvpbus %s\n", KVPBUS_VERSION);
             return KVPBUS_EXIT_OK;
         } else {
-            fprintf(stderr, "kvpbus: there is no option '%s'; 'kvpbus --help' lists them\n",
+            fprintf(stderr,
+                    strcmp(argv[i], "--socket") == 0
+                        ? "kvpbus: %s needs a value; see 'kvpbus --help'\n"
+                        : "kvpbus: there is no option '%s'; 'kvpbus --help' lists them\n",
                     argv[i]);
             return KVPBUS_EXIT_USAGE;
         }

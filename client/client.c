@@ -13,8 +13,8 @@ enum kvpbus_error kvpbus_client_open(const char *path, struct kvpbus_client **ou
         path = kvpbus_socket_find();
     if (path == NULL)
         return kvpbus_fail(failure, KVPBUS_NO_DAEMON,
-                           "no kvpbus service runs here; start kvpbus-host or kvpbus-guest, or "
-                           "name its socket with --socket or KVPBUS_SOCKET");
+                           "no kvpbus service runs here; 'kvpbus doctor' says what is missing; "
+                           "or name its socket with --socket or KVPBUS_SOCKET");
     struct kvpbus_client *client = calloc(1, sizeof *client);
     if (client == NULL)
         return kvpbus_fail(failure, KVPBUS_NOMEM, "out of memory");

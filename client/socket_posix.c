@@ -39,8 +39,8 @@ static enum kvpbus_error refused(const char *path, int code, struct kvpbus_failu
                     ? "you may not use the service at %s (%s); ask to join its group, or use sudo"
                 : error == KVPBUS_BUSY
                     ? "the service at %s takes no connection (%s); does it hang? see its log"
-                    : "no kvpbus service answers at %s (%s); start it, or name another socket "
-                      "with --socket",
+                    : "no kvpbus service answers at %s (%s); start it ('kvpbus doctor' says "
+                      "what is missing), or name another socket with --socket",
                 path, strerror(code));
     if (failure != NULL)
         failure->os_code = code;

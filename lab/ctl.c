@@ -206,6 +206,7 @@ int kvpbus_lab_ctl_command(int argc, char **argv)
     };
     struct arguments arguments = {0};
     int option;
+    opterr = 0; // one line, with the program's name
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         switch (option) {
         case 'h':
@@ -219,7 +220,8 @@ int kvpbus_lab_ctl_command(int argc, char **argv)
                 return kvpbus_lab_usage_error("--count needs a number from 1, not '%s'", optarg);
             break;
         default:
-            return kvpbus_lab_usage_error("the command line is not understood");
+            return kvpbus_lab_usage_error("there is no option '%s', or it lacks its value",
+                                          argv[optind - 1]);
         }
     }
     if (argc - optind < 2)

@@ -164,13 +164,15 @@ int kvpbus_lab_run_options(int argc, char **argv, struct kvpbus_lab_options *opt
     };
     int index = 0;
     int option;
+    opterr = 0; // one line, with the program's name
     while ((option = getopt_long(argc, argv, "h", long_options, &index)) != -1) {
         if (option == 'h') {
             fputs(help, stdout);
             return KVPBUS_LAB_EXIT_OK;
         }
         if (option == '?')
-            return kvpbus_lab_usage_error("the command line is not understood");
+            return kvpbus_lab_usage_error("there is no option '%s', or it lacks its value",
+                                          argv[optind - 1]);
         int status = apply(options, option, long_options[index].name);
         if (status != -1)
             return status;

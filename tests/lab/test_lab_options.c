@@ -130,7 +130,7 @@ static struct wrong wrong_lines[] = {
     {"run DIR --vm alpha --vm alpha", 2, "two VMs"},
     {"run DIR --vm alpha --item-limit 0", 2, "--item-limit needs a number from 1"},
     {"run DIR --vm alpha --modify-missing 5", 2, "32773 or 32779"},
-    {"run DIR --vm alpha --fast", 2, "not understood"},
+    {"run DIR --vm alpha --fast", 2, "no option '--fast'"},
     {"run DIR --vm alpha --daemon /none", 11, "hyperv-daemons"},
     {"run /nowhere/lab --vm alpha", 1, "/nowhere/lab"},
     {"ctl DIR", 2, "a command"},
