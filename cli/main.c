@@ -196,7 +196,9 @@ static void help(FILE *out)
         "  kvpbus send web-1 app.greet --text hello --wait delivered\n"
         "  kvpbus recv --follow                           # in the guest\n"
         "  kvpbus serve uptime -- uptime                  # in the guest; then on the host:\n"
-        "  kvpbus request web-1 uptime\n\n",
+        "  kvpbus request web-1 uptime\n"
+        "  kvpbus send web-1 app.image --file disk.img --wait delivered\n"
+        "  kvpbus audit verify\n\n",
         out);
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
