@@ -172,6 +172,7 @@ struct comparison {
     bool doubt[KVPBUS_CLASS_COUNT]; // one of us does not know all that is void
     bool fits[KVPBUS_CLASS_COUNT];  // what the peer has up to its floor is mine
     bool fork[KVPBUS_CLASS_COUNT];  // it has another content where mine was acknowledged
+    bool crossed;                   // each of us holds what the other never sent
     bool forgotten;                 // the peer does not have what it had acknowledged
 };
 
@@ -420,6 +421,31 @@ static enum kvpbus_error compare(struct kvpbus_journal *journal, struct kvpbus_s
     return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
 }
 
+// Whether I hold of the peer what it never sent by its own account: numbers of its timeline beyond
+// its next one, or a later timeline.
+static enum kvpbus_error peer_behind(struct kvpbus_journal *journal, int64_t peer,
+                                     const struct kvpbus_sync *sync, bool *behind)
+{
+    sqlite3_stmt *row;
+    enum kvpbus_error error =
+        GET(journal, &row,
+            "SELECT (now.timeline IS ?2 AND (EXISTS(SELECT 1 FROM floor WHERE source = now.id AND "
+            "floor >= iif(class = 0, ?3, iif(class = 1, ?4, ?5))) OR EXISTS(SELECT 1 FROM arrived "
+            "WHERE source = now.id AND number >= iif(class = 0, ?3, iif(class = 1, ?4, ?5))))) OR "
+            "(now.timeline IS NOT ?2 AND EXISTS(SELECT 1 FROM source WHERE peer = ?1 AND "
+            "timeline = ?2)) FROM peer JOIN source AS now ON now.id = peer.source WHERE "
+            "peer.id = ?1",
+            INT(peer), BLOB(sync->timeline, sizeof sync->timeline), INT(sync->classes[0].next),
+            INT(sync->classes[1].next), INT(sync->classes[2].next));
+    static_assert(KVPBUS_CLASS_COUNT == 3, "the query lists them");
+    *behind = false;
+    if (error != KVPBUS_OK) // nothing came yet
+        return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
+    *behind = sqlite3_column_int(row, 0) != 0;
+    journal_end(row);
+    return KVPBUS_OK;
+}
+
 // Neither is what I have of the peer what it sent in this past of it. Its timelines get names that
 // it does not know, so that it settles what it has as delivered, and what expired, likewise.
 static enum kvpbus_error disown(struct kvpbus_journal *journal, int64_t peer)
@@ -438,7 +464,7 @@ static enum kvpbus_error disown(struct kvpbus_journal *journal, int64_t peer)
 static enum kvpbus_error settle_doubts(struct kvpbus_journal *journal,
                                        const struct kvpbus_sync *sync, const struct comparison *of)
 {
-    bool forked = of->fork[0] || of->fork[1] || of->fork[2];
+    bool forked = of->crossed || of->fork[0] || of->fork[1] || of->fork[2];
     static_assert(KVPBUS_CLASS_COUNT == 3, "all of them");
     enum kvpbus_error error = KVPBUS_OK;
     for (int i = 0; error == KVPBUS_OK && i < KVPBUS_CLASS_COUNT; i++) {
@@ -493,7 +519,13 @@ enum kvpbus_error kvpbus_journal_sync_apply(struct kvpbus_journal *journal, int6
         *verdict = KVPBUS_SYNC_I_WENT_BACK;
     else if (of.forgotten)
         *verdict = KVPBUS_SYNC_PEER_WENT_BACK;
-    error = journal_prove(journal, peer, !mine);
+    // Had only one of us gone back, the other would know all that it holds.
+    bool behind = false;
+    if (mine)
+        error = peer_behind(journal, peer, sync, &behind);
+    of.crossed = behind;
+    if (error == KVPBUS_OK)
+        error = journal_prove(journal, peer, !mine);
     if (error != KVPBUS_OK || *verdict == KVPBUS_SYNC_CONSISTENT)
         return error;
     error = kvpbus_journal_audit(journal, peer, KVPBUS_AUDIT_REVERTED,

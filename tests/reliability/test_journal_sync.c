@@ -568,6 +568,26 @@ Test(journal_sync, what_went_to_another_past_of_the_peer_is_unknown)
     cr_assert_eq(rig_sync(&rig).rounds, 1);
 }
 
+// Each side has more of the other's than that ever sent, so that no number shows two contents.
+Test(journal_sync, what_crosses_in_two_pasts_is_unknown)
+{
+    struct two_pasts of = part_ways(false);
+    for (int i = 0; i < 3; i++) {
+        rig_queue(&rig, &rig.host, "other");
+        send_all();
+    }
+    struct kvpbus_message_id id = rig_queue(&rig, &rig.guest, "a");
+    rig_flow(&rig, &rig.guest, &rig.host);
+    go_on_in_the_other_past();
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(rig_outcome(&rig.host, &of.lost[i]), KVPBUS_OUTCOME_UNKNOWN);
+    cr_assert_eq(rig_outcome(&rig.guest, &id), KVPBUS_OUTCOME_UNKNOWN);
+    rig_queue(&rig, &rig.host, "b");
+    send_all();
+    cr_assert_str_eq(rig_consume(&rig, &rig.guest), "common other other other b");
+    cr_assert_eq(rig_sync(&rig).rounds, 1);
+}
+
 Test(journal_sync, what_the_peer_lost_to_another_past_is_sent_again_where_asked)
 {
     struct two_pasts of = part_ways(true);
