@@ -5,7 +5,7 @@
 # that serves in either direction, a large file that survives a reset, the audit.
 # It uses on, host, guest, live, until_true, quietly, fail, $leader, $scratch and $packages of
 # test_packages.
-tmux=(tmux -L "kvpbus-minutes-$$" -f /dev/null)
+tmux=(tmux -S "$scratch/terminals" -f /dev/null)
 
 close_terminals() { "${tmux[@]}" kill-server 2>/dev/null || true; }
 
