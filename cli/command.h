@@ -23,6 +23,8 @@ int kvpbus_command_pair(const struct kvpbus_command_context *context, int argc, 
 int kvpbus_command_enroll(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_unpair(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_rebind(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_export(const struct kvpbus_command_context *context, int argc, char **argv);
+int kvpbus_command_import(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_rotate(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_send(const struct kvpbus_command_context *context, int argc, char **argv);
 int kvpbus_command_recv(const struct kvpbus_command_context *context, int argc, char **argv);

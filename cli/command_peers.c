@@ -84,7 +84,7 @@ static void print_vms(const Kvpbus__Control__Peers *peers)
     printf("%-20s %-36s %-8s %s\n", "NAME", "GUID", "PAIRED", "LINK");
     for (size_t i = 0; i < peers->n_peers; i++) {
         const Peer *peer = peers->peers[i];
-        bool suspended = strcmp(peer->state, "suspended") == 0;
+        bool suspended = strcmp(peer->state, "suspended") == 0 || strcmp(peer->state, "moved") == 0;
         printf("%-20s %-36s %-8s %s%s%s\n", peer->name, peer->guid,
                peer->paired                           ? "yes"
                : peer->pending_fingerprint[0] != '\0' ? "asks"

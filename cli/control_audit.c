@@ -40,6 +40,11 @@ static const char *administrative(const Request *request, const char **peer)
     case KVPBUS__CONTROL__REQUEST__KIND_ENROLL:
         *peer = request->enroll->peer;
         return "enroll";
+    case KVPBUS__CONTROL__REQUEST__KIND_EXPORT:
+        *peer = request->export->peer;
+        return request->export->undo ? "export --undo" : "export";
+    case KVPBUS__CONTROL__REQUEST__KIND_IMPORT:
+        return "import";
     case KVPBUS__CONTROL__REQUEST__KIND_ROTATE:
         return "rotate";
     case KVPBUS__CONTROL__REQUEST__KIND_BACKUP:

@@ -16,6 +16,8 @@ enum control_request {
     CONTROL_WAITING,   // for an outcome
     CONTROL_RECEIVING, // for a message
     CONTROL_COPYING,   // the files of a backup
+    CONTROL_EXPORTING, // the file of a VM that goes to another host
+    CONTROL_IMPORTING, // chunks of such a file
 };
 
 #define CONTROL_NO_ID \
@@ -75,6 +77,7 @@ struct control_client {
     size_t asked_count, asked_done;
     Kvpbus__Control__Peers *peers;
     struct control_backup *backup; // NULL: none
+    struct control_move *move;     // NULL: none
 };
 
 struct kvpbus_control_server {
@@ -146,6 +149,13 @@ void control_say_progress(struct control_client *client);
 void control_withdraw(struct control_client *client,
                       const Kvpbus__Control__WithdrawRequest *request);
 void control_show(struct control_client *client, const Kvpbus__Control__ShowRequest *request);
+
+// control_move.c
+void control_export(struct control_client *client, const Kvpbus__Control__ExportRequest *request);
+void control_import(struct control_client *client, const Kvpbus__Control__ImportRequest *request);
+void control_import_chunk(struct control_client *client, const Kvpbus__Control__Chunk *chunk);
+void control_export_go_on(struct control_client *client);
+void control_move_forget(struct control_client *client);
 
 // control_receive.c
 void control_receive(struct control_client *client, const Kvpbus__Control__ReceiveRequest *request);

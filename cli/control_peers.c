@@ -2,6 +2,7 @@
 //
 // Requests about peers: pairing, their state, what stands in their stores.
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,8 +54,11 @@ static void fill_peer(Kvpbus__Control__Peer *out, const struct kvpbus_endpoint *
     kvpbus_guid_format(peer->vm, guid);
     out->name = copy(peer->name);
     out->guid = copy(guid);
-    out->state = copy(kvpbus_link_state_name(status.state));
-    out->why = copy(status.why);
+    char moved[160];
+    kvpbus_fingerprint(peer->moved_to, fingerprint);
+    snprintf(moved, sizeof moved, "it was exported to the host %s", fingerprint);
+    out->state = copy(peer->moved ? "moved" : kvpbus_link_state_name(status.state));
+    out->why = copy(peer->moved ? moved : status.why);
     out->paired = peer->paired;
     kvpbus_fingerprint(peer->identity, fingerprint);
     out->fingerprint = copy(peer->paired ? fingerprint : "");

@@ -24,6 +24,7 @@ struct kvpbus_endpoint *control_named(struct control_client *client, const char 
 void control_forget(struct control_client *client)
 {
     control_backup_forget(client);
+    control_move_forget(client);
     if (client->send != NULL)
         kvpbus__control__send_request__free_unpacked(client->send, NULL);
     client->send = NULL;
@@ -84,7 +85,10 @@ void control_request(struct control_client *client, const uint8_t *frame, size_t
         control_send(client, request);
         break;
     case KVPBUS__CONTROL__REQUEST__KIND_CHUNK:
-        control_chunk(client, request->chunk);
+        if (client->request == CONTROL_IMPORTING)
+            control_import_chunk(client, request->chunk);
+        else
+            control_chunk(client, request->chunk);
         break;
     case KVPBUS__CONTROL__REQUEST__KIND_RECEIVE:
         control_receive(client, request->receive);
@@ -124,6 +128,12 @@ void control_request(struct control_client *client, const uint8_t *frame, size_t
         break;
     case KVPBUS__CONTROL__REQUEST__KIND_REBIND:
         control_rebind(client, request->rebind);
+        break;
+    case KVPBUS__CONTROL__REQUEST__KIND_EXPORT:
+        control_export(client, request->export);
+        break;
+    case KVPBUS__CONTROL__REQUEST__KIND_IMPORT:
+        control_import(client, request->import);
         break;
     case KVPBUS__CONTROL__REQUEST__KIND_ROTATE:
         control_rotate(client, request->rotate);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "control_client_state.h"
+#include "kvpbus/identity.h"
 
 typedef Kvpbus__Control__Request Request;
 typedef Kvpbus__Control__SendRequest SendRequest;
@@ -151,8 +152,16 @@ static bool check_paired(const struct kvpbus_endpoint *endpoint, struct kvpbus_f
     const struct kvpbus_peer *peer = kvpbus_endpoint_peer(endpoint);
     if (peer->paired)
         return true;
-    kvpbus_fail(failure, KVPBUS_UNPAIRED, "%s is not paired; run 'kvpbus pair %s' first",
-                peer->name, peer->name);
+    char host[KVPBUS_FINGERPRINT_TEXT];
+    kvpbus_fingerprint(peer->moved_to, host);
+    if (peer->moved)
+        kvpbus_fail(failure, KVPBUS_UNPAIRED,
+                    "%s was exported to the host %s: send there, or take it back with 'kvpbus "
+                    "export %s --undo'",
+                    peer->name, host, peer->name);
+    else
+        kvpbus_fail(failure, KVPBUS_UNPAIRED, "%s is not paired; run 'kvpbus pair %s' first",
+                    peer->name, peer->name);
     return false;
 }
 

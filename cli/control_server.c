@@ -37,8 +37,10 @@ static void on_written(uv_write_t *write, int status)
     outgoing->client->unsent -= outgoing->length;
     if (status < 0)
         control_drop(outgoing->client);
-    else
+    else {
         control_backup_go_on(outgoing->client);
+        control_export_go_on(outgoing->client);
+    }
     free(outgoing);
 }
 

@@ -48,6 +48,28 @@ static const struct {
      "  --force   also while OLD runs: it has to be paired again, as a new VM\n\n"
      "On the host. What is queued for OLD goes to NEW; the agent in it follows by itself.\n\n"
      "  kvpbus rebind 6f1cfb5a-0df2-4d3c-8a0f-0a3b1c5d7e9f 0d4c6a1e-7b8f-4f0a-9c3d-2e1f5a6b7c8d\n"},
+    {"export", kvpbus_command_export, "export VM FILE --for KEY | export VM --undo",
+     "hand a VM that was moved over to its new host",
+     "  --for KEY   the public key of that host: 'kvpbus identity --public-key' prints it there\n"
+     "  --undo      take the VM back, if its file was not and will not be imported: two hosts\n"
+     "              would deliver the same messages\n\n"
+     "On the host that the VM has left, or where it is off or paused. FILE has what is queued, "
+     "all\n"
+     "positions and the inbox, sealed for the other host, which imports it; this one serves the "
+     "VM\n"
+     "no more. The same again makes FILE anew, when it was lost.\n\n"
+     "  sudo kvpbus export web-1 web-1.kvpbus --for 6c5f...  # on the host that it left\n"
+     "  sudo kvpbus import web-1.kvpbus                      # on the host that it is on now\n"},
+    {"import", kvpbus_command_import, "import FILE [--fingerprint F] [--replace]",
+     "go on with a VM that came from another host",
+     "  --fingerprint F   of the host that exported it, as 'kvpbus identity' prints it there;\n"
+     "                    without it you are shown the one in the file and asked\n"
+     "  --replace         also when the VM was paired with this host meanwhile: that link and its\n"
+     "                    messages are dropped\n\n"
+     "On the host that the VM is on now. Its agent follows by itself, and what was queued or "
+     "under\n"
+     "way arrives once and in order.\n\n"
+     "  sudo kvpbus import web-1.kvpbus\n"},
     {"rotate", kvpbus_command_rotate, "rotate [--force]",
      "replace this side's identity by a new one",
      "  --force   also when a VM that was away for long would have to be paired again\n\n"

@@ -194,6 +194,7 @@ static void on_prepare(uv_prepare_t *prepare)
     struct kvpbus_service *service = prepare->data;
     start_held_calls(service);
     kvpbus_service_start_rebind(service);
+    kvpbus_service_start_move(service);
     if (service->stopping)
         return;
     kvpbus_service_tick(service);
@@ -406,7 +407,7 @@ static enum kvpbus_error attach_known(struct kvpbus_service *service,
     enum kvpbus_error error = KVPBUS_OK;
     for (size_t i = 0; error == KVPBUS_OK && i < count; i++) {
         struct kvpbus_endpoint *endpoint;
-        if (service->options.role == KVPBUS_ROLE_HOST && !peers[i].paired)
+        if (service->options.role == KVPBUS_ROLE_HOST && !peers[i].paired && !peers[i].moved)
             continue;
         error = kvpbus_bus_attach(service->bus, &peers[i], peers[i].vm, &endpoint);
         if (error == KVPBUS_OK)
@@ -488,6 +489,7 @@ enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
     if (error != KVPBUS_OK)
         return error;
     kvpbus_backup_clear(service->state.path);
+    kvpbus_move_clear(service->state.path);
     struct kvpbus_peer *peers = NULL;
     size_t peer_count = 0;
     error = open_journal(service, &peers, &peer_count, failure);

@@ -72,6 +72,7 @@ struct kvpbus_service {
     size_t calls;                 // store calls under way
     struct both_call *held_calls; // that wait for an endpoint to be quiet
     struct rebind_call *rebind;   // under way; NULL: none
+    struct move_call *move;       // the same
 };
 
 // Opens state folder, journal, bus and control socket. The peers that the journal knows, of a guest
@@ -104,6 +105,25 @@ enum kvpbus_error kvpbus_service_rotate(struct kvpbus_service *service, bool for
 void kvpbus_service_rebind(struct kvpbus_service *service, struct kvpbus_endpoint *endpoint,
                            const uint8_t vm[KVPBUS_VM_ID_BYTES], bool force,
                            kvpbus_done_fn *callback, void *context);
+
+// On a host: a VM's part of the journal goes into the file that kvpbus_move_path names for the host
+// with this key, and the VM is served here no more. KVPBUS_BUSY while it runs here.
+void kvpbus_service_export(struct kvpbus_service *service, struct kvpbus_endpoint *endpoint,
+                           const uint8_t host[KVPBUS_IDENTITY_BYTES], kvpbus_done_fn *callback,
+                           void *context);
+// It is served here again: no other host has taken it.
+void kvpbus_service_export_undo(struct kvpbus_service *service, struct kvpbus_endpoint *endpoint,
+                                kvpbus_done_fn *callback, void *context);
+// What such a file from the host with the key `host` has is served here.
+void kvpbus_service_import(struct kvpbus_service *service, const struct kvpbus_parcel *parcel,
+                           bool replace, kvpbus_done_fn *callback, void *context);
+// The files of a move in the state folder; `what`: "export" the one that goes out, "import" the one
+// that came.
+void kvpbus_move_path(const struct kvpbus_service *service, const char *what,
+                      char path[KVPBUS_MOVE_PATH]);
+// Removes what a move that did not end has left.
+void kvpbus_move_clear(const char *state);
+void kvpbus_service_start_move(struct kvpbus_service *service);
 
 // For the loop: begins what kvpbus_service_rebind has put off until no store call is under way.
 void kvpbus_service_start_rebind(struct kvpbus_service *service);

@@ -251,6 +251,8 @@ enum kvpbus_error bus_remember(struct kvpbus_journal *journal, int64_t peer,
     if (error == KVPBUS_OK)
         error =
             kvpbus_journal_epochs(journal, peer, false, memory->retired, &memory->retired_count);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_chain(journal, peer, &memory->chain);
     return error == KVPBUS_OK ? kvpbus_journal_room(journal, peer, memory->room) : error;
 }
 
@@ -273,6 +275,12 @@ static void attach_finished(struct bus_job *base)
     if (job->enrolling)
         bus_prove(base->endpoint, &job->token);
     sodium_memzero(&job->token, sizeof job->token);
+}
+
+void bus_statements(const struct kvpbus_endpoint *endpoint, struct kvpbus_rotation *joined)
+{
+    const struct kvpbus_bus *bus = endpoint->bus;
+    kvpbus_rotation_join(&bus->rotation, bus->options.identity, &endpoint->chain, joined);
 }
 
 void bus_open_link(struct kvpbus_endpoint *endpoint, const struct bus_memory *memory)
@@ -304,9 +312,11 @@ void bus_open_link(struct kvpbus_endpoint *endpoint, const struct bus_memory *me
     }
     kvpbus_link_room(endpoint->link, memory->room);
     memcpy(endpoint->room, memory->room, sizeof endpoint->room);
+    struct kvpbus_rotation rotation;
+    endpoint->chain = memory->chain;
+    bus_statements(endpoint, &rotation);
     kvpbus_link_extend(endpoint->link, KVPBUS_EXTENSION_ROTATION,
-                       bus->rotation.length > 0 ? bus->rotation.bytes : NULL, bus->rotation.length,
-                       bus->now);
+                       rotation.length > 0 ? rotation.bytes : NULL, rotation.length, bus->now);
     kvpbus_link_extend(endpoint->link, KVPBUS_EXTENSION_FORMER_VMS,
                        endpoint->peer.former_count > 0 ? endpoint->peer.former[0] : NULL,
                        endpoint->peer.former_count * KVPBUS_VM_ID_BYTES, bus->now);
@@ -379,8 +389,9 @@ void kvpbus_bus_rotate(struct kvpbus_bus *bus, const uint8_t identity[KVPBUS_IDE
         struct kvpbus_endpoint *endpoint = bus->endpoints[i];
         if (endpoint->link == NULL)
             continue; // it gets all of this when its journal has been read
-        kvpbus_link_rotate(endpoint->link, identity, secret, rotation->bytes, rotation->length,
-                           bus->now);
+        struct kvpbus_rotation joined;
+        bus_statements(endpoint, &joined);
+        kvpbus_link_rotate(endpoint->link, identity, secret, joined.bytes, joined.length, bus->now);
         bus_drain(endpoint);
     }
     bus_audit_key(bus);

@@ -6,7 +6,10 @@
 
 #include "journal.h"
 #include "kvpbus/bus.h"
+#include "parcel.h"
 #include "rotation.h"
+
+enum { KVPBUS_MOVE_PATH = 600 };
 
 // How this side's identity followed earlier ones, for the peers that know those; before the first
 // endpoint is made.
@@ -22,6 +25,23 @@ const struct kvpbus_peer *kvpbus_bus_left_behind(const struct kvpbus_bus *bus);
 // On a host: the paired peer goes on under the VM id `vm`. It, and the endpoint that has that id,
 // if any, are held and quiet from here to the callback.
 void kvpbus_bus_rebind(struct kvpbus_endpoint *endpoint, const uint8_t vm[KVPBUS_VM_ID_BYTES],
+                       kvpbus_done_fn *callback, void *context);
+
+// On a host: a VM goes to another host, comes back untaken, or comes from another one (parcel.h).
+// The endpoint is held and quiet from here to the callback.
+struct kvpbus_moving {
+    char copy[KVPBUS_MOVE_PATH];         // the VM's part of the journal, of the host that it left
+    char sealed[KVPBUS_MOVE_PATH];       // the file for the other host
+    uint8_t host[KVPBUS_IDENTITY_BYTES]; // the other one
+    bool replace;
+};
+// Again for the same host it makes the same file again. KVPBUS_EXISTS: for another one.
+void kvpbus_bus_export(struct kvpbus_endpoint *endpoint, const struct kvpbus_moving *moving,
+                       kvpbus_done_fn *callback, void *context);
+void kvpbus_bus_export_undo(struct kvpbus_endpoint *endpoint, const struct kvpbus_moving *moving,
+                            kvpbus_done_fn *callback, void *context);
+// KVPBUS_BAD_KEY: it is from another host than `host`.
+void kvpbus_bus_import(struct kvpbus_endpoint *endpoint, const struct kvpbus_moving *moving,
                        kvpbus_done_fn *callback, void *context);
 
 // The endpoint of a peer row (kvpbus_journal_peer); made at the first call, later ones take over a

@@ -3,7 +3,7 @@
 // What the parts of the bus share:
 //   bus.c         life, endpoints, time, status   bus_link.c     what the link asks of the journal
 //   bus_action.c  reads and writes of the stores  bus_feed.c     what the journal has for the link
-//   bus_rebind.c  a VM under another id
+//   bus_rebind.c  a VM under another id           bus_move.c     a VM goes to another host
 //   bus_message.c what programs ask               bus_consume.c  what consumers ask
 //   bus_dead.c    dead letters                    bus_audit.c    what it enters into the audit
 //   bus_enroll.c  keys and tokens given beforehand
@@ -18,6 +18,7 @@
 #include "audit.h"
 #include "bus.h"
 #include "link.h"
+#include "rotation.h"
 
 enum {
     ENDPOINTS_MAX = 4096,
@@ -65,6 +66,7 @@ struct audit_tokens {
 struct kvpbus_endpoint {
     struct kvpbus_bus *bus;
     struct kvpbus_peer peer;
+    struct kvpbus_chain chain; // of a VM that came from another host
     uint8_t pending_vm[KVPBUS_VM_ID_BYTES];
     struct kvpbus_link *link;
     bool suspended, held;
@@ -136,12 +138,15 @@ struct bus_memory {
     uint8_t retired[KVPBUS_EPOCHS_KEPT][KVPBUS_EPOCH_BYTES];
     size_t own_count, retired_count;
     uint64_t room[KVPBUS_CLASS_COUNT];
+    struct kvpbus_chain chain;
 };
 
 // bus.c
 enum kvpbus_error bus_remember(struct kvpbus_journal *journal, int64_t peer,
                                struct bus_memory *memory);
 void bus_open_link(struct kvpbus_endpoint *endpoint, const struct bus_memory *memory);
+// The statements that the endpoint's cores show.
+void bus_statements(const struct kvpbus_endpoint *endpoint, struct kvpbus_rotation *joined);
 // Ends the jobs that wait to be tried again for a session.
 void bus_end_session_jobs(struct kvpbus_endpoint *endpoint);
 // Zeroed memory of `size` for a job, with head filled in. Running out of memory for a few hundred
@@ -201,6 +206,11 @@ void bus_enrolment_refused(struct kvpbus_endpoint *endpoint, const struct kvpbus
 void bus_prove(struct kvpbus_endpoint *endpoint, const struct kvpbus_token *token);
 // The peer has confirmed my core, so it has pinned me.
 void bus_confirmed(struct kvpbus_endpoint *endpoint);
+
+// bus_rebind.c
+// The link is made anew for a row that is another one now.
+void bus_move_link(struct kvpbus_endpoint *endpoint, const struct kvpbus_peer *peer,
+                   const struct bus_memory *memory);
 
 // bus_feed.c
 void feed_begin(struct kvpbus_endpoint *endpoint, const struct kvpbus_sync *sync);

@@ -35,8 +35,8 @@ static enum kvpbus_error rebind_run(struct kvpbus_job *base, struct kvpbus_journ
     return error;
 }
 
-static void move_link(struct kvpbus_endpoint *endpoint, const struct kvpbus_peer *peer,
-                      const struct bus_memory *memory)
+void bus_move_link(struct kvpbus_endpoint *endpoint, const struct kvpbus_peer *peer,
+                   const struct bus_memory *memory)
 {
     if (endpoint->link == NULL) { // it is made when its journal has been read
         endpoint->peer = *peer;
@@ -56,9 +56,9 @@ static void rebind_finished(struct bus_job *base)
     struct rebind_job *job = (struct rebind_job *)base;
     if (base->job.result == KVPBUS_OK) {
         struct kvpbus_endpoint *other = kvpbus_bus_find(base->bus, job->other);
-        move_link(base->endpoint, &job->peers[0], &job->memories[0]);
+        bus_move_link(base->endpoint, &job->peers[0], &job->memories[0]);
         if (other != NULL)
-            move_link(other, &job->peers[1], &job->memories[1]);
+            bus_move_link(other, &job->peers[1], &job->memories[1]);
         bus_event(base->endpoint, KVPBUS_EVENT_REBOUND,
                   "it goes on under another id; its agent follows when it sees that");
     }

@@ -27,12 +27,16 @@
 #include "kvpbus/journal.h"
 #include "token.h"
 
+struct kvpbus_chain;
+struct kvpbus_parcel;
+
 enum {
     KVPBUS_EPOCH_BYTES = 16,
     KVPBUS_EPOCHS_KEPT = 64,     // per peer and side; older ones are forgotten
     KVPBUS_BUNDLE_WINDOW = 4,    // bundles of one class in flight: docs/protocol.md section 2.4
     KVPBUS_GAP_INDICES_MAX = 64, // per GAP frame
     KVPBUS_FORMER_MAX = 4,       // earlier timelines that SYNC names
+    KVPBUS_MOVE_ID = 16,         // of a VM's way to another host
 };
 
 enum kvpbus_error kvpbus_journal_begin(struct kvpbus_journal *journal);
@@ -424,5 +428,28 @@ enum kvpbus_error kvpbus_journal_backup_step(struct kvpbus_journal *journal, int
                                              struct kvpbus_backup_state *state);
 // `keep`: after the last step, the copy is made durable. Else, and after an error, it is removed.
 enum kvpbus_error kvpbus_journal_backup_end(struct kvpbus_journal *journal, bool keep);
+
+// --- a VM goes to another host; outside of transactions ---
+
+// The VM's part of the journal goes into a new file, then out of the journal, and the row says to
+// which host; between a crash the file may be there and the VM not moved. KVPBUS_UNPAIRED.
+enum kvpbus_error kvpbus_journal_move_out(struct kvpbus_journal *journal, int64_t peer,
+                                          const char *path, const uint8_t to[KVPBUS_IDENTITY_BYTES],
+                                          const uint8_t move[KVPBUS_MOVE_ID]);
+// It comes back out of the file: nobody took it. KVPBUS_INVALID_ARGUMENT: it was not moved.
+enum kvpbus_error kvpbus_journal_move_back(struct kvpbus_journal *journal, int64_t peer,
+                                           const char *path);
+// What came from another host, as `parcel` says, takes the place of the row. KVPBUS_EXISTS: it came
+// before, or, without `replace`, the row has something that would be lost.
+enum kvpbus_error kvpbus_journal_move_in(struct kvpbus_journal *journal, int64_t peer,
+                                         const char *path, const struct kvpbus_parcel *parcel,
+                                         bool replace, int64_t now_ms);
+// The move of a VM that was handed over. KVPBUS_NOT_FOUND: it was not.
+enum kvpbus_error kvpbus_journal_moved(struct kvpbus_journal *journal, int64_t peer,
+                                       uint8_t to[KVPBUS_IDENTITY_BYTES],
+                                       uint8_t move[KVPBUS_MOVE_ID]);
+// What leads a VM that came from another host to me; length 0: it did not.
+enum kvpbus_error kvpbus_journal_chain(struct kvpbus_journal *journal, int64_t peer,
+                                       struct kvpbus_chain *chain);
 
 #endif

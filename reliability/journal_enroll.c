@@ -103,6 +103,9 @@ enum kvpbus_error kvpbus_journal_trust(struct kvpbus_journal *journal, int64_t p
     if (error != KVPBUS_OK)
         return error;
     bool host = journal->options.role == KVPBUS_ROLE_HOST;
+    error = journal_here(journal, peer);
+    if (error != KVPBUS_OK)
+        return error;
     if (!known.paired)
         return kvpbus_journal_pin(journal, peer, identity, host ? known.vm : learnt_later);
     if (memcmp(known.identity, identity, sizeof known.identity) == 0)

@@ -31,6 +31,7 @@
 //   journal_prune.c    forgetting
 //   journal_audit.c    the audit
 //   journal_backup.c   a copy while it is in use
+//   journal_move.c     one VM's part goes to another host
 //
 // Everything here sets journal->failure when it returns an error other than KVPBUS_NOT_FOUND of a
 // query that found no row.
@@ -46,7 +47,7 @@
 #include "journal.h"
 
 enum {
-    STATEMENTS_MAX = 224,
+    STATEMENTS_MAX = 256,
     PRINT_BYTES = 16,          // BLAKE2b of a bundle's header
     PRINT_SHORT = 8,           // of it in SYNC, where many stand
     PART_BYTES = 64 * 1024,    // sealed bytes to send lie in rows of this size
@@ -59,6 +60,7 @@ enum {
     CORRELATION_BYTES = 18, // of a reply: the message id of its request
     ROW_BYTES = 1024,       // what a message needs in the file beside its content, at most
     OWED_BYTES = 256,       // what a receipt that was asked for counts in the inbox
+    MOVED_BYTES = KVPBUS_IDENTITY_BYTES + KVPBUS_MOVE_ID, // of a peer that was handed over
 };
 
 // What messages are counted by, in the table tally; the first are enum kvpbus_outcome.
@@ -198,6 +200,14 @@ enum kvpbus_error journal_add_line(struct kvpbus_journal *journal, int64_t peer,
 enum kvpbus_error journal_pinned_now(struct kvpbus_journal *journal, int64_t peer,
                                      const uint8_t identity[KVPBUS_IDENTITY_BYTES]);
 enum kvpbus_error journal_prune_tokens(struct kvpbus_journal *journal, int64_t now_ms);
+
+// --- journal_peers.c ---
+// What belongs to a row that nothing was sent to or received from.
+enum kvpbus_error journal_empty_peer(struct kvpbus_journal *journal, int64_t peer);
+
+// --- journal_move.c ---
+// KVPBUS_UNPAIRED when the VM was handed to another host.
+enum kvpbus_error journal_here(struct kvpbus_journal *journal, int64_t peer);
 
 // --- journal_outcome.c ---
 // Where my numbers of a class stand in the present timeline.

@@ -6,9 +6,9 @@
 #include "audit_journal.h"
 #include "journal_internal.h"
 
-#define PEER_COLUMNS                                                                        \
-    "SELECT peer.id, vm, name, paired, identity, pending, timeline, met, former FROM peer " \
-    "LEFT JOIN line ON line.id = peer.line "
+#define PEER_COLUMNS                                                                     \
+    "SELECT peer.id, vm, name, paired, identity, pending, timeline, met, former, moved " \
+    "FROM peer LEFT JOIN line ON line.id = peer.line "
 
 static enum kvpbus_error read_peer(struct kvpbus_journal *journal, sqlite3_stmt *row,
                                    struct kvpbus_peer *peer)
@@ -36,6 +36,12 @@ static enum kvpbus_error read_peer(struct kvpbus_journal *journal, sqlite3_stmt 
     peer->former_count = former / KVPBUS_VM_ID_BYTES;
     if (error == KVPBUS_OK && former > 0)
         error = journal_bytes(journal, row, 8, peer->former[0], former);
+    peer->moved = sqlite3_column_type(row, 9) != SQLITE_NULL;
+    uint8_t moved[MOVED_BYTES];
+    if (error == KVPBUS_OK && peer->moved)
+        error = journal_bytes(journal, row, 9, moved, sizeof moved);
+    if (error == KVPBUS_OK && peer->moved)
+        memcpy(peer->moved_to, moved, sizeof peer->moved_to);
     return error;
 }
 
@@ -86,6 +92,16 @@ enum kvpbus_error journal_new_line(struct kvpbus_journal *journal, int64_t peer)
     return error;
 }
 
+enum kvpbus_error journal_empty_peer(struct kvpbus_journal *journal, int64_t peer)
+{
+    enum kvpbus_error error = KVPBUS_OK;
+    for (int i = 0; error == KVPBUS_OK && i < TALLY_COUNT; i++)
+        error = RUN(journal, "INSERT INTO tally(peer, what) VALUES(?1, ?2)", INT(peer), INT(i));
+    for (int i = 0; error == KVPBUS_OK && i < KVPBUS_CLASS_COUNT; i++)
+        error = RUN(journal, "INSERT INTO lane(peer, class) VALUES(?1, ?2)", INT(peer), INT(i));
+    return error == KVPBUS_OK ? journal_new_line(journal, peer) : error;
+}
+
 static enum kvpbus_error make_peer(struct kvpbus_journal *journal,
                                    const uint8_t vm[KVPBUS_VM_ID_BYTES], const char *name,
                                    struct kvpbus_peer *peer)
@@ -93,12 +109,8 @@ static enum kvpbus_error make_peer(struct kvpbus_journal *journal,
     enum kvpbus_error error = RUN(journal, "INSERT INTO peer(vm, name) VALUES(?1, ?2)",
                                   BLOB(vm, KVPBUS_VM_ID_BYTES), TEXT(name));
     int64_t id = sqlite3_last_insert_rowid(journal->db);
-    for (int i = 0; error == KVPBUS_OK && i < TALLY_COUNT; i++)
-        error = RUN(journal, "INSERT INTO tally(peer, what) VALUES(?1, ?2)", INT(id), INT(i));
-    for (int i = 0; error == KVPBUS_OK && i < KVPBUS_CLASS_COUNT; i++)
-        error = RUN(journal, "INSERT INTO lane(peer, class) VALUES(?1, ?2)", INT(id), INT(i));
     if (error == KVPBUS_OK)
-        error = journal_new_line(journal, id);
+        error = journal_empty_peer(journal, id);
     return error == KVPBUS_OK ? kvpbus_journal_peer_get(journal, id, peer) : error;
 }
 
@@ -230,8 +242,8 @@ enum kvpbus_error kvpbus_journal_pin(struct kvpbus_journal *journal, int64_t pee
         error = journal_pinned_now(journal, peer, identity);
     if (error == KVPBUS_OK)
         error = RUN(journal,
-                    "UPDATE peer SET identity = ?2, paired = 1, pending = NULL, vm = ?3 "
-                    "WHERE id = ?1",
+                    "UPDATE peer SET identity = ?2, paired = 1, pending = NULL, vm = ?3, "
+                    "moved = NULL WHERE id = ?1",
                     INT(peer), BLOB(identity, KVPBUS_IDENTITY_BYTES), BLOB(vm, KVPBUS_VM_ID_BYTES));
     return error == KVPBUS_OK ? journal_audit_key(journal, peer, KVPBUS_AUDIT_PAIRED, identity)
                               : error;

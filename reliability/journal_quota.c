@@ -125,7 +125,9 @@ enum kvpbus_error journal_may_queue(struct kvpbus_journal *journal, int64_t peer
     int64_t count = 0, bytes = 0;
     uint64_t left = 0;
     struct limits limits;
-    enum kvpbus_error error = limits_of(journal, peer, &limits);
+    enum kvpbus_error error = journal_here(journal, peer);
+    if (error == KVPBUS_OK)
+        error = limits_of(journal, peer, &limits);
     if (error == KVPBUS_OK)
         error = journal_tally_get(journal, peer, KVPBUS_OUTCOME_PENDING, &count, &bytes);
     if (error == KVPBUS_OK && (uint64_t)bytes + size + reserve > limits.outbox)

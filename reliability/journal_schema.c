@@ -205,10 +205,17 @@ static const char history[] =
 static_assert(TALLY_RECEIPTS == 10 && TALLY_RECEIVED == 11 && TALLY_OWED == 12 && RECEIPT_DUE == 2,
               "the statements name them");
 
+static const char moving[] =
+    // moved: the identity of the host that the VM went to, and the id of that move. chain: of a VM
+    // that came from another host, mine as it was then, and the statements that lead to it.
+    "ALTER TABLE peer ADD COLUMN moved BLOB; ALTER TABLE peer ADD COLUMN chain BLOB;"
+    // What came here: a row for each, so that it does not come again.
+    "CREATE TABLE came(id BLOB PRIMARY KEY, came_ms INTEGER NOT NULL) WITHOUT ROWID;";
+
 // What version n adds to version n - 1.
 static const char *const *const steps[SCHEMA_VERSION + 1] = {
     [1] = (const char *const[]){peers, outgoing, incoming, NULL},
-    [2] = (const char *const[]){audit, consuming, identities, enrolment, history, NULL},
+    [2] = (const char *const[]){audit, consuming, identities, enrolment, history, moving, NULL},
 };
 
 static enum kvpbus_error number(struct kvpbus_journal *journal, const char *sql, int64_t *value)

@@ -76,3 +76,23 @@ bool kvpbus_rotation_leads(const struct kvpbus_core *core, const uint8_t vm[KVPB
     }
     return false;
 }
+
+void kvpbus_rotation_join(const struct kvpbus_rotation *own,
+                          const uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                          const struct kvpbus_chain *chain, struct kvpbus_rotation *joined)
+{
+    size_t length = 0; // of own, down to the identity that the chain leads to
+    bool meets = memcmp(identity, chain->to, sizeof chain->to) == 0;
+    while (!meets && length < own->length) {
+        meets = memcmp(own->bytes + length + OLD, chain->to, sizeof chain->to) == 0;
+        length += KVPBUS_STATEMENT_BYTES;
+    }
+    *joined = *own;
+    if (chain->rotation.length == 0 || !meets)
+        return;
+    size_t more = sizeof joined->bytes - length;
+    if (more > chain->rotation.length)
+        more = chain->rotation.length;
+    memcpy(joined->bytes + length, chain->rotation.bytes, more);
+    joined->length = length + more;
+}

@@ -36,4 +36,15 @@ bool kvpbus_rotation_names(const uint8_t *list, size_t length,
 bool kvpbus_rotation_leads(const struct kvpbus_core *core, const uint8_t vm[KVPBUS_VM_ID_BYTES],
                            const uint8_t from[KVPBUS_IDENTITY_BYTES]);
 
+// Statements for one VM that came from another host: they lead to `to`, this host's identity then.
+struct kvpbus_chain {
+    uint8_t to[KVPBUS_IDENTITY_BYTES];
+    struct kvpbus_rotation rotation; // length 0: it did not
+};
+
+// What a core for the VM says: `own` leads to `identity`, which is this host's now.
+void kvpbus_rotation_join(const struct kvpbus_rotation *own,
+                          const uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                          const struct kvpbus_chain *chain, struct kvpbus_rotation *joined);
+
 #endif

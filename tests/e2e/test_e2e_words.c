@@ -36,6 +36,8 @@ static const struct {
     {"pair", "pair web --fingerprint 0123", false, "pair", "name one peer"},
     {"unpair", "unpair web", false, "unpair", "name one peer"},
     {"rebind", "rebind a b", false, "rebind a", "name the VM"},
+    {"export", "export web file --for 00", false, "export web file", "--for"},
+    {"import", "import file --fingerprint 0123", false, "import", "name one file"},
     {"rotate", "rotate", false, "rotate web", "too many"},
     {"send", "send web a.b --text t", false, "send web", "topic"},
     {"recv", "recv --timeout 1s", false, "recv web", "too many"},
