@@ -86,7 +86,7 @@ Test(e2e_stores, ten_thousand_records_of_others)
     beta_is_well();
 }
 
-Test(e2e_stores, ten_thousand_records_with_keys_of_ours)
+Test(e2e_stores, ten_thousand_records_with_keys_of_ours, .timeout = 300)
 {
     for (int pool = 0; pool < 2; pool++) {
         flood(pool, "kvpbus.x", 10000);

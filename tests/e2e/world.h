@@ -52,7 +52,8 @@ void world_await(const struct world *world, enum world_side side, const char *pe
 // Alpha's link carries messages both ways.
 void world_alpha_works(const struct world *world);
 
-// Waits until a line of the side's log says this of the peer, at most 20 s.
+// Waits until a line of the side's log says this of the peer, at most 60 s: a stuffed store is
+// looked at rarely.
 void world_logged(const struct world *world, enum world_side side, const char *peer,
                   const char *words);
 
