@@ -229,8 +229,9 @@ static enum kvpbus_error import_from(struct kvpbus_client *client,
 }
 
 static int import_file(const struct kvpbus_command_context *context, struct kvpbus_client *client,
-                       Kvpbus__Control__ImportRequest *wanted, const char *path)
+                       const Kvpbus__Control__ImportRequest *wanted, const char *path)
 {
+    Kvpbus__Control__ImportRequest request = *wanted;
     struct kvpbus_failure failure = {0};
     struct kvpbus_parcel parcel;
     char fingerprint[KVPBUS_FINGERPRINT_TEXT], guid[KVPBUS_GUID_TEXT + 1], text[128];
@@ -238,14 +239,14 @@ static int import_file(const struct kvpbus_command_context *context, struct kvpb
         return kvpbus_command_failed(context, &failure);
     kvpbus_fingerprint(parcel.from, fingerprint);
     kvpbus_guid_format(parcel.vm, guid);
-    if (wanted->fingerprint[0] == '\0') {
+    if (request.fingerprint[0] == '\0') {
         if (!approved(&parcel, fingerprint)) {
             fputs("kvpbus: not imported\n", stderr);
             return KVPBUS_EXIT_UNPAIRED;
         }
-        wanted->fingerprint = fingerprint;
+        request.fingerprint = fingerprint;
     }
-    if (import_from(client, wanted, path, &failure) != KVPBUS_OK)
+    if (import_from(client, &request, path, &failure) != KVPBUS_OK)
         return kvpbus_command_failed(context, &failure);
     snprintf(text, sizeof text, "%s is served by this host now; its agent follows by itself", guid);
     return say(context, "guid", guid, text);

@@ -124,7 +124,7 @@ enum kvpbus_error journal_may_queue(struct kvpbus_journal *journal, int64_t peer
     uint64_t reserve = class_ == KVPBUS_CLASS_CONTROL ? 0 : journal->options.control_reserve;
     int64_t count = 0, bytes = 0;
     uint64_t left = 0;
-    struct limits limits;
+    struct limits limits = {0};
     enum kvpbus_error error = journal_here(journal, peer);
     if (error == KVPBUS_OK)
         error = limits_of(journal, peer, &limits);
