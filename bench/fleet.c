@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "notice_limit.h"
 #include "programs.h"
 
 enum {
@@ -247,6 +248,7 @@ static double bare_kib(const char *build)
 int bench_fleets(const struct bench_options *options)
 {
     static const size_t sizes[] = {10, 50, 100, 200};
+    bench_allow_notices(options->vms);
     double kib = bare_kib(options->build);
     json_t *rows = json_array();
     if (!options->json)
@@ -314,6 +316,7 @@ static double journal_kib(const struct fleet *fleet)
 int bench_hostile(const struct bench_options *options)
 {
     static struct fleet fleet;
+    bench_allow_notices(options->vms + 1);
     begin(&fleet, options->build, options->vms + 1);
     fleet.count--; // the last one is the hostile one
     double quiet = median_latency(&fleet), kib = process_kib(fleet.host);

@@ -45,7 +45,7 @@ static void watch_notices(struct guest *guest)
 {
     int descriptor = guest->store->ops->notice_fd(guest->store);
     if (descriptor < 0 || uv_poll_init(guest->service.loop, &guest->notice, descriptor) != 0) {
-        kvpbus_log(KVPBUS_LOG_INFO, "the store gives no notice of changes; it is polled");
+        kvpbus_log(KVPBUS_LOG_WARNING, "the store gives no notice of changes; it is polled");
         return;
     }
     guest->notice.data = guest;
