@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "fault.h"
 #include "lab_channel.h"
@@ -69,7 +68,7 @@ static int ask(const struct arguments *arguments, const Kvpbus__Lab__Request *re
     enum kvpbus_error error = kvpbus_lab_channel_send(fd, request, deadline, &failure);
     if (error == KVPBUS_OK)
         error = kvpbus_lab_channel_receive(fd, reply, deadline, &failure);
-    close(fd);
+    kvpbus_lab_channel_close(fd);
     if (error != KVPBUS_OK)
         return kvpbus_lab_report(&failure);
     if ((*reply)->error == KVPBUS_OK)

@@ -3,7 +3,7 @@
 // The lab in one process and on one loop: its options, its VMs, and what ties the parts together.
 // Nothing here is used from another thread.
 //
-//   server.c, requests.c   the management API on DIR/host.sock
+//   server.c, requests.c   the management API on DIR/host.sock, and on the loopback
 //   job.c                  Add, Modify, Remove: jobs over the host items
 //   guest_read.c           the guest's items, by enumeration
 //   vm.c, vm_push.c        start, stop, reboot; host items to the guest when it connects
@@ -53,6 +53,7 @@ struct kvpbus_lab_options {
     bool revert_keeps_items; // the host items stay as they are when a VM is reverted
     bool push_at_reconnect;  // host items are sent again also within one boot
     bool stopped;            // the VMs are not started
+    bool tcp;                // the management API is served on the loopback too
 };
 
 struct kvpbus_lab;

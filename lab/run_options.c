@@ -18,6 +18,8 @@ static const char help[] =
     "\n"
     "  --vm NAME                  a VM; up to 256\n"
     "  --stopped                  do not start the VMs\n"
+    "  --tcp                      serve the API also on a port of 127.0.0.1, for programs under\n"
+    "                             Wine; DIR/host.port has its number\n"
     "  --daemon PATH              the guest's daemon (" DAEMON ")\n"
     "\n"
     "What the documentation of Hyper-V leaves open, and how this lab does it:\n"
@@ -41,6 +43,7 @@ static const char help[] =
 enum {
     OPTION_VM = 256,
     OPTION_STOPPED,
+    OPTION_TCP,
     OPTION_DAEMON,
     OPTION_ITEM_LIMIT,
     OPTION_GUEST_LIMIT,
@@ -59,6 +62,7 @@ static const struct option long_options[] = {
     {"help", no_argument, NULL, 'h'},
     {"vm", required_argument, NULL, OPTION_VM},
     {"stopped", no_argument, NULL, OPTION_STOPPED},
+    {"tcp", no_argument, NULL, OPTION_TCP},
     {"daemon", required_argument, NULL, OPTION_DAEMON},
     {"item-limit", required_argument, NULL, OPTION_ITEM_LIMIT},
     {"guest-limit", required_argument, NULL, OPTION_GUEST_LIMIT},
@@ -116,6 +120,9 @@ static int apply(struct kvpbus_lab_options *options, int option, const char *nam
         return add_vm(options, optarg);
     case OPTION_STOPPED:
         options->stopped = true;
+        return -1;
+    case OPTION_TCP:
+        options->tcp = true;
         return -1;
     case OPTION_DAEMON:
         options->daemon = optarg;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The socket of the management API: accepts connections, cuts the bytes into frames, and lets each
+// The sockets of the management API: accepts connections, cuts the bytes into frames, and lets each
 // connection have one request at a time.
 #include "server.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +18,9 @@ enum { HEADER = 4, INPUT_FIRST = 4096 };
 
 struct kvpbus_lab_server {
     uv_pipe_t listener;
+    uv_tcp_t tcp_listener; // with the option tcp
     char path[sizeof((struct sockaddr_un *)NULL)->sun_path];
+    char port_file[PATH_MAX + 16];
     struct kvpbus_lab_connection *connections[KVPBUS_LAB_CONNECTIONS_MAX];
 };
 
@@ -43,7 +47,7 @@ static void close_connection(struct kvpbus_lab_connection *connection)
     for (size_t i = 0; i < KVPBUS_LAB_CONNECTIONS_MAX; i++)
         if (server->connections[i] == connection)
             server->connections[i] = NULL;
-    uv_close((uv_handle_t *)&connection->pipe, on_handle_closed);
+    uv_close((uv_handle_t *)&connection->channel, on_handle_closed);
     uv_close((uv_handle_t *)&connection->timer, on_handle_closed);
 }
 
@@ -82,8 +86,7 @@ static bool send_frame(struct kvpbus_lab_connection *connection, const Kvpbus__L
     kvpbus__lab__reply__pack(reply, bytes + HEADER);
     output->buffer = uv_buf_init((char *)bytes, (unsigned)(HEADER + length));
     output->write.data = connection;
-    if (uv_write(&output->write, (uv_stream_t *)&connection->pipe, &output->buffer, 1,
-                 on_written) == 0)
+    if (uv_write(&output->write, &connection->channel.stream, &output->buffer, 1, on_written) == 0)
         return true;
     free(bytes);
     free(output);
@@ -126,7 +129,7 @@ static void refuse(struct kvpbus_lab_connection *connection, const char *why)
     reply.error = KVPBUS_PROTOCOL;
     reply.detail = (char *)why;
     send_frame(connection, &reply);
-    uv_read_stop((uv_stream_t *)&connection->pipe);
+    uv_read_stop(&connection->channel.stream);
     // The frame fits into the socket's buffer, so that closing does not lose it.
     close_connection(connection);
 }
@@ -221,16 +224,58 @@ static void on_connection(uv_stream_t *listener, int status)
     }
     connection->lab = lab;
     connection->handles = 2;
-    uv_pipe_init(lab->loop, &connection->pipe, 0);
+    if (listener->type == UV_TCP) {
+        uv_tcp_init(lab->loop, &connection->channel.tcp);
+        // Requests and replies are small and wait for each other.
+        uv_tcp_nodelay(&connection->channel.tcp, 1);
+    } else {
+        uv_pipe_init(lab->loop, &connection->channel.pipe, 0);
+    }
     uv_timer_init(lab->loop, &connection->timer);
-    connection->pipe.data = connection;
+    connection->channel.stream.data = connection;
     connection->timer.data = connection;
-    if (uv_accept(listener, (uv_stream_t *)&connection->pipe) != 0 || slot == NULL) {
+    if (uv_accept(listener, &connection->channel.stream) != 0 || slot == NULL) {
         close_connection(connection);
         return;
     }
     *slot = connection;
-    uv_read_start((uv_stream_t *)&connection->pipe, on_alloc, on_read);
+    uv_read_start(&connection->channel.stream, on_alloc, on_read);
+}
+
+// In one step, so that who finds the file finds the whole number.
+static enum kvpbus_error write_port(const char *path, unsigned port, struct kvpbus_failure *failure)
+{
+    char next[PATH_MAX + 32];
+    snprintf(next, sizeof next, "%s.new", path);
+    FILE *file = fopen(next, "we");
+    bool written = file != NULL && fprintf(file, "%u\n", port) > 0;
+    if (file != NULL)
+        written = fclose(file) == 0 && written;
+    if (written && rename(next, path) == 0)
+        return KVPBUS_OK;
+    int error = errno;
+    unlink(next);
+    return kvpbus_fail(failure, KVPBUS_IO, "cannot write %s: %s", path, strerror(error));
+}
+
+// Programs under Wine have no Unix sockets: for them the same API is on the loopback, which every
+// user of the machine reaches.
+static enum kvpbus_error listen_tcp(struct kvpbus_lab *lab, struct kvpbus_failure *failure)
+{
+    struct kvpbus_lab_server *server = lab->server;
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    int size = sizeof address;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    snprintf(server->port_file, sizeof server->port_file, "%s/host.port", lab->options.directory);
+    int status = uv_tcp_bind(&server->tcp_listener, (const struct sockaddr *)&address, 0);
+    if (status == 0)
+        status = uv_listen((uv_stream_t *)&server->tcp_listener, 64, on_connection);
+    if (status == 0)
+        status = uv_tcp_getsockname(&server->tcp_listener, (struct sockaddr *)&address, &size);
+    if (status != 0)
+        return kvpbus_fail(failure, KVPBUS_IO, "cannot listen on 127.0.0.1: %s",
+                           uv_strerror(status));
+    return write_port(server->port_file, ntohs(address.sin_port), failure);
 }
 
 enum kvpbus_error kvpbus_lab_server_open(struct kvpbus_lab *lab, const char *socket_path,
@@ -241,7 +286,9 @@ enum kvpbus_error kvpbus_lab_server_open(struct kvpbus_lab *lab, const char *soc
         return kvpbus_fail(failure, KVPBUS_NOMEM, "opening %s", socket_path);
     lab->server = server;
     uv_pipe_init(lab->loop, &server->listener, 0);
+    uv_tcp_init(lab->loop, &server->tcp_listener);
     server->listener.data = lab;
+    server->tcp_listener.data = lab;
     if (strlen(socket_path) >= sizeof server->path)
         return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
                            "the path %s is too long for a socket: choose a shorter folder",
@@ -258,7 +305,7 @@ enum kvpbus_error kvpbus_lab_server_open(struct kvpbus_lab *lab, const char *soc
     if (status != 0)
         return kvpbus_fail(failure, KVPBUS_IO, "cannot listen on %s: %s", socket_path,
                            uv_strerror(status));
-    return KVPBUS_OK;
+    return lab->options.tcp ? listen_tcp(lab, failure) : KVPBUS_OK;
 }
 
 void kvpbus_lab_server_close(struct kvpbus_lab *lab)
@@ -270,7 +317,10 @@ void kvpbus_lab_server_close(struct kvpbus_lab *lab)
         if (server->connections[i] != NULL)
             close_connection(server->connections[i]);
     uv_close((uv_handle_t *)&server->listener, NULL);
+    uv_close((uv_handle_t *)&server->tcp_listener, NULL);
     unlink(server->path);
+    if (server->port_file[0] != '\0')
+        unlink(server->port_file);
 }
 
 void kvpbus_lab_server_free(struct kvpbus_lab *lab)

@@ -24,7 +24,11 @@ enum kvpbus_lab_wait {
 
 struct kvpbus_lab_connection {
     struct kvpbus_lab *lab;
-    uv_pipe_t pipe;
+    union {
+        uv_stream_t stream;
+        uv_pipe_t pipe;
+        uv_tcp_t tcp;
+    } channel;
     uv_timer_t timer; // latency, and the end of waiting for a job
     uint8_t *input;
     size_t input_length, input_capacity;

@@ -14,9 +14,14 @@
 // The time, in milliseconds of the monotonic clock, that lies `ms` ahead.
 int64_t kvpbus_lab_channel_deadline(unsigned ms);
 
-// Connects, in *fd. KVPBUS_STORE_GONE when no lab listens there; KVPBUS_ACCESS, KVPBUS_TIMEOUT.
-enum kvpbus_error kvpbus_lab_channel_open(const char *path, int64_t deadline, int *fd,
+// Connects, in *fd: a descriptor, on Windows a socket, whose value fits as that of every handle
+// does. The address is the path of the lab's socket (not on Windows, where Wine has none of the
+// kind) or 127.0.0.1:PORT of a lab with --tcp. KVPBUS_STORE_GONE when no lab listens there;
+// KVPBUS_ACCESS, KVPBUS_TIMEOUT.
+enum kvpbus_error kvpbus_lab_channel_open(const char *address, int64_t deadline, int *fd,
                                           struct kvpbus_failure *failure);
+
+void kvpbus_lab_channel_close(int fd);
 
 // True when nothing has happened on an idle connection: the lab is still there.
 bool kvpbus_lab_channel_alive(int fd);

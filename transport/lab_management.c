@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "kvpbus/management.h"
 #include "lab_channel.h"
@@ -18,13 +16,14 @@
 enum {
     DEADLINE_MS = 30000,
     IDLE_MAX = 8,
-    GUIDS_MAX = 256, // VMs in one request
+    ADDRESS_MAX = 108, // with its NUL: as much as a Unix socket's name can be
+    GUIDS_MAX = 256,   // VMs in one request
 };
 
 struct lab_management {
     struct kvpbus_management head;
-    char path[sizeof((struct sockaddr_un *)NULL)->sun_path];
-    unsigned deadline_ms; // of a call, the wait for its job included
+    char address[ADDRESS_MAX]; // of the lab, as kvpbus_lab_channel_open takes it
+    unsigned deadline_ms;      // of a call, the wait for its job included
     pthread_mutex_t lock;
     int idle[IDLE_MAX]; // connections that no call uses
     size_t idle_count;
@@ -56,9 +55,9 @@ static enum kvpbus_error acquire(struct lab_management *lab, int64_t deadline, i
             *fd = idle;
             return KVPBUS_OK;
         }
-        close(idle);
+        kvpbus_lab_channel_close(idle);
     }
-    return kvpbus_lab_channel_open(lab->path, deadline, fd, failure);
+    return kvpbus_lab_channel_open(lab->address, deadline, fd, failure);
 }
 
 static void release(struct lab_management *lab, int fd, bool healthy)
@@ -72,7 +71,7 @@ static void release(struct lab_management *lab, int fd, bool healthy)
         pthread_mutex_unlock(&lab->lock);
     }
     if (!kept)
-        close(fd);
+        kvpbus_lab_channel_close(fd);
 }
 
 // The lab is gone, from the caller's point of view.
@@ -383,7 +382,7 @@ static void close_management(struct kvpbus_management *head)
 {
     struct lab_management *lab = from_head(head);
     while (lab->idle_count > 0)
-        close(lab->idle[--lab->idle_count]);
+        kvpbus_lab_channel_close(lab->idle[--lab->idle_count]);
     pthread_mutex_destroy(&lab->lock);
     free(lab);
 }
@@ -402,22 +401,22 @@ void kvpbus_lab_management_set_deadline(struct kvpbus_management *management, un
     from_head(management)->deadline_ms = ms;
 }
 
-enum kvpbus_error kvpbus_lab_management_open(const char *socket_path,
+enum kvpbus_error kvpbus_lab_management_open(const char *address,
                                              struct kvpbus_management **management,
                                              struct kvpbus_failure *failure)
 {
     struct lab_management *lab = calloc(1, sizeof *lab);
     if (lab == NULL)
         return kvpbus_fail(failure, KVPBUS_NOMEM, "the lab's management service");
-    if (strlen(socket_path) >= sizeof lab->path) {
+    if (strlen(address) >= sizeof lab->address) {
         free(lab);
         return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
-                           "the path %.120s is too long for a socket", socket_path);
+                           "the path %.120s is too long for a socket", address);
     }
-    memcpy(lab->path, socket_path, strlen(socket_path) + 1);
+    memcpy(lab->address, address, strlen(address) + 1);
     // Whether there is a lab is told now, not at the first call.
     enum kvpbus_error error = kvpbus_lab_channel_open(
-        lab->path, kvpbus_lab_channel_deadline(DEADLINE_MS), &lab->idle[0], failure);
+        lab->address, kvpbus_lab_channel_deadline(DEADLINE_MS), &lab->idle[0], failure);
     if (error != KVPBUS_OK) {
         free(lab);
         return error;

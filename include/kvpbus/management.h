@@ -128,9 +128,10 @@ struct kvpbus_management {
     const struct kvpbus_management_ops *ops;
 };
 
-// Connects to the management API of kvpbus-lab at a Unix socket. Reconnects by itself after a lost
-// connection; until then calls give KVPBUS_STORE_GONE.
-enum kvpbus_error kvpbus_lab_management_open(const char *socket_path,
+// Connects to the management API of kvpbus-lab: at the path of its Unix socket, or, of a lab with
+// --tcp, at 127.0.0.1:PORT (on Windows only that). Reconnects by itself after a lost connection;
+// until then calls give KVPBUS_STORE_GONE.
+enum kvpbus_error kvpbus_lab_management_open(const char *address,
                                              struct kvpbus_management **management,
                                              struct kvpbus_failure *failure);
 

@@ -2,6 +2,7 @@
 //
 // A lab that is not there, does not answer, or answers what no lab would: the other end of the
 // connection is the test.
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -107,6 +108,42 @@ Test(lab_channel, a_lab_that_takes_no_more_connections_is_not_waited_for_long)
     close(listener);
     unlink(address.sun_path);
     cr_assert_eq(error, KVPBUS_TIMEOUT);
+}
+
+// A port of the loopback on which somebody listens, or, with `deaf`, nobody any more.
+static void listen_somewhere(char address[32], int *listener, bool deaf)
+{
+    struct sockaddr_in place = {.sin_family = AF_INET};
+    socklen_t size = sizeof place;
+    place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    *listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(*listener, (struct sockaddr *)&place, sizeof place), 0);
+    cr_assert_eq(getsockname(*listener, (struct sockaddr *)&place, &size), 0);
+    if (!deaf)
+        cr_assert_eq(listen(*listener, 1), 0);
+    snprintf(address, 32, "127.0.0.1:%u", ntohs(place.sin_port));
+}
+
+Test(lab_channel, a_port_of_the_loopback_is_an_address_too)
+{
+    char address[32];
+    int listener;
+    listen_somewhere(address, &listener, false);
+    cr_assert_eq(open_path(address), KVPBUS_OK);
+    close(listener);
+    listen_somewhere(address, &listener, true);
+    cr_assert_eq(open_path(address), KVPBUS_STORE_GONE);
+    cr_assert_not_null(strstr(failure.detail, "kvpbus-lab run"));
+    close(listener);
+}
+
+Test(lab_channel, only_a_port_of_the_loopback_is_one)
+{
+    static const char *const others[] = {"127.0.0.1:",  "127.0.0.1:0",        "127.0.0.1:65536",
+                                         "127.0.0.1:x", "127.0.0.1:99999999", "127.0.0.2:80"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        cr_assert_eq(open_path(others[i]), KVPBUS_STORE_GONE, "%s: a path that is not there",
+                     others[i]);
 }
 
 Test(lab_channel, a_connection_is_alive_until_the_lab_says_or_ends_something)
