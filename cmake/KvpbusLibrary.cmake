@@ -27,11 +27,9 @@ foreach(library kvpbus_shared kvpbus_static)
 endforeach()
 set_target_properties(kvpbus_shared PROPERTIES
     VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} EXPORT_NAME kvpbus)
-if(NOT WIN32)
-    set(map ${PROJECT_SOURCE_DIR}/cmake/libkvpbus.map)
-    target_link_options(kvpbus_shared PRIVATE -Wl,--version-script=${map})
-    set_target_properties(kvpbus_shared PROPERTIES LINK_DEPENDS ${map})
-endif()
+set(map ${PROJECT_SOURCE_DIR}/cmake/libkvpbus.map)
+target_link_options(kvpbus_shared PRIVATE -Wl,--version-script=${map})
+set_target_properties(kvpbus_shared PROPERTIES LINK_DEPENDS ${map})
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/kvpbus)
 # It finds itself, so that the prefix may be chosen when it is installed.
@@ -56,7 +54,7 @@ install(FILES ${PROJECT_BINARY_DIR}/kvpbusConfig.cmake ${PROJECT_BINARY_DIR}/kvp
     DESTINATION ${package_dir} COMPONENT development)
 
 # What is instrumented is not what is installed.
-if(BUILD_TESTING AND NOT WIN32 AND NOT KVPBUS_SANITIZE AND NOT KVPBUS_COVERAGE)
+if(BUILD_TESTING AND NOT KVPBUS_SANITIZE AND NOT KVPBUS_COVERAGE)
     add_test(NAME test_install
         COMMAND ${PROJECT_SOURCE_DIR}/tests/install/test_install ${PROJECT_BINARY_DIR})
     set_tests_properties(test_install PROPERTIES TIMEOUT 120)

@@ -19,7 +19,13 @@ string(REPLACE "-DNDEBUG" "" CMAKE_C_FLAGS_RELWITHDEBINFO "${CMAKE_C_FLAGS_RELWI
 # here is worth it.
 string(REPLACE "-O3" "-O2" CMAKE_C_FLAGS_RELEASE "${CMAKE_C_FLAGS_RELEASE}")
 
-if(NOT WIN32)
+if(WIN32)
+    # Windows 10 and Server 2016 on; of each system function the wide form.
+    add_compile_definitions(_WIN32_WINNT=0x0A00 WIN32_LEAN_AND_MEAN UNICODE _UNICODE _POSIX_C_SOURCE=200809L
+        __USE_MINGW_ANSI_STDIO=1 KVPBUS_PRINTF_STYLE=gnu_printf)
+    # Nothing but what Windows itself has is loaded. What this compiler has no means for is Control Flow Guard.
+    add_link_options(-static -Wl,--dynamicbase,--high-entropy-va,--nxcompat)
+else()
     add_compile_definitions(_GNU_SOURCE)
 endif()
 

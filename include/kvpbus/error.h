@@ -76,8 +76,12 @@ struct kvpbus_failure {
     char detail[240]; // one sentence: which VM, key or file, what was wrong, what to do
 };
 
+// mingw-w64 has another printf than the compiler takes Windows to have; the build names it.
+#ifndef KVPBUS_PRINTF_STYLE
+#define KVPBUS_PRINTF_STYLE printf
+#endif
 #if defined(__GNUC__)
-#define KVPBUS_PRINTF(text, arguments) __attribute__((format(printf, text, arguments)))
+#define KVPBUS_PRINTF(text, arguments) __attribute__((format(KVPBUS_PRINTF_STYLE, text, arguments)))
 #else
 #define KVPBUS_PRINTF(text, arguments)
 #endif
