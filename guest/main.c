@@ -11,6 +11,7 @@
 #include "paths.h"
 #include "service_main.h"
 #include "service_notify.h"
+#include "store_notice.h"
 
 static const char installed_pool[] = "/var/lib/hyperv";
 // The device, and the same in a sandbox that has no devices.
@@ -20,7 +21,7 @@ static const char kvp_device_known[] = "/sys/devices/virtual/misc/vmbus!hv_kvp";
 struct guest {
     struct kvpbus_service service;
     struct kvpbus_store *store;
-    uv_poll_t notice;
+    struct kvpbus_store_notice *notice; // NULL: the store is polled
 };
 
 static struct kvpbus_store *store_of(void *program, const struct kvpbus_endpoint *endpoint)
@@ -29,28 +30,13 @@ static struct kvpbus_store *store_of(void *program, const struct kvpbus_endpoint
     return ((struct guest *)program)->store;
 }
 
-static void on_notice(uv_poll_t *poll, int status, int events)
+static void on_notice(void *context)
 {
-    struct guest *guest = poll->data;
-    (void)status;
-    (void)events;
-    guest->store->ops->acknowledge_notice(guest->store);
+    struct guest *guest = context;
     if (guest->service.stopping)
         return;
     kvpbus_service_tick(&guest->service);
     kvpbus_bus_notice(guest->service.endpoints[0]);
-}
-
-static void watch_notices(struct guest *guest)
-{
-    int descriptor = guest->store->ops->notice_fd(guest->store);
-    if (descriptor < 0 || uv_poll_init(guest->service.loop, &guest->notice, descriptor) != 0) {
-        kvpbus_log(KVPBUS_LOG_WARNING, "the store gives no notice of changes; it is polled");
-        return;
-    }
-    guest->notice.data = guest;
-    uv_unref((uv_handle_t *)&guest->notice); // the service decides when the loop ends
-    uv_poll_start(&guest->notice, UV_READABLE, on_notice);
 }
 
 static enum kvpbus_error open_store(struct guest *guest,
@@ -111,14 +97,14 @@ int main(int argc, char **argv)
         kvpbus_store_close(guest.store);
         return kvpbus_service_failed(defaults.program, &failure);
     }
-    watch_notices(&guest);
+    guest.notice = kvpbus_store_notice_watch(guest.service.loop, guest.store, on_notice, &guest);
+    if (guest.notice == NULL)
+        kvpbus_log(KVPBUS_LOG_WARNING, "the store gives no notice of changes; it is polled");
     kvpbus_log(KVPBUS_LOG_INFO, "started; the kvpbus command reaches this agent at %s",
                arguments.socket);
     kvpbus_service_run(&guest.service);
-    if (guest.notice.data != NULL) {
-        uv_close((uv_handle_t *)&guest.notice, NULL);
-        uv_run(guest.service.loop, UV_RUN_DEFAULT);
-    }
+    kvpbus_store_notice_end(guest.notice);
+    uv_run(guest.service.loop, UV_RUN_DEFAULT);
     kvpbus_store_close(guest.store);
     return KVPBUS_EXIT_OK;
 }

@@ -98,10 +98,10 @@ static enum kvpbus_error write_changes(struct kvpbus_store *store,
     return kvpbus_changes_gravest(results, count);
 }
 
-static int notice_fd(struct kvpbus_store *store)
+static kvpbus_notice notice_fd(struct kvpbus_store *store)
 {
     (void)store;
-    return -1;
+    return KVPBUS_NO_NOTICE;
 }
 
 static void acknowledge_notice(struct kvpbus_store *store)

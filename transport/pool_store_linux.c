@@ -78,7 +78,7 @@ static enum kvpbus_error write_changes(struct kvpbus_store *store,
     return kvpbus_pool_file_write(&place, store->prefix, changes, count, results, failure);
 }
 
-static int notice_fd(struct kvpbus_store *store)
+static kvpbus_notice notice_fd(struct kvpbus_store *store)
 {
     return from_head(store)->notices;
 }

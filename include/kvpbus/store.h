@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "kvpbus/error.h"
+#include "kvpbus/platform.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -91,10 +92,10 @@ struct kvpbus_store_ops {
                                size_t count, enum kvpbus_error *results,
                                struct kvpbus_failure *failure);
 
-    // A descriptor that becomes readable when the peer's store may have changed, or -1: poll. It
-    // belongs to the store. `acknowledge_notice` makes it quiet again and is called before the
-    // read that it announces, so that no change falls between.
-    int (*notice_fd)(struct kvpbus_store *store);
+    // What becomes ready when the peer's store may have changed (kvpbus/platform.h), or
+    // KVPBUS_NO_NOTICE: poll. It belongs to the store. `acknowledge_notice` makes it quiet again
+    // and is called before the read that it announces, so that no change falls between.
+    kvpbus_notice (*notice_fd)(struct kvpbus_store *store);
     void (*acknowledge_notice)(struct kvpbus_store *store);
 
     void (*close)(struct kvpbus_store *store);
