@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 set(KVPBUS_SANITIZE "" CACHE STRING "Sanitizers for all code, as -fsanitize takes them")
 option(KVPBUS_COVERAGE "Instrument for gcov" OFF)
+set(KVPBUS_WINDOWS_BUILD "${CMAKE_SOURCE_DIR}/build/mingw" CACHE PATH
+    "Build folder of the preset mingw; what it has is tested under Wine when it is there before this one")
 option(KVPBUS_FUZZ "Build the fuzzers (clang)" OFF)
 
 set(CMAKE_C_STANDARD 17)
@@ -35,7 +37,9 @@ if(KVPBUS_SANITIZE)
 elseif(NOT KVPBUS_COVERAGE)
     add_compile_options(-fstack-protector-strong)
     add_compile_options($<$<CONFIG:Release>:-U_FORTIFY_SOURCE> $<$<CONFIG:Release>:-D_FORTIFY_SOURCE=3>)
-    if(NOT WIN32)
+    if(WIN32)
+        add_link_options(-fstack-protector-strong) # links what the checks need
+    else()
         add_link_options(-Wl,-z,relro,-z,now)
     endif()
 endif()

@@ -17,7 +17,8 @@ endfunction()
 # All generated code, for tools that read the sources without building them.
 add_custom_target(kvpbus_generated)
 
-# Generated protobuf code, in a library of its own so that our warnings do not meet it.
+# Generated protobuf code of schemas in the folder that says so, in a library of its own so that our
+# warnings do not meet it.
 function(kvpbus_protobuf name)
     set(sources)
     foreach(schema ${ARGN})
@@ -25,8 +26,9 @@ function(kvpbus_protobuf name)
         set(out ${CMAKE_CURRENT_BINARY_DIR}/${base}.pb-c)
         add_custom_command(
             OUTPUT ${out}.c ${out}.h
-            COMMAND ${PROTOC_C} --c_out=${CMAKE_CURRENT_BINARY_DIR} -I${PROJECT_SOURCE_DIR}/proto ${PROJECT_SOURCE_DIR}/proto/${base}.proto
-            DEPENDS ${PROJECT_SOURCE_DIR}/proto/${base}.proto
+            COMMAND ${PROTOC_C} --c_out=${CMAKE_CURRENT_BINARY_DIR} -I${CMAKE_CURRENT_SOURCE_DIR}
+                ${CMAKE_CURRENT_SOURCE_DIR}/${base}.proto
+            DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${base}.proto
             VERBATIM)
         list(APPEND sources ${out}.c)
     endforeach()

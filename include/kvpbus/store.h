@@ -73,7 +73,7 @@ struct kvpbus_change {
 struct kvpbus_store;
 
 struct kvpbus_store_ops {
-    const char *kind; // "memory", "pool", "management"
+    const char *kind; // "memory", "pool", "management", "registry"
 
     // Fill `scan` (cleared first) with the items of this side's own store, or of the peer's.
     // On an error the scan is empty.
@@ -129,6 +129,28 @@ enum kvpbus_error kvpbus_memory_store_pair(const char *prefix, struct kvpbus_sto
 enum kvpbus_error kvpbus_pool_store_open(const char *directory, const char *prefix,
                                          struct kvpbus_store **store,
                                          struct kvpbus_failure *failure);
+
+// Which key of a Windows guest's registry the guest's items are put into.
+enum kvpbus_registry_outgoing {
+    KVPBUS_REGISTRY_GUEST, // the key for programs; the host reads GuestExchangeItems
+    // Beside what the integration service says of the system; the host reads
+    // GuestIntrinsicExchangeItems. For hosts that look nowhere else.
+    KVPBUS_REGISTRY_AUTO,
+};
+
+// On Windows only. The registry of a Windows guest: values of the keys External, which is read, and
+// Guest or Auto, which is written, of HKLM\SOFTWARE\Microsoft\Virtual Machine in the 64-bit view.
+// Opening tells what is wrong with the machine: KVPBUS_NOT_HYPERV without that key, KVPBUS_ACCESS
+// when it may not be read or written; a key below it that is missing is an empty store, and the own
+// one is created at the first write. When they are gone later calls give KVPBUS_STORE_GONE.
+//  - An item is a value of type REG_SZ with its NUL; the text ends at the first. Others with our
+//    prefix are skipped.
+//  - To Windows names that differ in case are one. A peer's key is given in small letters; a value
+//    that is there under an own key in another spelling is replaced with it.
+//  - At most 16,384 values of a key are looked at; those beyond are counted as foreign.
+enum kvpbus_error kvpbus_registry_store_open(enum kvpbus_registry_outgoing outgoing,
+                                             const char *prefix, struct kvpbus_store **store,
+                                             struct kvpbus_failure *failure);
 
 #ifdef __cplusplus
 }
