@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The guest's items as the host sees them: pool 1, enumerated by index through the daemon, which
-// reads its file afresh each time. Not a snapshot. Or the copy of an enumeration some time ago,
-// where the lab plays a host that caches.
+// The guest's items as the host sees them: a pool, enumerated by index through the daemon, which
+// reads its file afresh each time. Not a snapshot. Or, of pool 1, the copy of an enumeration some
+// time ago, where the lab plays a host that caches.
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,16 +11,25 @@
 
 struct read {
     struct kvpbus_lab_vm *vm;
+    uint8_t pool;
     struct kvpbus_lab_request request;
     struct kvpbus_lab_items items;
     kvpbus_lab_read_done *done; // NULL: only the cached copy is refreshed
     void *context;
 };
 
-// Gives the last result to a reader, whole or, by the fault, one half and the next time the other.
-static void give(struct kvpbus_lab_vm *vm, kvpbus_lab_read_done *done, void *context)
+static void give(struct kvpbus_lab_vm *vm, const struct kvpbus_lab_item *items, size_t count,
+                 kvpbus_lab_read_done *done, void *context)
 {
-    const struct kvpbus_lab_item *items = vm->last_read.items;
+    for (size_t i = 0; i < count; i++)
+        vm->stats.guest_bytes_read += strlen(items[i].value);
+    vm->stats.guest_items_read += count;
+    done(context, KVPBUS_OK, count > 0 ? items : NULL, count);
+}
+
+// Gives the last result to a reader, whole or, by the fault, one half and the next time the other.
+static void give_last(struct kvpbus_lab_vm *vm, kvpbus_lab_read_done *done, void *context)
+{
     size_t count = vm->last_read.count;
     size_t first = 0;
     if (kvpbus_lab_fault_strikes(&vm->faults, KVPBUS_LAB_FAULT_PARTIAL_READ, NULL)) {
@@ -29,16 +38,13 @@ static void give(struct kvpbus_lab_vm *vm, kvpbus_lab_read_done *done, void *con
         count = vm->second_half ? count - half : half;
         vm->second_half = !vm->second_half;
     }
-    for (size_t i = first; i < first + count; i++)
-        vm->stats.guest_bytes_read += strlen(items[i].value);
-    vm->stats.guest_items_read += count;
-    done(context, KVPBUS_OK, count > 0 ? items + first : NULL, count);
+    give(vm, count > 0 ? vm->last_read.items + first : NULL, count, done, context);
 }
 
 static void finish(struct read *read, enum kvpbus_error error)
 {
     struct kvpbus_lab_vm *vm = read->vm;
-    if (error == KVPBUS_OK) {
+    if (error == KVPBUS_OK && read->pool == KVP_POOL_GUEST) {
         struct kvpbus_lab_items old = vm->last_read;
         vm->last_read = read->items;
         vm->has_last_read = true;
@@ -46,10 +52,12 @@ static void finish(struct read *read, enum kvpbus_error error)
     }
     if (read->done == NULL)
         vm->reading_cache = false;
-    else if (error == KVPBUS_OK)
-        give(vm, read->done, read->context);
-    else
+    else if (error != KVPBUS_OK)
         read->done(read->context, error, NULL, 0);
+    else if (read->pool == KVP_POOL_GUEST)
+        give_last(vm, read->done, read->context);
+    else
+        give(vm, read->items.items, read->items.count, read->done, read->context);
     kvpbus_lab_items_free(&read->items);
     free(read);
 }
@@ -59,7 +67,7 @@ static void on_item(struct kvpbus_lab_request *request, uint32_t status);
 static void ask(struct read *read)
 {
     uint32_t index = (uint32_t)read->items.count;
-    kvpbus_lab_request_enumerate(&read->request, KVP_POOL_GUEST, index);
+    kvpbus_lab_request_enumerate(&read->request, read->pool, index);
     read->request.done = on_item;
     read->request.context = read;
     if (!kvpbus_lab_driver_submit(&read->vm->driver, &read->request))
@@ -91,12 +99,13 @@ static void on_item(struct kvpbus_lab_request *request, uint32_t status)
     ask(read);
 }
 
-static bool start(struct kvpbus_lab_vm *vm, kvpbus_lab_read_done *done, void *context)
+static bool start(struct kvpbus_lab_vm *vm, uint8_t pool, kvpbus_lab_read_done *done, void *context)
 {
     struct read *read = calloc(1, sizeof *read);
     if (read == NULL)
         return false;
     read->vm = vm;
+    read->pool = pool;
     read->items.limit = KVPBUS_LAB_ITEMS_MAX;
     read->done = done;
     read->context = context;
@@ -116,18 +125,19 @@ static enum kvpbus_error readable(const struct kvpbus_lab_vm *vm)
     return KVPBUS_OK;
 }
 
-void kvpbus_lab_read_guest(struct kvpbus_lab_vm *vm, kvpbus_lab_read_done *done, void *context)
+void kvpbus_lab_read_guest(struct kvpbus_lab_vm *vm, bool intrinsic, kvpbus_lab_read_done *done,
+                           void *context)
 {
     vm->stats.reads_guest++;
     enum kvpbus_error error = readable(vm);
-    bool stale = error == KVPBUS_OK && vm->has_last_read &&
-                 kvpbus_lab_fault_strikes(&vm->faults, KVPBUS_LAB_FAULT_STALE_READ, NULL);
-    bool cached = vm->has_last_read && vm->lab->options.guest_cache_ms > 0;
+    bool last = !intrinsic && error == KVPBUS_OK && vm->has_last_read;
+    bool stale = last && kvpbus_lab_fault_strikes(&vm->faults, KVPBUS_LAB_FAULT_STALE_READ, NULL);
+    bool cached = last && vm->lab->options.guest_cache_ms > 0;
     if (error != KVPBUS_OK)
         done(context, error, NULL, 0);
     else if (stale || cached)
-        give(vm, done, context);
-    else if (!start(vm, done, context))
+        give_last(vm, done, context);
+    else if (!start(vm, intrinsic ? KVP_POOL_AUTO : KVP_POOL_GUEST, done, context))
         done(context, KVPBUS_NOMEM, NULL, 0);
 }
 
@@ -137,7 +147,7 @@ static void on_cache_timer(uv_timer_t *timer)
     if (vm->reading_cache || readable(vm) != KVPBUS_OK)
         return;
     vm->reading_cache = true;
-    if (!start(vm, NULL, NULL))
+    if (!start(vm, KVP_POOL_GUEST, NULL, NULL))
         vm->reading_cache = false;
 }
 

@@ -239,8 +239,10 @@ void kvpbus_lab_jobs_free(struct kvpbus_lab *lab);
 typedef void kvpbus_lab_read_done(void *context, enum kvpbus_error error,
                                   const struct kvpbus_lab_item *items, size_t count);
 
-// Reads the guest's items; `done` may be called before this returns.
-void kvpbus_lab_read_guest(struct kvpbus_lab_vm *vm, kvpbus_lab_read_done *done, void *context);
+// Reads the guest's items, those of its programs (pool 1) or those of its system (pool 2); `done`
+// may be called before this returns.
+void kvpbus_lab_read_guest(struct kvpbus_lab_vm *vm, bool intrinsic, kvpbus_lab_read_done *done,
+                           void *context);
 
 // Begins to refresh the cached copy, if the options say so.
 void kvpbus_lab_read_cache_start(struct kvpbus_lab_vm *vm);

@@ -70,7 +70,7 @@ static void on_part(void *context, enum kvpbus_error error, const struct kvpbus_
     give_part(connection, index, error, items, count);
 }
 
-static void read_part(struct kvpbus_lab_connection *connection, uint32_t index,
+static void read_part(struct kvpbus_lab_connection *connection, uint32_t index, bool intrinsic,
                       struct kvpbus_lab_vm *vm)
 {
     struct read_part *part = vm != NULL ? malloc(sizeof *part) : NULL;
@@ -80,7 +80,7 @@ static void read_part(struct kvpbus_lab_connection *connection, uint32_t index,
     }
     part->connection = connection;
     part->index = index;
-    kvpbus_lab_read_guest(vm, on_part, part);
+    kvpbus_lab_read_guest(vm, intrinsic, on_part, part);
 }
 
 // All VMs at once, each answered when it is ready. The last answer frees the request, so that it is
@@ -89,6 +89,7 @@ static void read_guest(struct kvpbus_lab_connection *connection,
                        const Kvpbus__Lab__ReadGuest *request)
 {
     struct kvpbus_lab_vm *vms[KVPBUS_LAB_GUIDS_MAX];
+    const bool intrinsic = request->intrinsic;
     size_t count = request->n_guids;
     if (count == 0 || count > KVPBUS_LAB_GUIDS_MAX) {
         kvpbus_lab_reply_error(connection, KVPBUS_INVALID_ARGUMENT,
@@ -103,7 +104,7 @@ static void read_guest(struct kvpbus_lab_connection *connection,
     if (vms[0] != NULL)
         vms[0]->stats.queries++;
     for (size_t i = 0; i < count; i++)
-        read_part(connection, (uint32_t)i, vms[i]);
+        read_part(connection, (uint32_t)i, intrinsic, vms[i]);
 }
 
 static void read_host(struct kvpbus_lab_connection *connection,

@@ -223,3 +223,29 @@ Test(lab_client, bad_calls_are_refused_before_they_go_out)
     cr_assert_eq(ops->call(lab.management, KVPBUS_OP_ADD, unknown, items, 1, &result, NULL),
                  KVPBUS_VM_UNKNOWN);
 }
+
+Test(lab_client, what_a_guest_says_of_its_system_is_read_apart)
+{
+    Kvpbus__Lab__ReadGuest query = KVPBUS__LAB__READ_GUEST__INIT;
+    Kvpbus__Lab__Request request = KVPBUS__LAB__REQUEST__INIT;
+    Kvpbus__Lab__Reply *reply;
+    ProtobufCBinaryData guid = {KVPBUS_GUID_BYTES, lab.guids[LAB_ALPHA]};
+    bool found = false;
+    lab_guest_write(&lab, LAB_ALPHA, "kvpbus.0", "of a program");
+    query.n_guids = 1;
+    query.guids = &guid;
+    query.intrinsic = true;
+    request.kind_case = KVPBUS__LAB__REQUEST__KIND_READ_GUEST;
+    request.read_guest = &query;
+    int fd = connect_raw();
+    cr_assert_eq(kvpbus_lab_channel_send(fd, &request, now_ms() + 5000, NULL), KVPBUS_OK);
+    cr_assert_eq(kvpbus_lab_channel_receive(fd, &reply, now_ms() + 5000, NULL), KVPBUS_OK);
+    close(fd);
+    cr_assert_eq(reply->error, KVPBUS_OK);
+    cr_assert_eq(reply->n_items, 10, "the daemon's own ten");
+    for (size_t i = 0; i < reply->n_items; i++)
+        found = found || (reply->items[i]->key.len == strlen("OSName") &&
+                          memcmp(reply->items[i]->key.data, "OSName", strlen("OSName")) == 0);
+    cr_assert(found);
+    kvpbus__lab__reply__free_unpacked(reply, NULL);
+}
