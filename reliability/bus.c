@@ -399,15 +399,12 @@ void kvpbus_bus_rotate(struct kvpbus_bus *bus, const uint8_t identity[KVPBUS_IDE
 
 const struct kvpbus_peer *kvpbus_bus_left_behind(const struct kvpbus_bus *bus)
 {
-    const struct kvpbus_rotation *rotation = &bus->rotation;
-    if (rotation->length < KVPBUS_ROTATION_MAX)
-        return NULL;
     for (size_t i = 0; i < bus->endpoint_count; i++) {
         const struct kvpbus_peer *peer = &bus->endpoints[i]->peer;
+        struct kvpbus_rotation shown;
+        bus_statements(bus->endpoints[i], &shown);
         if (peer->paired && peer->known &&
-            memcmp(peer->met, bus->options.identity, sizeof peer->met) != 0 &&
-            !kvpbus_rotation_names(rotation->bytes, rotation->length - KVPBUS_STATEMENT_BYTES,
-                                   peer->met))
+            kvpbus_rotation_forgets(&shown, bus->options.identity, peer->met))
             return peer;
     }
     return NULL;

@@ -58,6 +58,13 @@ static enum kvpbus_error move_out(struct move_job *job, struct kvpbus_journal *j
                            "%s was exported for another host already; take it back first, with "
                            "--undo",
                            job->peer.name);
+    if (error == KVPBUS_NOT_FOUND && job->peer.known &&
+        kvpbus_rotation_forgets(&job->rotation, job->identity, job->peer.met))
+        return kvpbus_fail(&job->head.job.failure, KVPBUS_BUSY,
+                           "the agent of %.100s has not been here since its host's identity "
+                           "changed %d times, and could not follow another one: start the VM on "
+                           "this host once, then export it",
+                           job->peer.name, KVPBUS_STATEMENTS_MAX);
     if (error == KVPBUS_NOT_FOUND) {
         randombytes_buf(id, sizeof id);
         error = told(job, journal,

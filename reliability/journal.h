@@ -432,7 +432,8 @@ enum kvpbus_error kvpbus_journal_backup_end(struct kvpbus_journal *journal, bool
 // --- a VM goes to another host; outside of transactions ---
 
 // The VM's part of the journal goes into a new file, then out of the journal, and the row says to
-// which host; between a crash the file may be there and the VM not moved. KVPBUS_UNPAIRED.
+// which host; between a crash the file may be there and the VM not moved. KVPBUS_UNPAIRED;
+// KVPBUS_BUSY: its agent has not seen yet that it was rebound.
 enum kvpbus_error kvpbus_journal_move_out(struct kvpbus_journal *journal, int64_t peer,
                                           const char *path, const uint8_t to[KVPBUS_IDENTITY_BYTES],
                                           const uint8_t move[KVPBUS_MOVE_ID]);

@@ -117,8 +117,9 @@ enum kvpbus_error kvpbus_journal_follow(struct kvpbus_journal *journal, int64_t 
 enum kvpbus_error kvpbus_journal_met(struct kvpbus_journal *journal, int64_t peer,
                                      const uint8_t identity[KVPBUS_IDENTITY_BYTES])
 {
-    return RUN(journal, "UPDATE peer SET met = ?2 WHERE id = ?1 AND met IS NOT ?2", INT(peer),
-               BLOB(identity, KVPBUS_IDENTITY_BYTES));
+    return RUN(journal,
+               "UPDATE peer SET met = ?2, rebound = 0 WHERE id = ?1 AND (met IS NOT ?2 OR rebound)",
+               INT(peer), BLOB(identity, KVPBUS_IDENTITY_BYTES));
 }
 
 // --- another VM id ---
@@ -180,7 +181,8 @@ enum kvpbus_error kvpbus_journal_rebind(struct kvpbus_journal *journal, int64_t 
         error = keep_signed_vm(journal, peer);
     if (error == KVPBUS_OK)
         error = RUN(journal,
-                    "UPDATE peer SET former = ?3, vm = ?2, name = coalesce((SELECT name FROM peer "
+                    "UPDATE peer SET former = ?3, vm = ?2, rebound = 1, name = coalesce((SELECT "
+                    "name FROM peer "
                     "WHERE id = ?4), name) WHERE id = ?1",
                     INT(peer), BLOB(vm, KVPBUS_VM_ID_BYTES),
                     BLOB(former, count * KVPBUS_VM_ID_BYTES), INT(*other));

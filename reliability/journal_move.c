@@ -236,6 +236,12 @@ enum kvpbus_error kvpbus_journal_move_out(struct kvpbus_journal *journal, int64_
     if (error == KVPBUS_OK && !row.paired)
         error = kvpbus_fail(&journal->failure, KVPBUS_UNPAIRED,
                             "%s is not paired: there is nothing that could go on", row.name);
+    // What I sign is for the present id, and its agent knows the former one.
+    if (error == KVPBUS_OK && row.rebound)
+        error = kvpbus_fail(&journal->failure, KVPBUS_BUSY,
+                            "the agent of %.100s has not seen yet that it was rebound, and could "
+                            "not follow: start the VM on this host once, then export it",
+                            row.name);
     if (error == KVPBUS_OK)
         error = copy_out(journal, peer, path);
     if (error == KVPBUS_OK)

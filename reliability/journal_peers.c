@@ -6,8 +6,9 @@
 #include "audit_journal.h"
 #include "journal_internal.h"
 
-#define PEER_COLUMNS                                                                     \
-    "SELECT peer.id, vm, name, paired, identity, pending, timeline, met, former, moved " \
+#define PEER_COLUMNS                                                                      \
+    "SELECT peer.id, vm, name, paired, identity, pending, timeline, met, former, moved, " \
+    "rebound "                                                                            \
     "FROM peer LEFT JOIN line ON line.id = peer.line "
 
 static enum kvpbus_error read_peer(struct kvpbus_journal *journal, sqlite3_stmt *row,
@@ -42,6 +43,7 @@ static enum kvpbus_error read_peer(struct kvpbus_journal *journal, sqlite3_stmt 
         error = journal_bytes(journal, row, 9, moved, sizeof moved);
     if (error == KVPBUS_OK && peer->moved)
         memcpy(peer->moved_to, moved, sizeof peer->moved_to);
+    peer->rebound = sqlite3_column_int(row, 10) != 0;
     return error;
 }
 

@@ -160,9 +160,11 @@ static const char consuming[] =
 static_assert(TALLY_BULK_QUEUED == 8 && TALLY_BULK_RECEIVED == 9, "the statements name them");
 
 // met: my identity when the peer last agreed on positions. former: VM ids that it had before,
-// newest first. vm: the VM id that the bundle was signed for, NULL the peer's present one.
+// newest first. rebound: it has not agreed on positions under the present one. vm: the VM id that
+// the bundle was signed for, NULL the peer's present one.
 static const char identities[] =
     "ALTER TABLE peer ADD COLUMN met BLOB; ALTER TABLE peer ADD COLUMN former BLOB;"
+    "ALTER TABLE peer ADD COLUMN rebound INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE sealed ADD COLUMN vm BLOB;";
 
 static const char enrolment[] =

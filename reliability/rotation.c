@@ -54,6 +54,15 @@ bool kvpbus_rotation_names(const uint8_t *list, size_t length,
     return false;
 }
 
+bool kvpbus_rotation_forgets(const struct kvpbus_rotation *rotation,
+                             const uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                             const uint8_t from[KVPBUS_IDENTITY_BYTES])
+{
+    return rotation->length == KVPBUS_ROTATION_MAX &&
+           memcmp(from, identity, KVPBUS_IDENTITY_BYTES) != 0 &&
+           !kvpbus_rotation_names(rotation->bytes, rotation->length - KVPBUS_STATEMENT_BYTES, from);
+}
+
 bool kvpbus_rotation_leads(const struct kvpbus_core *core, const uint8_t vm[KVPBUS_VM_ID_BYTES],
                            const uint8_t from[KVPBUS_IDENTITY_BYTES])
 {

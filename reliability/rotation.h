@@ -31,6 +31,12 @@ void kvpbus_rotation_add(struct kvpbus_rotation *rotation, enum kvpbus_role role
 bool kvpbus_rotation_names(const uint8_t *list, size_t length,
                            const uint8_t from[KVPBUS_IDENTITY_BYTES]);
 
+// True when with one more statement the list would no longer lead from `from` to `identity`, which
+// is the present one.
+bool kvpbus_rotation_forgets(const struct kvpbus_rotation *rotation,
+                             const uint8_t identity[KVPBUS_IDENTITY_BYTES],
+                             const uint8_t from[KVPBUS_IDENTITY_BYTES]);
+
 // True when the core's statements lead from the identity `from` to that of the core. `vm`: of the
 // pair. At most KVPBUS_STATEMENTS_MAX signature checks, and none when `from` is not named.
 bool kvpbus_rotation_leads(const struct kvpbus_core *core, const uint8_t vm[KVPBUS_VM_ID_BYTES],

@@ -69,7 +69,8 @@ struct kvpbus_peer {
     uint8_t met[KVPBUS_IDENTITY_BYTES];
     size_t former_count; // VM ids that it had before, newest first
     uint8_t former[KVPBUS_FORMER_VMS][KVPBUS_VM_ID_BYTES];
-    bool moved; // the VM was handed to another host, whose identity is moved_to
+    bool rebound; // it has not been seen under its present id yet
+    bool moved;   // the VM was handed to another host, whose identity is moved_to
     uint8_t moved_to[KVPBUS_IDENTITY_BYTES];
 };
 

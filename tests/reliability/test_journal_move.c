@@ -283,6 +283,22 @@ Test(journal_move, a_vm_that_was_moved_takes_nothing_and_comes_back)
     cr_assert_str_eq(rig_consume(&rig, &rig.host), "waits comes");
 }
 
+// The agent knows the former id alone, and what its host signs is for the present one.
+Test(journal_move, a_vm_that_was_rebound_has_to_be_seen_first)
+{
+    static const uint8_t vm[KVPBUS_VM_ID_BYTES] = {7, 7};
+    int64_t other;
+    IN(&rig.host, kvpbus_journal_rebind(rig.host.journal, rig.host.peer, vm, &other));
+    cr_assert(row_of(&rig.host).rebound);
+    cr_assert_eq(move_out(), KVPBUS_BUSY);
+    cr_assert_not_null(strstr(kvpbus_journal_failure(rig.host.journal)->detail, "start the VM"));
+    side_reopen(&rig.host);
+    cr_assert_eq(move_out(), KVPBUS_BUSY);
+    IN(&rig.host, kvpbus_journal_met(rig.host.journal, rig.host.peer, rig.host.identity));
+    cr_assert_not(row_of(&rig.host).rebound);
+    WORKS(&rig.host, move_out());
+}
+
 Test(journal_move, to_and_fro)
 {
     for (int i = 0; i < 6; i++) {

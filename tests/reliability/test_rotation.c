@@ -54,6 +54,18 @@ Test(rotation, leads_from_each_of_the_latest_identities)
     cr_assert_not(kvpbus_rotation_leads(&core, vm, identity[LIVES - 1]), "it is there already");
 }
 
+Test(rotation, one_more_leaves_the_oldest_behind)
+{
+    for (size_t i = 0; i < KVPBUS_STATEMENTS_MAX; i++) {
+        cr_assert_not(kvpbus_rotation_forgets(&rotation, identity[i], identity[0]), "%zu", i);
+        rotate(NULL, i);
+    }
+    const uint8_t *now = identity[KVPBUS_STATEMENTS_MAX];
+    cr_assert(kvpbus_rotation_forgets(&rotation, now, identity[0]));
+    cr_assert_not(kvpbus_rotation_forgets(&rotation, now, identity[1]));
+    cr_assert_not(kvpbus_rotation_forgets(&rotation, now, now), "it has been seen");
+}
+
 Test(rotation, leads_nowhere_else)
 {
     rotate(NULL, 0);

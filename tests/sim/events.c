@@ -385,6 +385,9 @@ static void happen(struct sim_world *world, const struct sim_event *event)
     case SIM_REBIND:
         import(world);
         break;
+    case SIM_MOVE:
+        sim_move(world);
+        break;
     default:
         life(world, event);
         break;

@@ -125,6 +125,31 @@ static void draw_identities(struct sim_world *world)
                      SIM_REBIND, SIM_GUEST, 0);
 }
 
+static bool planned(const struct sim_plan *plan, int kind)
+{
+    for (size_t i = 0; i < plan->event_count; i++)
+        if (plan->events[i].kind == kind)
+            return true;
+    return false;
+}
+
+// In half of the seeds. A VM that goes back to before it was rebound cannot follow another host,
+// which has signed for its new id alone: it has to be paired again by a person.
+static void draw_moves(struct sim_world *world)
+{
+    struct sim_rng rng;
+    const struct sim_plan *plan = &world->plan;
+    if ((world->options.profile->always & SIM_GROUP_IDENTITY) == 0 ||
+        (plan->on[SIM_REVERT_GUEST_DISK] && planned(plan, SIM_REBIND)))
+        return;
+    sim_rng_seed(&rng, world->options.seed, 6);
+    if (sim_rng_chance(&rng, 500))
+        return;
+    for (uint64_t n = sim_rng_range(&rng, 1, 3); n > 0; n--)
+        sim_plan_add(world, sim_rng_range(&rng, world->plan.length / 20, world->plan.length),
+                     SIM_MOVE, SIM_HOST, 0);
+}
+
 static struct sim_range draw_range(struct sim_rng *rng, uint64_t most)
 {
     static const uint64_t scale[] = {0, 4, 16, 100};
@@ -147,6 +172,7 @@ void sim_plan_draw(struct sim_world *world)
     timing->consume = draw_range(&rng, 200);
     draw_faults(world, &rng);
     draw_identities(world);
+    draw_moves(world);
     world->value_limit = (unsigned)sim_rng_range(&rng, 512, 1021);
     world->ceiling = (unsigned)sim_rng_range(&rng, 4, 60);
 }

@@ -58,9 +58,10 @@ struct sim_world;
     X(CONSUMER_STOPS, LIMITS, "a consumer stops for a while")
 
 // Drawn apart, and by the profiles alone that are made for them: so the others stay as they are.
-#define SIM_IDENTITY_MAP(X)                                   \
-    X(ROTATE, IDENTITY, "a side goes on as another identity") \
-    X(REBIND, IDENTITY, "the VM is imported under another id")
+#define SIM_IDENTITY_MAP(X)                                    \
+    X(ROTATE, IDENTITY, "a side goes on as another identity")  \
+    X(REBIND, IDENTITY, "the VM is imported under another id") \
+    X(MOVE, IDENTITY, "the VM goes to another host")
 
 enum sim_fault {
 #define X(name, group, text) SIM_##name,

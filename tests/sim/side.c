@@ -110,8 +110,8 @@ static bool small(const struct sim_world *world)
     return world->plan.on[SIM_SMALL_INBOX];
 }
 
-static enum kvpbus_error open_journal(struct sim_side *side, struct sim_process *process,
-                                      struct kvpbus_failure *failure)
+enum kvpbus_error sim_journal_open(struct sim_side *side, struct kvpbus_journal **journal,
+                                   struct kvpbus_failure *failure)
 {
     struct kvpbus_journal_options options = {
         .vfs = "sim",
@@ -125,7 +125,7 @@ static enum kvpbus_error open_journal(struct sim_side *side, struct sim_process 
         options.inbox_max = SMALL_BODY + SMALL_RESERVE + 64 * 1024;
         options.outbox_max = 2 * options.inbox_max;
     }
-    return kvpbus_journal_open("journal", &options, &process->journal, failure);
+    return kvpbus_journal_open("journal", &options, journal, failure);
 }
 
 // The VM that the host knows under another id goes on as the present one.
@@ -206,7 +206,7 @@ static enum kvpbus_error start(struct sim_side *side)
     process->side = side;
     process->notice_at = SIM_NEVER;
     sim_executor_init(process);
-    enum kvpbus_error error = open_journal(side, process, &failure);
+    enum kvpbus_error error = sim_journal_open(side, &process->journal, &failure);
     if (error == KVPBUS_OK)
         error = find_peer(process, &peer);
     if (error == KVPBUS_OK)

@@ -4,6 +4,7 @@
 #include "sim_disk.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,19 @@ static void reserve(struct sim_file *file, size_t size)
     file->synced = resize(file->synced, file->capacity, capacity);
     file->dirty = resize(file->dirty, sectors(file->capacity), sectors(capacity));
     file->capacity = capacity;
+}
+
+struct sim_file *sim_file_new(struct sim_disk *disk, const char *name)
+{
+    for (size_t i = 0; i < SIM_FILES_MAX; i++) {
+        struct sim_file *file = &disk->files[i];
+        if (file->used)
+            continue;
+        file->used = true;
+        snprintf(file->name, sizeof file->name, "%s", name != NULL ? name : "");
+        return file;
+    }
+    return NULL;
 }
 
 void sim_file_clear(struct sim_file *file)
@@ -128,6 +142,26 @@ void sim_disk_clear(struct sim_disk *disk)
 {
     for (size_t i = 0; i < SIM_FILES_MAX; i++)
         sim_file_clear(&disk->files[i]);
+}
+
+void sim_disk_add(struct sim_disk *disk, const char *name)
+{
+    if (sim_file_new(disk, name) == NULL)
+        abort();
+}
+
+void sim_disk_keep(struct sim_disk *disk, const char *name)
+{
+    for (size_t i = 0; i < SIM_FILES_MAX; i++)
+        if (strcmp(disk->files[i].name, name) != 0)
+            sim_file_clear(&disk->files[i]);
+}
+
+void sim_disk_remove(struct sim_disk *disk, const char *name)
+{
+    for (size_t i = 0; i < SIM_FILES_MAX; i++)
+        if (strcmp(disk->files[i].name, name) == 0)
+            sim_file_clear(&disk->files[i]);
 }
 
 static void copy_file(struct sim_file *to, const struct sim_file *from)

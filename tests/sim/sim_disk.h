@@ -15,7 +15,7 @@
 enum {
     SIM_SECTOR = 512,
     SIM_FILES_MAX = 8,
-    SIM_FILE_NAME = 32,
+    SIM_FILE_NAME = 48,
 };
 
 struct sim_file {
@@ -44,6 +44,10 @@ void sim_vfs_use(struct sim_disk *disk, struct sim_rng *random);
 
 // Forgets all files. The disk began as zeros.
 void sim_disk_clear(struct sim_disk *disk);
+// An empty file; all are forgotten but this one; this one is.
+void sim_disk_add(struct sim_disk *disk, const char *name);
+void sim_disk_keep(struct sim_disk *disk, const char *name);
+void sim_disk_remove(struct sim_disk *disk, const char *name);
 // The machine starts again. With `power_lost` each sector written since the last sync is there or
 // not; otherwise only the process died, and the operating system kept what it wrote.
 void sim_disk_restart(struct sim_disk *disk, bool power_lost, struct sim_rng *rng);

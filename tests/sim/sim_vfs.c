@@ -175,19 +175,6 @@ static struct sim_file *find(struct sim_disk *disk, const char *name)
     return NULL;
 }
 
-static struct sim_file *create(struct sim_disk *disk, const char *name)
-{
-    for (size_t i = 0; i < SIM_FILES_MAX; i++) {
-        struct sim_file *file = &disk->files[i];
-        if (file->used)
-            continue;
-        file->used = true;
-        snprintf(file->name, sizeof file->name, "%s", name != NULL ? name : "");
-        return file;
-    }
-    return NULL;
-}
-
 static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags, int *out)
 {
     struct handle *handle = (struct handle *)base;
@@ -195,7 +182,7 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int 
     base->pMethods = NULL;
     struct sim_file *file = find(disk_now, name);
     if (file == NULL && (flags & SQLITE_OPEN_CREATE) != 0 && !dies(disk_now))
-        file = create(disk_now, name);
+        file = sim_file_new(disk_now, name);
     if (file == NULL)
         return SQLITE_CANTOPEN;
     handle->disk = disk_now;

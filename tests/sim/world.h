@@ -9,6 +9,7 @@
 //   revert.c    checkpoints             workload.c  the application that sends
 //   channel.c   reads and writes        checker.c   what must hold of messages
 //   calls.c     requests and replies    watch.c     what must hold of the stores
+//   move.c      another host
 #ifndef KVPBUS_SIM_WORLD_H
 #define KVPBUS_SIM_WORLD_H
 
@@ -169,6 +170,9 @@ uint64_t sim_draw(struct sim_world *world, struct sim_range range);
 // --- side.c ---
 void sim_side_init(struct sim_world *world, int index);
 void sim_side_start(struct sim_side *side);
+// As a start of it does; between sim_side_enter and sim_side_leave.
+enum kvpbus_error sim_journal_open(struct sim_side *side, struct kvpbus_journal **journal,
+                                   struct kvpbus_failure *failure);
 // Everything that is due on this side; its deadline in the world's time.
 void sim_side_turn(struct sim_side *side);
 uint64_t sim_side_deadline(const struct sim_side *side);
@@ -210,6 +214,10 @@ void sim_intrude(struct sim_world *world, int writer, bool own, const char *key,
 void sim_checkpoint_take(struct sim_side *side, size_t slot);
 void sim_checkpoint_revert(struct sim_side *side, size_t slot, bool memory);
 void sim_checkpoint_free(struct sim_checkpoint *checkpoint);
+
+// --- move.c ---
+// The VM goes to another host, with its part of the journal.
+void sim_move(struct sim_world *world);
 
 // --- workload.c ---
 void sim_workload_draw(struct sim_world *world);
