@@ -135,6 +135,26 @@ enum kvpbus_error kvpbus_lab_management_open(const char *address,
                                              struct kvpbus_management **management,
                                              struct kvpbus_failure *failure);
 
+// Where the management API over WMI is, and as whom. With zeros: this machine, the account that the
+// program runs as, root\virtualization\v2.
+struct kvpbus_wmi_options {
+    const char *host;     // another host, over DCOM: its name or address
+    const char *user;     // for another host: "DOMAIN\user" or "user@domain"; NULL: the program's
+    const char *password; // with `user`
+    bool old_namespace;   // root\virtualization, of hosts before Windows Server 2012
+    bool guest_auto;      // guests may write under Auto: GuestIntrinsicExchangeItems are read too
+    unsigned deadline_ms; // of a call, the wait for its job included; 0: 30 s
+};
+
+// The management API of a Hyper-V host over WMI; on Windows only. The strings are copied. Tells at
+// once when there is no Hyper-V (KVPBUS_UNSUPPORTED) or no right to it (KVPBUS_ACCESS). A call that
+// finds the connection lost makes a new one, once; while there is none, calls give
+// KVPBUS_STORE_GONE. Calls come from any thread, of whatever apartment; COM is used on threads of
+// its own.
+enum kvpbus_error kvpbus_wmi_management_open(const struct kvpbus_wmi_options *options,
+                                             struct kvpbus_management **management,
+                                             struct kvpbus_failure *failure);
+
 // One VM's store as the host sees it. Keeps a reference to `management`, which must outlive it.
 // `read_own` remembers which keys exist, so that `write` makes at most one Add and one Modify call,
 // or one Remove (puts before removals when a batch has both); on a collision (32773, 32779; fact
@@ -142,6 +162,12 @@ enum kvpbus_error kvpbus_lab_management_open(const char *address,
 enum kvpbus_error kvpbus_management_store_open(struct kvpbus_management *management,
                                                const uint8_t guid[KVPBUS_GUID_BYTES],
                                                const char *prefix, struct kvpbus_store **store);
+
+// Finds a VM by its GUID or, where only one has it, by its display name, which is compared here and
+// never becomes part of a query. KVPBUS_VM_UNKNOWN, KVPBUS_VM_AMBIGUOUS (the GUIDs are in
+// *failure), or what listing gives.
+enum kvpbus_error kvpbus_management_find(struct kvpbus_management *management, const char *vm,
+                                         struct kvpbus_vm *found, struct kvpbus_failure *failure);
 
 // "12345678-9ABC-…" in capitals, as Msvm_ComputerSystem.Name has it. `text` holds 37 bytes.
 void kvpbus_guid_format(const uint8_t guid[KVPBUS_GUID_BYTES], char *text);
