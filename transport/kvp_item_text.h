@@ -23,9 +23,8 @@ enum {
 enum {
     KVPBUS_ITEM_NAME_ROOM = 1024,
     KVPBUS_ITEM_DATA_ROOM = 4096,
-    // The greatest length of a document that kvpbus_item_text_write makes of an item within
-    // KVPBUS_KEY_MAX and KVPBUS_VALUE_MAX, with the NUL.
-    KVPBUS_ITEM_TEXT_ROOM = 8192,
+    // What kvpbus_item_text_write makes of a key and a value of these lengths has room in it.
+    KVPBUS_ITEM_TEXT_ROOM = 32768,
 };
 
 // What an item says. A property without a VALUE is null, one with an empty VALUE is the empty

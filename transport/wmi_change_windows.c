@@ -17,13 +17,18 @@ enum {
     DESCRIPTION_ROOM = 2048,
 };
 
+struct item {
+    char *key, *value;
+};
+
 struct change_call {
     struct kvpbus_wmi_call call;
     enum kvpbus_operation operation;
     uint8_t guid[KVPBUS_GUID_BYTES];
-    struct kvpbus_item *items; // the values of a Remove are empty
+    struct item *items; // the values of a Remove are empty
     size_t count;
     struct kvpbus_call_result result;
+    bool unknown;        // there is no such VM
     bool unsure;         // it may have been carried out
     char job[PATH_ROOM]; // its path; empty: there is none
 };
@@ -41,7 +46,7 @@ static HRESULT write_by_source(IWbemObjectTextSrc *source, IWbemClassObject *obj
 
 // The article's CreateInstance, Properties and GetText. The numbers of WMI's uint16 go as VT_I4.
 static HRESULT make_instance(struct kvpbus_wmi_connection *connection, IWbemObjectTextSrc *source,
-                             const struct kvpbus_item *item, BSTR *text)
+                             const struct item *item, BSTR *text)
 {
     IWbemClassObject *object = NULL;
     HRESULT result = kvpbus_wmi_spawn(connection, connection->item_class, &object);
@@ -57,7 +62,7 @@ static HRESULT make_instance(struct kvpbus_wmi_connection *connection, IWbemObje
     return result;
 }
 
-static HRESULT write_by_hand(const struct kvpbus_item *item, BSTR *text)
+static HRESULT write_by_hand(const struct item *item, BSTR *text)
 {
     char written[KVPBUS_ITEM_TEXT_ROOM];
     if (kvpbus_item_text_write(item->key, item->value, written, sizeof written) == 0)
@@ -183,6 +188,7 @@ static HRESULT call_step(struct kvpbus_wmi_connection *connection, struct kvpbus
     char vm[PATH_ROOM];
     call->work.step = "looking for the VM";
     HRESULT result = find_vm(connection, change, vm);
+    change->unknown = result == KVPBUS_WBEM(E_NOT_FOUND);
     if (FAILED(result))
         return result;
     call->work.step = "making the parameters of a call";
@@ -269,7 +275,7 @@ static void change_run(struct kvpbus_wmi_task *task)
     }
     if (SUCCEEDED(result))
         return;
-    if (result == KVPBUS_WBEM(E_NOT_FOUND) && !change->unsure) {
+    if (change->unknown) {
         call->error = kvpbus_fail(&call->failure, KVPBUS_VM_UNKNOWN, "%s",
                                   kvpbus_error_text(KVPBUS_VM_UNKNOWN));
         return;
@@ -282,21 +288,27 @@ static void change_run(struct kvpbus_wmi_task *task)
 static void change_discard(struct kvpbus_wmi_task *task)
 {
     struct change_call *change = (struct change_call *)task;
+    for (size_t i = 0; i < change->count; i++) {
+        free(change->items[i].key);
+        free(change->items[i].value);
+    }
     free(change->items);
     free(change);
 }
 
-// False when a key or a value is longer than an item of ours.
-static bool copy_items(struct change_call *change, const struct kvpbus_change *items)
+// What the service refuses for its length it is to refuse itself, as far as an item can be written.
+static enum kvpbus_error copy_items(struct change_call *change, const struct kvpbus_change *items)
 {
     for (size_t i = 0; i < change->count; i++) {
         const char *value = change->operation == KVPBUS_OP_REMOVE ? "" : items[i].value;
-        if (strlen(items[i].key) > KVPBUS_KEY_MAX || strlen(value) > KVPBUS_VALUE_MAX)
-            return false;
-        memcpy(change->items[i].key, items[i].key, strlen(items[i].key) + 1);
-        memcpy(change->items[i].value, value, strlen(value) + 1);
+        if (strlen(items[i].key) > KVPBUS_ITEM_NAME_ROOM || strlen(value) > KVPBUS_ITEM_DATA_ROOM)
+            return KVPBUS_TOO_LARGE;
+        change->items[i].key = _strdup(items[i].key);
+        change->items[i].value = _strdup(value);
+        if (change->items[i].key == NULL || change->items[i].value == NULL)
+            return KVPBUS_NOMEM;
     }
-    return true;
+    return KVPBUS_OK;
 }
 
 // NULL: *error and *failure say why.
@@ -315,11 +327,12 @@ static struct change_call *new_change(struct kvpbus_wmi *wmi, enum kvpbus_operat
     change->operation = operation;
     change->count = count;
     kvpbus_wmi_prepare(&change->call, wmi, change_run, change_discard);
-    if (copy_items(change, items))
+    *error = copy_items(change, items);
+    if (*error == KVPBUS_OK)
         return change;
     change_discard(&change->call.work.task);
-    *error = kvpbus_fail(failure, KVPBUS_TOO_LARGE, "a key has at most %d bytes and a value %d",
-                         KVPBUS_KEY_MAX, KVPBUS_VALUE_MAX);
+    kvpbus_fail(failure, *error, "an item of a call: a key has at most %d bytes, a value %d",
+                KVPBUS_ITEM_NAME_ROOM, KVPBUS_ITEM_DATA_ROOM);
     return NULL;
 }
 

@@ -180,18 +180,18 @@ static HRESULT scan_strings(BSTR const *strings, size_t count, const char *prefi
 }
 
 HRESULT kvpbus_com_items(IWbemClassObject *object, const wchar_t *name, const char *prefix,
-                         struct kvpbus_scan *scan, bool *any)
+                         struct kvpbus_scan *scan, long *count)
 {
     VARIANT value;
     void *elements;
-    size_t count = 0;
+    size_t found;
     HRESULT result = get(object, name, &value);
     SAFEARRAY *array = SUCCEEDED(result) && V_VT(&value) == (VT_ARRAY | VT_BSTR)
-                           ? open_vector(&value, &elements, &count)
+                           ? open_vector(&value, &elements, &found)
                            : NULL;
-    *any = count > 0;
+    *count = array != NULL ? (long)found : -1;
     if (array != NULL) {
-        result = scan_strings(elements, count, prefix, scan);
+        result = scan_strings(elements, found, prefix, scan);
         SafeArrayUnaccessData(array);
     }
     VariantClear(&value);

@@ -44,10 +44,10 @@ HRESULT kvpbus_com_number(IWbemClassObject *object, const wchar_t *name, uint32_
 HRESULT kvpbus_com_first_number(IWbemClassObject *object, const wchar_t *name, uint32_t *number,
                                 bool *set);
 
-// Adds the items that an array of embedded instances holds to a scan. *any tells whether it holds
-// elements.
+// Adds the items that an array of embedded instances holds to a scan. *count is how many elements
+// it has, -1 when it is null.
 HRESULT kvpbus_com_items(IWbemClassObject *object, const wchar_t *name, const char *prefix,
-                         struct kvpbus_scan *scan, bool *any);
+                         struct kvpbus_scan *scan, long *count);
 
 HRESULT kvpbus_com_put_text(IWbemClassObject *object, const wchar_t *name, const char *utf8);
 HRESULT kvpbus_com_put_number(IWbemClassObject *object, const wchar_t *name, int32_t number);

@@ -7,8 +7,8 @@
 #include "wmi_management_windows.h"
 #include "wmi_text.h"
 
-// OperationalStatus of a VM's part of Data Exchange.
-enum { STATUS_NO_CONTACT = 12, STATUS_LOST_COMMUNICATION = 13 };
+// Of a VM's Data Exchange component: EnabledState, OperationalStatus.
+enum { COMPONENT_DISABLED = 3, STATUS_NO_CONTACT = 12, STATUS_LOST_COMMUNICATION = 13 };
 
 // --- the items of guests ---
 
@@ -20,6 +20,7 @@ struct guest_call {
     struct kvpbus_scan *scans;
     enum kvpbus_error *results;
     bool *settled; // the result is final
+    bool *contact; // the component does not say that it has lost its guest
 };
 
 // The position of a VM among those that are asked for; their number when it is not.
@@ -31,19 +32,35 @@ static size_t position(const struct guest_call *guest, const uint8_t guid[KVPBUS
     return i;
 }
 
-// Without contact there are no items, or those of before; what of it is the matter, the VM's state
-// tells.
-static bool readable(IWbemClassObject *object, bool any)
+// Whether the component can be in contact with its guest, as far as it says so itself.
+static HRESULT has_contact(IWbemClassObject *object, bool *contact)
 {
     uint32_t enabled, status;
     bool enabled_set, status_set;
-    if (FAILED(kvpbus_com_number(object, L"EnabledState", &enabled, &enabled_set)) ||
-        FAILED(kvpbus_com_first_number(object, L"OperationalStatus", &status, &status_set)))
-        return false;
-    if (enabled_set && enabled == 3)
-        return false;
-    return any || !status_set ||
-           (status != STATUS_NO_CONTACT && status != STATUS_LOST_COMMUNICATION);
+    HRESULT result = kvpbus_com_number(object, L"EnabledState", &enabled, &enabled_set);
+    if (SUCCEEDED(result))
+        result = kvpbus_com_first_number(object, L"OperationalStatus", &status, &status_set);
+    *contact =
+        !(enabled_set && enabled == COMPONENT_DISABLED) &&
+        !(status_set && (status == STATUS_NO_CONTACT || status == STATUS_LOST_COMMUNICATION));
+    return result;
+}
+
+// Items are believed whatever else is said; where there are none, or null, the VM's state may tell
+// why.
+static HRESULT take_items(struct guest_call *guest, size_t index, IWbemClassObject *object)
+{
+    struct kvpbus_scan *scan = &guest->scans[index];
+    long count, more = -1;
+    HRESULT result = kvpbus_com_items(object, L"GuestExchangeItems", guest->prefix, scan, &count);
+    if (SUCCEEDED(result) && guest->call.wmi->with_intrinsic)
+        result =
+            kvpbus_com_items(object, L"GuestIntrinsicExchangeItems", guest->prefix, scan, &more);
+    if (SUCCEEDED(result))
+        result = has_contact(object, &guest->contact[index]);
+    guest->results[index] = KVPBUS_OK;
+    guest->settled[index] = count > 0 || more > 0 || (count == 0 && guest->contact[index]);
+    return result;
 }
 
 static HRESULT take_component(void *context, IWbemClassObject *object)
@@ -51,25 +68,14 @@ static HRESULT take_component(void *context, IWbemClassObject *object)
     struct guest_call *guest = context;
     char id[64];
     uint8_t guid[KVPBUS_GUID_BYTES];
-    bool set, any, any_intrinsic = false;
+    bool set;
     HRESULT result = kvpbus_com_text(object, L"SystemName", id, sizeof id, &set);
     if (FAILED(result) || !kvpbus_guid_parse(id, guid))
         return result;
     size_t index = position(guest, guid);
     if (index == guest->count || guest->settled[index])
         return S_OK;
-    struct kvpbus_scan *scan = &guest->scans[index];
-    result = kvpbus_com_items(object, L"GuestExchangeItems", guest->prefix, scan, &any);
-    if (SUCCEEDED(result) && guest->call.wmi->with_intrinsic)
-        result = kvpbus_com_items(object, L"GuestIntrinsicExchangeItems", guest->prefix, scan,
-                                  &any_intrinsic);
-    if (FAILED(result))
-        return result;
-    guest->settled[index] = readable(object, any || any_intrinsic);
-    guest->results[index] = KVPBUS_OK;
-    if (!guest->settled[index])
-        kvpbus_scan_clear(scan);
-    return S_OK;
+    return take_items(guest, index, object);
 }
 
 // The VMs of the last listing that are not asked for, at most KVPBUS_WMI_NAMED_MAX; false when
@@ -106,18 +112,24 @@ static void make_query(struct guest_call *guest, char *query)
                            guest->call.wmi->with_intrinsic, query);
 }
 
+// Why the items of a VM cannot be read; KVPBUS_OK: there are none.
 static enum kvpbus_error reason_of(const struct kvpbus_vm *vms, size_t count,
-                                   const uint8_t guid[KVPBUS_GUID_BYTES])
+                                   const uint8_t guid[KVPBUS_GUID_BYTES], bool contact)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (memcmp(vms[i].guid, guid, KVPBUS_GUID_BYTES) != 0)
-            continue;
-        if (vms[i].state == KVPBUS_VM_STATE_OFF || vms[i].state == KVPBUS_VM_STATE_STOPPING ||
-            vms[i].state == KVPBUS_VM_STATE_SAVED)
-            return KVPBUS_VM_OFF;
-        return vms[i].exchange_enabled ? KVPBUS_STORE_GONE : KVPBUS_EXCHANGE_DISABLED;
+    const struct kvpbus_vm *vm = NULL;
+    for (size_t i = 0; i < count && vm == NULL; i++) {
+        if (memcmp(vms[i].guid, guid, KVPBUS_GUID_BYTES) == 0)
+            vm = &vms[i];
     }
-    return KVPBUS_VM_UNKNOWN;
+    if (vm == NULL)
+        return KVPBUS_VM_UNKNOWN;
+    if (vm->state == KVPBUS_VM_STATE_OFF || vm->state == KVPBUS_VM_STATE_STOPPING ||
+        vm->state == KVPBUS_VM_STATE_SAVED)
+        return KVPBUS_VM_OFF;
+    if (!vm->exchange_enabled)
+        return KVPBUS_EXCHANGE_DISABLED;
+    bool runs = vm->state == KVPBUS_VM_STATE_RUNNING || vm->state == KVPBUS_VM_STATE_FAILED;
+    return runs && contact ? KVPBUS_OK : KVPBUS_STORE_GONE;
 }
 
 static bool all_settled(const struct guest_call *guest)
@@ -139,7 +151,7 @@ static HRESULT explain(struct kvpbus_wmi_connection *connection, struct guest_ca
         return result;
     for (size_t i = 0; i < guest->count; i++) {
         if (!guest->settled[i])
-            guest->results[i] = reason_of(vms, count, guest->guids[i]);
+            guest->results[i] = reason_of(vms, count, guest->guids[i], guest->contact[i]);
     }
     free(vms);
     return S_OK;
@@ -150,7 +162,7 @@ static HRESULT guest_step(struct kvpbus_wmi_connection *connection, struct kvpbu
     struct guest_call *guest = (struct guest_call *)call;
     char query[KVPBUS_WMI_QUERY_ROOM];
     for (size_t i = 0; i < guest->count; i++) {
-        guest->settled[i] = false;
+        guest->settled[i] = guest->contact[i] = false;
         kvpbus_scan_clear(&guest->scans[i]);
     }
     make_query(guest, query);
@@ -178,6 +190,7 @@ static void guest_discard(struct kvpbus_wmi_task *task)
     free(guest->scans);
     free(guest->results);
     free(guest->settled);
+    free(guest->contact);
     free(guest);
 }
 
@@ -192,8 +205,9 @@ static struct guest_call *new_guest_call(const uint8_t (*guids)[KVPBUS_GUID_BYTE
     guest->scans = calloc(count, sizeof *guest->scans);
     guest->results = calloc(count, sizeof *guest->results);
     guest->settled = calloc(count, sizeof *guest->settled);
+    guest->contact = calloc(count, sizeof *guest->contact);
     if (guest->guids == NULL || guest->scans == NULL || guest->results == NULL ||
-        guest->settled == NULL) {
+        guest->settled == NULL || guest->contact == NULL) {
         guest_discard(&guest->call.work.task);
         return NULL;
     }
@@ -255,13 +269,14 @@ static HRESULT take_host_items(void *context, IWbemClassObject *object)
     struct host_call *host = context;
     char id[128];
     uint8_t guid[KVPBUS_GUID_BYTES];
-    bool set, any;
+    bool set;
+    long items;
     HRESULT result = kvpbus_com_text(object, L"InstanceID", id, sizeof id, &set);
     if (FAILED(result) || host->found || !kvpbus_wmi_instance_vm(id, guid) ||
         memcmp(guid, host->guid, sizeof guid) != 0)
         return result;
     host->found = true;
-    return kvpbus_com_items(object, L"HostExchangeItems", host->prefix, &host->scan, &any);
+    return kvpbus_com_items(object, L"HostExchangeItems", host->prefix, &host->scan, &items);
 }
 
 static HRESULT host_step(struct kvpbus_wmi_connection *connection, struct kvpbus_wmi_call *call)
@@ -280,7 +295,7 @@ static HRESULT host_step(struct kvpbus_wmi_connection *connection, struct kvpbus
     result = kvpbus_wmi_list_vms(connection, call, &vms, &count);
     if (FAILED(result))
         return result;
-    bool unknown = reason_of(vms, count, host->guid) == KVPBUS_VM_UNKNOWN;
+    bool unknown = reason_of(vms, count, host->guid, false) == KVPBUS_VM_UNKNOWN;
     free(vms);
     call->error = unknown ? kvpbus_fail(&call->failure, KVPBUS_VM_UNKNOWN, "%s",
                                         kvpbus_error_text(KVPBUS_VM_UNKNOWN))

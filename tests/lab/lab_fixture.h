@@ -19,6 +19,9 @@ struct lab {
     uint8_t guids[LAB_VMS][KVPBUS_GUID_BYTES];
 };
 
+// Words for the command line of every lab, beside those of the test; none unless set.
+extern const char *lab_always;
+
 // Starts a lab with the VMs alpha and beta and waits until it is ready. `options` are further words
 // of the command line, separated by blanks.
 void lab_start(struct lab *lab, const char *options);

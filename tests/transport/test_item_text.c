@@ -348,7 +348,8 @@ Test(item_text, an_item_of_the_host_has_the_form_of_one_of_the_guest)
 
 Test(item_text, what_does_not_fit_or_is_no_xml_is_not_written)
 {
-    char text[KVPBUS_ITEM_TEXT_ROOM], value[KVPBUS_VALUE_MAX + 1], key[KVPBUS_KEY_MAX + 1];
+    char text[KVPBUS_ITEM_TEXT_ROOM], value[KVPBUS_ITEM_DATA_ROOM + 1];
+    char key[KVPBUS_ITEM_NAME_ROOM + 1];
     size_t length = kvpbus_item_text_write("kvpbus.0", "a", text, sizeof text);
     for (size_t size = 0; size <= length; size++)
         cr_assert_eq(kvpbus_item_text_write("kvpbus.0", "a", text, size), 0);
@@ -357,6 +358,6 @@ Test(item_text, what_does_not_fit_or_is_no_xml_is_not_written)
     cr_assert_eq(kvpbus_item_text_write("kvpbus.\x01", "a", text, sizeof text), 0);
     memset(value, '&', sizeof value - 1);
     memset(key, '\r', sizeof key - 1);
-    value[KVPBUS_VALUE_MAX] = key[KVPBUS_KEY_MAX] = '\0';
+    value[KVPBUS_ITEM_DATA_ROOM] = key[KVPBUS_ITEM_NAME_ROOM] = '\0';
     cr_assert_gt(kvpbus_item_text_write(key, value, text, sizeof text), 0);
 }

@@ -37,6 +37,15 @@ void wine_make(struct wine *wine, bool guest)
                         : "wine_prefix \"$1/prefix\"");
 }
 
+void wine_share(struct wine *wine, const char *folder)
+{
+    int length = snprintf(wine->directory, sizeof wine->directory, KVPBUS_BUILD_DIR "/%s", folder);
+    cr_assert(length > 0 && length < (int)sizeof wine->directory);
+    snprintf(wine->prefix, sizeof wine->prefix, "%s/prefix", wine->directory);
+    in_bash(wine, "mkdir -p \"$1\" && exec 9>\"$1/lock\" && flock 9 && "
+                  "{ [ -d \"$1/prefix\" ] || wine_prefix \"$1/prefix\"; }");
+}
+
 void wine_remove(struct wine *wine)
 {
     in_bash(wine, "wine_end \"$1/prefix\"; rm -rf \"$1\"");

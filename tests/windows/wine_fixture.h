@@ -12,12 +12,16 @@
 enum { WINE_WORDS_MAX = 15 };
 
 struct wine {
-    char directory[64]; // with the prefix and whatever else a test has
-    char prefix[80];
+    char directory[200]; // with the prefix and whatever else a test has
+    char prefix[216];
 };
 
 // A new prefix; with `guest` one that has the registry keys of a Hyper-V guest.
 void wine_make(struct wine *wine, bool guest);
+
+// One for all tests that leave nothing behind in it, in a folder of the build folder; it is made at
+// the first use and stays.
+void wine_share(struct wine *wine, const char *folder);
 
 // Ends what still runs in it, and removes it.
 void wine_remove(struct wine *wine);

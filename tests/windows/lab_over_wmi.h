@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// wmi_server.exe under Wine, for tests. Everything asserts.
+#ifndef KVPBUS_TESTS_LAB_OVER_WMI_H
+#define KVPBUS_TESTS_LAB_OVER_WMI_H
+
+#include <stdio.h>
+
+#include "kvpbus/error.h"
+#include "wine_fixture.h"
+
+struct wmi_server {
+    pid_t pid;
+    int input;
+    FILE *output;
+    char line[512]; // its first: "port N", or "error N: why"
+    unsigned port;
+    enum kvpbus_error error; // of opening the management service
+    char address[32];        // for kvpbus_lab_management_open
+    long held, objects;      // of COM, once it has ended
+};
+
+// Starts it over the lab of a folder, which runs with --tcp; the options end with NULL.
+void wmi_server_start(struct wmi_server *server, const char *lab_directory,
+                      const char *const *options);
+void wmi_server_end(struct wmi_server *server);
+
+#endif
