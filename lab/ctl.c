@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "fault.h"
+#include "lab.h"
 #include "lab_channel.h"
 #include "program.h"
 
@@ -38,6 +39,8 @@ static void print_help(void)
           "  clone VM NAME                   another VM with the disk of one that is off\n"
           "  import VM                       gives a VM that is off another GUID\n"
           "  fault VM KIND [N] [--count C]   a fault, for C strikes or until 'clear'\n"
+          "  service STATE                   what WMI clients find of the management service:\n"
+          "                                  restart, stop, deny, absent, or normal again\n"
           "  stats [VM]                      counters since the lab was started\n"
           "\n"
           "VM is a name or a GUID. Kinds of faults:\n",
@@ -170,6 +173,25 @@ static int fault(const struct arguments *arguments)
     return finish(reply, kvpbus_lab_print_done(query.vm, query.kind, arguments->json));
 }
 
+static int service(const struct arguments *arguments)
+{
+    Kvpbus__Lab__Request request = KVPBUS__LAB__REQUEST__INIT;
+    Kvpbus__Lab__Service query = KVPBUS__LAB__SERVICE__INIT;
+    Kvpbus__Lab__Reply *reply;
+    const char *word = arguments->operands[0];
+    uint32_t state;
+    if (!kvpbus_lab_service_parse(word, &state))
+        return kvpbus_lab_usage_error(
+            "there is no state '%s': restart, stop, deny, absent or normal", word);
+    query.state = (Kvpbus__Lab__ServiceState)state;
+    request.kind_case = KVPBUS__LAB__REQUEST__KIND_SERVICE;
+    request.service = &query;
+    int status = ask(arguments, &request, &reply);
+    if (status != -1)
+        return status;
+    return finish(reply, kvpbus_lab_print_done("service", word, arguments->json));
+}
+
 static const struct {
     const char *name;
     int least, most; // operands
@@ -179,7 +201,7 @@ static const struct {
     {"reboot", 1, 1, control}, {"pause", 1, 1, control},      {"resume", 1, 1, control},
     {"save", 1, 1, control},   {"checkpoint", 2, 2, control}, {"revert", 2, 2, control},
     {"clone", 2, 2, control},  {"import", 1, 1, control},     {"fault", 2, 3, fault},
-    {"stats", 0, 1, stats},
+    {"stats", 0, 1, stats},    {"service", 1, 1, service},
 };
 
 static int run(const struct arguments *arguments)

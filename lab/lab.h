@@ -4,6 +4,7 @@
 // Nothing here is used from another thread.
 //
 //   server.c, requests.c   the management API on DIR/host.sock, and on the loopback
+//   service.c              how that API's service is, for clients that come through it
 //   job.c                  Add, Modify, Remove: jobs over the host items
 //   guest_read.c           the guest's items, by enumeration
 //   vm.c, vm_push.c        start, stop, reboot; host items to the guest when it connects
@@ -54,6 +55,16 @@ struct kvpbus_lab_options {
     bool push_at_reconnect;  // host items are sent again also within one boot
     bool stopped;            // the VMs are not started
     bool tcp;                // the management API is served on the loopback too
+};
+
+// How the management service is, for clients that come through it.
+enum kvpbus_lab_service_state {
+    KVPBUS_LAB_SERVICE_NORMAL,
+    KVPBUS_LAB_SERVICE_RESTARTED, // for an instant
+    KVPBUS_LAB_SERVICE_STOPPED,
+    KVPBUS_LAB_SERVICE_DENIES,
+    KVPBUS_LAB_SERVICE_ABSENT,
+    KVPBUS_LAB_SERVICE_STATES,
 };
 
 struct kvpbus_lab;
@@ -113,6 +124,9 @@ struct kvpbus_lab {
     size_t vm_count;
     struct kvpbus_lab_job *jobs[KVPBUS_LAB_JOBS_MAX]; // by id modulo the size
     uint64_t last_job;
+    uint64_t forgotten_jobs; // up to this one, by a restart of the service
+    enum kvpbus_lab_service_state service;
+    uint64_t incarnation; // of the service
     struct kvpbus_lab_server *server;
     // A VM's state has changed; `context` is for whoever runs the lab.
     void (*vm_changed)(struct kvpbus_lab *lab, struct kvpbus_lab_vm *vm);
@@ -246,6 +260,22 @@ void kvpbus_lab_read_guest(struct kvpbus_lab_vm *vm, bool intrinsic, kvpbus_lab_
 
 // Begins to refresh the cached copy, if the options say so.
 void kvpbus_lab_read_cache_start(struct kvpbus_lab_vm *vm);
+
+// service.c -----------------------------------------------------------------------------------
+
+// The service's first incarnation, another one in each lab.
+void kvpbus_lab_service_start(struct kvpbus_lab *lab);
+
+// False when there is no such state.
+bool kvpbus_lab_service_set(struct kvpbus_lab *lab, uint32_t state);
+
+// Why the service refuses a request that comes through it and expects an incarnation, 0: any.
+// KVPBUS_LAB_SERVICE_NORMAL: it does not.
+enum kvpbus_lab_service_state kvpbus_lab_service_refusal(const struct kvpbus_lab *lab,
+                                                         uint64_t incarnation);
+
+// The state that a word of the command line names: "restart", "stop", "deny", "absent", "normal".
+bool kvpbus_lab_service_parse(const char *word, uint32_t *state);
 
 // server.c ------------------------------------------------------------------------------------
 

@@ -282,10 +282,36 @@ static void stats(struct kvpbus_lab_connection *connection, const Kvpbus__Lab__S
     kvpbus_lab_reply_stats(connection, vm);
 }
 
+static void service(struct kvpbus_lab_connection *connection, const Kvpbus__Lab__Service *request)
+{
+    bool known = kvpbus_lab_service_set(connection->lab, (uint32_t)request->state);
+    kvpbus_lab_reply_error(connection, known ? KVPBUS_OK : KVPBUS_INVALID_ARGUMENT,
+                           known ? "" : "there is no such state of the service");
+}
+
+// True when the request has been answered by the service's refusal.
+static bool refused_by_service(struct kvpbus_lab_connection *connection)
+{
+    const Kvpbus__Lab__Request *request = connection->request;
+    Kvpbus__Lab__Reply reply = KVPBUS__LAB__REPLY__INIT;
+    enum kvpbus_lab_service_state state = KVPBUS_LAB_SERVICE_NORMAL;
+    if (request->through_service)
+        state = kvpbus_lab_service_refusal(connection->lab, request->incarnation);
+    if (state == KVPBUS_LAB_SERVICE_NORMAL)
+        return false;
+    reply.error = KVPBUS_STORE_GONE;
+    reply.detail = (char *)"the management service has refused the request";
+    reply.refused_by = (Kvpbus__Lab__ServiceState)state;
+    kvpbus_lab_reply(connection, &reply, false);
+    return true;
+}
+
 void kvpbus_lab_request_begin(struct kvpbus_lab_connection *connection)
 {
     const Kvpbus__Lab__Request *request = connection->request;
     assert(request != NULL);
+    if (refused_by_service(connection))
+        return;
     switch (request->kind_case) {
     case KVPBUS__LAB__REQUEST__KIND_LIST:
         kvpbus_lab_reply_vms(connection);
@@ -310,6 +336,9 @@ void kvpbus_lab_request_begin(struct kvpbus_lab_connection *connection)
         break;
     case KVPBUS__LAB__REQUEST__KIND_STATS:
         stats(connection, request->stats);
+        break;
+    case KVPBUS__LAB__REQUEST__KIND_SERVICE:
+        service(connection, request->service);
         break;
     default:
         kvpbus_lab_reply_error(connection, KVPBUS_UNSUPPORTED, "this lab has no such request");

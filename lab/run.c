@@ -186,6 +186,7 @@ static int run_loop(struct run *run)
     struct kvpbus_failure failure = {0};
     uv_loop_init(&run->loop);
     run->lab.loop = &run->loop;
+    kvpbus_lab_service_start(&run->lab);
     run->lab.vm_changed = on_vm_changed;
     run->lab.context = run;
     signal(SIGPIPE, SIG_IGN); // a client that is killed while it is answered

@@ -99,6 +99,7 @@ void kvpbus_lab_reply(struct kvpbus_lab_connection *connection, Kvpbus__Lab__Rep
     if (connection->closed)
         return;
     reply->more = more;
+    reply->incarnation = connection->lab->incarnation;
     if (!send_frame(connection, reply)) {
         close_connection(connection);
         return;

@@ -10,7 +10,7 @@
 enum { VMS_MAX = 256 };
 
 // Source of an item.
-enum { FROM_HOST = 0, FROM_GUEST = 1 };
+enum { FROM_HOST = 0, FROM_GUEST = 1, FROM_GUEST_SYSTEM = 2 };
 
 struct reading {
     struct kvpbus_cim_object *objects[VMS_MAX];
@@ -75,6 +75,7 @@ static enum kvpbus_cim_status read_guests(struct kvpbus_cim_host *host, struct r
     }
     read.guids = guids;
     read.n_guids = reading->count;
+    read.intrinsic = reading->source == FROM_GUEST_SYSTEM;
     request.kind_case = KVPBUS__LAB__REQUEST__KIND_READ_GUEST;
     request.read_guest = &read;
     return kvpbus_cim_ask(host, &request, on_items, reading, NULL);
@@ -111,10 +112,14 @@ static bool wants(const struct kvpbus_cim_object *object, const char *property)
     return index >= 0 && (object->visible >> index & 1) != 0;
 }
 
+// The guests' items of all objects are one request.
 static enum kvpbus_cim_status fill(struct kvpbus_cim_host *host, struct kvpbus_cim_list *list,
-                                   struct reading *reading, bool guests)
+                                   struct reading *reading, const char *property, unsigned source)
 {
     enum kvpbus_cim_status status = KVPBUS_CIM_OK;
+    bool guests = source != FROM_HOST;
+    reading->property = property;
+    reading->source = source;
     reading->count = 0;
     for (size_t i = 0; status == KVPBUS_CIM_OK && i < list->count; i++) {
         struct kvpbus_cim_object *object = list->objects[i];
@@ -138,14 +143,11 @@ enum kvpbus_cim_status kvpbus_cim_fill_items(struct kvpbus_cim_host *host,
     struct reading *reading = calloc(1, sizeof *reading);
     if (reading == NULL)
         return KVPBUS_CIM_NOMEM;
-    reading->property = "GuestExchangeItems";
-    reading->source = FROM_GUEST;
-    enum kvpbus_cim_status status = fill(host, list, reading, true);
-    if (status == KVPBUS_CIM_OK) {
-        reading->property = "HostExchangeItems";
-        reading->source = FROM_HOST;
-        status = fill(host, list, reading, false);
-    }
+    enum kvpbus_cim_status status = fill(host, list, reading, "GuestExchangeItems", FROM_GUEST);
+    if (status == KVPBUS_CIM_OK)
+        status = fill(host, list, reading, "GuestIntrinsicExchangeItems", FROM_GUEST_SYSTEM);
+    if (status == KVPBUS_CIM_OK)
+        status = fill(host, list, reading, "HostExchangeItems", FROM_HOST);
     free(reading);
     return status;
 }

@@ -21,6 +21,7 @@ struct kvpbus_cim_host {
     atomic_int references;
     struct kvpbus_cim_scope scope;
     char address[ADDRESS_MAX];
+    uint64_t incarnation; // of the service that this is connected to; 0 before that
     pthread_mutex_t lock;
     int idle[IDLE_MAX];
     size_t idle_count;
@@ -76,7 +77,27 @@ static enum kvpbus_cim_status connect_lab(struct kvpbus_cim_host *host, int *fd)
         kvpbus_lab_channel_open(host->address, kvpbus_lab_channel_deadline(CONNECT_MS), fd, NULL));
 }
 
-static enum kvpbus_error receive_all(int fd, kvpbus_cim_on_reply *on_reply, void *context)
+static enum kvpbus_cim_status status_of_service(Kvpbus__Lab__ServiceState state)
+{
+    switch (state) {
+    case KVPBUS__LAB__SERVICE_STATE__SERVICE_NORMAL:
+        return KVPBUS_CIM_OK;
+    case KVPBUS__LAB__SERVICE_STATE__SERVICE_RESTARTED:
+        return KVPBUS_CIM_DISCONNECTED;
+    case KVPBUS__LAB__SERVICE_STATE__SERVICE_STOPPED:
+        return KVPBUS_CIM_UNREACHABLE;
+    case KVPBUS__LAB__SERVICE_STATE__SERVICE_DENIES:
+        return KVPBUS_CIM_ACCESS_DENIED;
+    case KVPBUS__LAB__SERVICE_STATE__SERVICE_ABSENT:
+        return KVPBUS_CIM_INVALID_NAMESPACE;
+    default:
+        return KVPBUS_CIM_FAILED;
+    }
+}
+
+// All replies of a request. What the service refuses is not given to `on_reply`.
+static enum kvpbus_error receive_all(int fd, kvpbus_cim_on_reply *on_reply, void *context,
+                                     enum kvpbus_cim_status *refusal)
 {
     for (bool more = true; more;) {
         Kvpbus__Lab__Reply *reply;
@@ -85,7 +106,9 @@ static enum kvpbus_error receive_all(int fd, kvpbus_cim_on_reply *on_reply, void
         if (error != KVPBUS_OK)
             return error;
         more = reply->more;
-        on_reply(context, reply);
+        *refusal = status_of_service(reply->refused_by);
+        if (*refusal == KVPBUS_CIM_OK)
+            on_reply(context, reply);
         kvpbus__lab__reply__free_unpacked(reply, NULL);
     }
     return KVPBUS_OK;
@@ -95,26 +118,29 @@ enum kvpbus_cim_status kvpbus_cim_ask(struct kvpbus_cim_host *host, Kvpbus__Lab_
                                       kvpbus_cim_on_reply *on_reply, void *context, bool *refused)
 {
     int fd;
+    enum kvpbus_cim_status refusal = KVPBUS_CIM_OK;
     enum kvpbus_cim_status status = connect_lab(host, &fd);
     if (status != KVPBUS_CIM_OK)
         return status;
+    request->through_service = true;
+    request->incarnation = host->incarnation;
     enum kvpbus_error error =
         kvpbus_lab_channel_send(fd, request, kvpbus_lab_channel_deadline(REPLY_MS), NULL);
     if (refused != NULL)
         *refused = error == KVPBUS_TOO_LARGE;
     if (error == KVPBUS_OK)
-        error = receive_all(fd, on_reply, context);
+        error = receive_all(fd, on_reply, context, &refusal);
     if (error == KVPBUS_OK)
         give_back(host, fd);
     else
         kvpbus_lab_channel_close(fd);
-    return status_of(error);
+    return error == KVPBUS_OK ? refusal : status_of(error);
 }
 
-static void ignore(void *context, const Kvpbus__Lab__Reply *reply)
+static void on_greeting(void *context, const Kvpbus__Lab__Reply *reply)
 {
-    (void)context;
-    (void)reply;
+    struct kvpbus_cim_host *host = context;
+    host->incarnation = reply->incarnation;
 }
 
 // A lab that does not answer is found when a client connects, not later.
@@ -124,7 +150,7 @@ static enum kvpbus_cim_status greet(struct kvpbus_cim_host *host)
     Kvpbus__Lab__ListVms list = KVPBUS__LAB__LIST_VMS__INIT;
     request.kind_case = KVPBUS__LAB__REQUEST__KIND_LIST;
     request.list = &list;
-    return kvpbus_cim_ask(host, &request, ignore, NULL, NULL);
+    return kvpbus_cim_ask(host, &request, on_greeting, host, NULL);
 }
 
 enum kvpbus_cim_status kvpbus_cim_host_open(const char *address,
