@@ -9,9 +9,12 @@
 
 #include "lab.h"
 
+enum { INDEX_MAX = 4 * KVPBUS_LAB_ITEMS_MAX }; // values that are looked at, said or not
+
 struct read {
     struct kvpbus_lab_vm *vm;
     uint8_t pool;
+    uint32_t next; // index
     struct kvpbus_lab_request request;
     struct kvpbus_lab_items items;
     kvpbus_lab_read_done *done; // NULL: only the cached copy is refreshed
@@ -66,32 +69,35 @@ static void on_item(struct kvpbus_lab_request *request, uint32_t status);
 
 static void ask(struct read *read)
 {
-    uint32_t index = (uint32_t)read->items.count;
-    kvpbus_lab_request_enumerate(&read->request, read->pool, index);
+    kvpbus_lab_request_enumerate(&read->request, read->pool, read->next++);
     read->request.done = on_item;
     read->request.context = read;
     if (!kvpbus_lab_driver_submit(&read->vm->driver, &read->request))
         finish(read, KVPBUS_STORE_GONE);
 }
 
-// Any error but the end ends the host's enumeration with what there is: an item that is not UTF-8
-// hides those behind it (fact sheet part 1).
+// Any other error ends the host's enumeration with what there is, as its end does: an item that is
+// not UTF-8 hides those behind it (fact sheet part 1).
 static void on_item(struct kvpbus_lab_request *request, uint32_t status)
 {
     struct read *read = request->context;
     struct kvpbus_lab_vm *vm = read->vm;
-    struct kvpbus_lab_item item;
+    struct kvpbus_lab_item *item = &request->item;
     vm->stats.guest_enumerations++;
     if (status == HV_E_FAIL && !kvpbus_lab_driver_connected(&vm->driver)) {
         finish(read, KVPBUS_STORE_GONE);
         return;
     }
-    if (status != HV_S_OK || !kvpbus_lab_request_item(request, &item)) {
+    if (status == KVPBUS_LAB_NOT_SUPPORTED && read->next < INDEX_MAX) {
+        ask(read);
+        return;
+    }
+    if (status != HV_S_OK) {
         finish(read, KVPBUS_OK);
         return;
     }
-    kvpbus_lab_vm_cut(vm, item.value);
-    if (!kvpbus_lab_items_append(&read->items, item.key, item.value) ||
+    kvpbus_lab_vm_cut(vm, item->value);
+    if (!kvpbus_lab_items_append(&read->items, item->key, item->value) ||
         read->items.count >= vm->lab->options.guest_limit) {
         finish(read, KVPBUS_OK);
         return;

@@ -9,7 +9,8 @@
 //   guest_read.c           the guest's items, by enumeration
 //   vm.c, vm_push.c        start, stop, reboot; host items to the guest when it connects
 //   vm_disk.c              checkpoint, revert, clone, import
-//   driver.c, message.c    the kernel's side of the daemon's protocol
+//   driver.c               the line to the service in the guest, and what waits for it
+//   daemon_line.c, message.c  the kernel's side of the daemon's protocol
 //   guest_process.c        the real daemon in its namespace
 #ifndef KVPBUS_LAB_LAB_H
 #define KVPBUS_LAB_LAB_H
@@ -20,7 +21,7 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "driver.h"
+#include "daemon_line.h"
 #include "fault.h"
 #include "guest_process.h"
 #include "items.h"
@@ -96,6 +97,7 @@ struct kvpbus_lab_vm {
     unsigned stop_ticks;
 
     struct kvpbus_lab_driver driver;
+    struct kvpbus_lab_daemon_line line;
     struct kvpbus_lab_guest_process process;
     struct kvpbus_lab_push push;
     uv_timer_t timer;       // of start

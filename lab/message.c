@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// Items in and out of the driver's messages, with the limits that the driver applies.
+#include "message.h"
+
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "driver.h"
 #include "text.h"
 
 enum {
@@ -28,34 +27,34 @@ static uint32_t put(uint8_t *field, const char *text, size_t limit)
     return (uint32_t)(length + 1);
 }
 
-void kvpbus_lab_request_set(struct kvpbus_lab_request *request, uint8_t pool, const char *key,
-                            const char *value)
+static void make_set(struct hv_kvp_msg *message, const struct kvpbus_lab_item *item)
 {
-    memset(&request->message, 0, sizeof request->message);
-    request->message.kvp_hdr.operation = KVP_OP_SET;
-    request->message.kvp_hdr.pool = pool;
-    struct hv_kvp_exchg_msg_value *data = &request->message.body.kvp_set.data;
+    struct hv_kvp_exchg_msg_value *data = &message->body.kvp_set.data;
+    memset(&message->body, 0, sizeof message->body);
     data->value_type = REG_SZ;
-    data->key_size = put(data->key, key, TO_GUEST_KEY);
-    data->value_size = put(data->value, value, TO_GUEST_VALUE);
+    data->key_size = put(data->key, item->key, TO_GUEST_KEY);
+    data->value_size = put(data->value, item->value, TO_GUEST_VALUE);
 }
 
-void kvpbus_lab_request_delete(struct kvpbus_lab_request *request, uint8_t pool, const char *key)
+void kvpbus_lab_message_make(struct hv_kvp_msg *message, const struct kvpbus_lab_request *request)
 {
-    memset(&request->message, 0, sizeof request->message);
-    request->message.kvp_hdr.operation = KVP_OP_DELETE;
-    request->message.kvp_hdr.pool = pool;
-    request->message.body.kvp_delete.key_size =
-        put(request->message.body.kvp_delete.key, key, TO_GUEST_KEY);
-}
-
-void kvpbus_lab_request_enumerate(struct kvpbus_lab_request *request, uint8_t pool, uint32_t index)
-{
-    // Only what the daemon reads of it is cleared: a scan sends this many times.
-    memset(&request->message.kvp_hdr, 0, sizeof request->message.kvp_hdr);
-    request->message.kvp_hdr.operation = KVP_OP_ENUMERATE;
-    request->message.kvp_hdr.pool = pool;
-    request->message.body.kvp_enum_data.index = index;
+    memset(&message->kvp_hdr, 0, sizeof message->kvp_hdr);
+    message->kvp_hdr.operation = request->operation;
+    message->kvp_hdr.pool = request->pool;
+    switch (request->operation) {
+    case KVP_OP_SET:
+        make_set(message, &request->item);
+        break;
+    case KVP_OP_DELETE:
+        memset(&message->body, 0, sizeof message->body);
+        message->body.kvp_delete.key_size =
+            put(message->body.kvp_delete.key, request->item.key, TO_GUEST_KEY);
+        break;
+    default:
+        // Only what the daemon reads of it: a scan sends this many times.
+        message->body.kvp_enum_data.index = request->index;
+        break;
+    }
 }
 
 // The text of a field up to its first NUL, or to its end when it has none.
@@ -70,11 +69,11 @@ static bool take(const uint8_t *field, size_t size, size_t units, char *text)
     return true;
 }
 
-bool kvpbus_lab_request_item(const struct kvpbus_lab_request *request, struct kvpbus_lab_item *item)
+bool kvpbus_lab_message_item(const struct hv_kvp_msg *message, struct kvpbus_lab_item *item)
 {
     static_assert(KVPBUS_LAB_KEY_BYTES >= HV_KVP_EXCHANGE_MAX_KEY_SIZE, "a key fits");
     static_assert(KVPBUS_LAB_VALUE_BYTES >= HV_KVP_EXCHANGE_MAX_VALUE_SIZE, "a value fits");
-    const struct hv_kvp_exchg_msg_value *data = &request->message.body.kvp_enum_data.data;
+    const struct hv_kvp_exchg_msg_value *data = &message->body.kvp_enum_data.data;
     return take(data->key, sizeof data->key, TO_HOST_KEY_UNITS, item->key) &&
            take(data->value, sizeof data->value, TO_HOST_VALUE_UNITS, item->value);
 }

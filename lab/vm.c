@@ -81,6 +81,7 @@ static void on_lost(void *context)
 static void on_ended(void *context, int64_t status, int signal)
 {
     struct kvpbus_lab_vm *vm = context;
+    kvpbus_lab_daemon_line_reset(&vm->line);
     kvpbus_lab_driver_reset(&vm->driver);
     uv_timer_stop(&vm->stop_timer);
     bool wanted = !vm->stopping_daemon;
@@ -354,7 +355,9 @@ enum kvpbus_error kvpbus_lab_vm_open(struct kvpbus_lab *lab, const char *name,
     struct kvpbus_lab_driver_events events = {
         .connected = on_connected, .lost = on_lost, .context = vm};
     if (error == KVPBUS_OK)
-        error = kvpbus_lab_driver_open(&vm->driver, lab->loop, vm->device, events, failure);
+        error = kvpbus_lab_driver_open(&vm->driver, lab->loop, events, failure);
+    if (error == KVPBUS_OK)
+        error = kvpbus_lab_daemon_line_open(&vm->line, lab->loop, vm->device, &vm->driver, failure);
     if (error == KVPBUS_OK)
         kvpbus_lab_read_cache_start(vm);
     return error;
@@ -364,6 +367,7 @@ void kvpbus_lab_vm_close(struct kvpbus_lab_vm *vm)
 {
     assert(vm->process.process == NULL);
     kvpbus_lab_vm_save_items(vm);
+    kvpbus_lab_daemon_line_close(&vm->line);
     kvpbus_lab_driver_close(&vm->driver);
     uv_close((uv_handle_t *)&vm->timer, NULL);
     uv_close((uv_handle_t *)&vm->stop_timer, NULL);
