@@ -12,6 +12,7 @@
 //   driver.c               the line to the service in the guest, and what waits for it
 //   daemon_line.c, message.c  the kernel's side of the daemon's protocol
 //   guest_process.c        the real daemon in its namespace
+//   guest_service.c        the integration service of a Windows guest
 #ifndef KVPBUS_LAB_LAB_H
 #define KVPBUS_LAB_LAB_H
 
@@ -41,6 +42,7 @@ enum {
 struct kvpbus_lab_options {
     const char *directory; // absolute
     const char *names[KVPBUS_LAB_VMS_MAX];
+    bool windows[KVPBUS_LAB_VMS_MAX]; // those of them that have Windows guests
     size_t count;
     const char *daemon;      // path of hv_kvp_daemon
     uint32_t item_limit;     // host items of a VM before it goes to the failed state
@@ -69,6 +71,7 @@ enum kvpbus_lab_service_state {
 };
 
 struct kvpbus_lab;
+struct kvpbus_lab_connection;
 struct kvpbus_lab_job;
 struct kvpbus_lab_server;
 
@@ -83,6 +86,7 @@ struct kvpbus_lab_vm {
     struct kvpbus_lab *lab;
     char name[KVPBUS_LAB_NAME_MAX + 1];
     uint8_t guid[KVPBUS_GUID_BYTES];
+    bool windows; // its guest has an integration service, which comes by itself, and no daemon
     char boot_id[KVPBUS_LAB_UUID_TEXT];
     char directory[PATH_MAX], pools[PATH_MAX], device[PATH_MAX], log[PATH_MAX],
         items_file[PATH_MAX];
@@ -99,6 +103,7 @@ struct kvpbus_lab_vm {
     struct kvpbus_lab_driver driver;
     struct kvpbus_lab_daemon_line line;
     struct kvpbus_lab_guest_process process;
+    struct kvpbus_lab_connection *service; // with `windows`; NULL: it is not there
     struct kvpbus_lab_push push;
     uv_timer_t timer;       // of start
     uv_timer_t stop_timer;  // of stopping the daemon
@@ -139,7 +144,7 @@ struct kvpbus_lab {
 
 // Makes or finds the VM's folder and identity, reads its host items and listens for its daemon. It
 // is off. *vm is set also on an error when there is something to close.
-enum kvpbus_error kvpbus_lab_vm_open(struct kvpbus_lab *lab, const char *name,
+enum kvpbus_error kvpbus_lab_vm_open(struct kvpbus_lab *lab, const char *name, bool windows,
                                      struct kvpbus_lab_vm **vm, struct kvpbus_failure *failure);
 
 // Releases the handles; the memory goes with kvpbus_lab_vm_free, when the loop has ended.
@@ -181,7 +186,10 @@ void kvpbus_lab_vm_wipe_at_boot(struct kvpbus_lab_vm *vm);
 // Cuts a value on its way when the VM has the fault cut-value.
 void kvpbus_lab_vm_cut(struct kvpbus_lab_vm *vm, char *value);
 
-// The daemon is to run or not, by the state and faults of the VM: starts or stops it.
+// The guest's daemon or integration service is to run, by the state and faults of the VM.
+bool kvpbus_lab_vm_wants_service(const struct kvpbus_lab_vm *vm);
+
+// Starts or stops the daemon, or sends the integration service away, as the above says.
 void kvpbus_lab_vm_adjust_daemon(struct kvpbus_lab_vm *vm);
 
 // Tells whoever waits that the state may have changed.
@@ -283,6 +291,8 @@ bool kvpbus_lab_service_parse(const char *word, uint32_t *state);
 
 enum kvpbus_error kvpbus_lab_server_open(struct kvpbus_lab *lab, const char *socket_path,
                                          struct kvpbus_failure *failure);
+// The port of the loopback, 0 without one.
+unsigned kvpbus_lab_server_port(const struct kvpbus_lab *lab);
 void kvpbus_lab_server_close(struct kvpbus_lab *lab);
 void kvpbus_lab_server_free(struct kvpbus_lab *lab);
 

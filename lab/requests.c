@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server.h"
+#include "guest_service.h"
 
 enum { JOB_WAIT_MAX_MS = 60000 };
 
@@ -339,6 +339,12 @@ void kvpbus_lab_request_begin(struct kvpbus_lab_connection *connection)
         break;
     case KVPBUS__LAB__REQUEST__KIND_SERVICE:
         service(connection, request->service);
+        break;
+    case KVPBUS__LAB__REQUEST__KIND_ATTACH:
+        kvpbus_lab_guest_attach(connection, request->attach);
+        break;
+    case KVPBUS__LAB__REQUEST__KIND_ANSWER:
+        kvpbus_lab_guest_answer(connection);
         break;
     default:
         kvpbus_lab_reply_error(connection, KVPBUS_UNSUPPORTED, "this lab has no such request");

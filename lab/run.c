@@ -48,15 +48,25 @@ static enum kvpbus_error take_folder(struct run *run, const char *given,
     return KVPBUS_OK;
 }
 
+static bool has_linux_guests(const struct kvpbus_lab_options *options)
+{
+    bool found = false;
+    for (size_t i = 0; i < options->count; i++)
+        found = found || !options->windows[i];
+    return found;
+}
+
 static enum kvpbus_error check_machine(struct run *run, struct kvpbus_failure *failure)
 {
     const char *daemon = run->lab.options.daemon;
+    if (sodium_init() < 0)
+        return kvpbus_fail(failure, KVPBUS_UNSUPPORTED, "libsodium cannot be used here");
+    if (!has_linux_guests(&run->lab.options))
+        return KVPBUS_OK;
     if (access(daemon, X_OK) != 0)
         return kvpbus_fail(failure, KVPBUS_UNSUPPORTED,
                            "%s cannot be run (%s): install the package hyperv-daemons", daemon,
                            strerror(errno));
-    if (sodium_init() < 0)
-        return kvpbus_fail(failure, KVPBUS_UNSUPPORTED, "libsodium cannot be used here");
     return kvpbus_lab_find_shim(run->lab.shim, sizeof run->lab.shim, failure);
 }
 
@@ -111,7 +121,11 @@ static void say_ready(struct run *run)
            run->lab.vm_count == 1 ? "" : "s", run->lab.options.stopped ? ", not started" : "",
            run->socket);
     printf("  kvpbus-host  --store lab:%s --state DIR\n", run->socket);
-    printf("  kvpbus-guest --store pool:%s --state DIR\n", run->lab.vms[0]->pools);
+    if (run->lab.vms[0]->windows)
+        printf("  kvpbus-lab-integration.exe 127.0.0.1:%u %s\n", kvpbus_lab_server_port(&run->lab),
+               first);
+    else
+        printf("  kvpbus-guest --store pool:%s --state DIR\n", run->lab.vms[0]->pools);
     printf("  kvpbus-lab ctl %s list | reboot %s | fault %s KIND | stats\n", run->directory, first,
            first);
     fflush(stdout);
@@ -148,7 +162,8 @@ static enum kvpbus_error open_vms(struct run *run, struct kvpbus_failure *failur
     struct kvpbus_lab *lab = &run->lab;
     for (size_t i = 0; i < lab->options.count; i++) {
         struct kvpbus_lab_vm *vm = NULL;
-        enum kvpbus_error error = kvpbus_lab_vm_open(lab, lab->options.names[i], &vm, failure);
+        enum kvpbus_error error =
+            kvpbus_lab_vm_open(lab, lab->options.names[i], lab->options.windows[i], &vm, failure);
         if (vm != NULL)
             lab->vms[lab->vm_count++] = vm;
         if (error != KVPBUS_OK) {

@@ -12,11 +12,14 @@
 static const char help[] =
     "Usage: kvpbus-lab run DIR --vm NAME [--vm NAME ...] [OPTION ...]\n"
     "\n"
-    "Starts VMs, each with the real hv_kvp_daemon, and serves their management API on\n"
-    "DIR/host.sock. Stays in the foreground and prints a line that begins with \"ready\"\n"
-    "when all VMs run; SIGINT or SIGTERM ends it. DIR/vm/NAME/kvp holds a VM's pool files.\n"
+    "Starts VMs, those with Linux guests with the real hv_kvp_daemon, and serves their\n"
+    "management API on DIR/host.sock. Stays in the foreground and prints a line that begins with\n"
+    "\"ready\" when all VMs run; SIGINT or SIGTERM ends it. DIR/vm/NAME/kvp holds a VM's pool\n"
+    "files.\n"
     "\n"
     "  --vm NAME                  a VM; up to 256\n"
+    "  --windows-vm NAME          a VM with a Windows guest, whose integration service is played\n"
+    "                             by kvpbus-lab-integration.exe under Wine; with it goes --tcp\n"
     "  --stopped                  do not start the VMs\n"
     "  --tcp                      serve the API also on a port of 127.0.0.1, for programs under\n"
     "                             Wine; DIR/host.port has its number\n"
@@ -42,6 +45,7 @@ static const char help[] =
 
 enum {
     OPTION_VM = 256,
+    OPTION_WINDOWS_VM,
     OPTION_STOPPED,
     OPTION_TCP,
     OPTION_DAEMON,
@@ -61,6 +65,7 @@ enum {
 static const struct option long_options[] = {
     {"help", no_argument, NULL, 'h'},
     {"vm", required_argument, NULL, OPTION_VM},
+    {"windows-vm", required_argument, NULL, OPTION_WINDOWS_VM},
     {"stopped", no_argument, NULL, OPTION_STOPPED},
     {"tcp", no_argument, NULL, OPTION_TCP},
     {"daemon", required_argument, NULL, OPTION_DAEMON},
@@ -78,7 +83,7 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-static int add_vm(struct kvpbus_lab_options *options, const char *name)
+static int add_vm(struct kvpbus_lab_options *options, const char *name, bool windows)
 {
     if (!kvpbus_lab_name_valid(name))
         return kvpbus_lab_usage_error("'%s' is no name for a VM: 1 to %d letters, digits, . _ -",
@@ -88,7 +93,9 @@ static int add_vm(struct kvpbus_lab_options *options, const char *name)
             return kvpbus_lab_usage_error("there are two VMs with the name %s", name);
     if (options->count == KVPBUS_LAB_VMS_MAX)
         return kvpbus_lab_usage_error("a lab has at most %d VMs", KVPBUS_LAB_VMS_MAX);
+    options->windows[options->count] = windows;
     options->names[options->count++] = name;
+    options->tcp = options->tcp || windows;
     return -1;
 }
 
@@ -117,7 +124,9 @@ static int apply(struct kvpbus_lab_options *options, int option, const char *nam
     enum { HOUR_MS = 3600000 };
     switch (option) {
     case OPTION_VM:
-        return add_vm(options, optarg);
+        return add_vm(options, optarg, false);
+    case OPTION_WINDOWS_VM:
+        return add_vm(options, optarg, true);
     case OPTION_STOPPED:
         options->stopped = true;
         return -1;
@@ -187,7 +196,7 @@ int kvpbus_lab_run_options(int argc, char **argv, struct kvpbus_lab_options *opt
     if (argc - optind != 1)
         return kvpbus_lab_usage_error("run takes one folder");
     if (options->count == 0)
-        return kvpbus_lab_usage_error("name at least one VM with --vm");
+        return kvpbus_lab_usage_error("name at least one VM with --vm or --windows-vm");
     options->directory = argv[optind];
     return -1;
 }

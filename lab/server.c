@@ -14,6 +14,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "guest_service.h"
+
 enum { HEADER = 4, INPUT_FIRST = 4096 };
 
 struct kvpbus_lab_server {
@@ -21,6 +23,7 @@ struct kvpbus_lab_server {
     uv_tcp_t tcp_listener; // with the option tcp
     char path[sizeof((struct sockaddr_un *)NULL)->sun_path];
     char port_file[PATH_MAX + 16];
+    unsigned port;
     struct kvpbus_lab_connection *connections[KVPBUS_LAB_CONNECTIONS_MAX];
 };
 
@@ -38,12 +41,14 @@ static void on_handle_closed(uv_handle_t *handle)
     kvpbus_lab_connection_release(connection);
 }
 
-static void close_connection(struct kvpbus_lab_connection *connection)
+void kvpbus_lab_hang_up(struct kvpbus_lab_connection *connection)
 {
     struct kvpbus_lab_server *server = connection->lab->server;
     if (connection->closed)
         return;
     connection->closed = true;
+    if (connection->guest != NULL)
+        kvpbus_lab_guest_closed(connection);
     for (size_t i = 0; i < KVPBUS_LAB_CONNECTIONS_MAX; i++)
         if (server->connections[i] == connection)
             server->connections[i] = NULL;
@@ -65,12 +70,12 @@ static void on_written(uv_write_t *write, int status)
 {
     struct output *output = (struct output *)write;
     if (status != 0)
-        close_connection(write->data);
+        kvpbus_lab_hang_up(write->data);
     free(output->buffer.base);
     free(output);
 }
 
-static bool send_frame(struct kvpbus_lab_connection *connection, const Kvpbus__Lab__Reply *reply)
+bool kvpbus_lab_send(struct kvpbus_lab_connection *connection, const Kvpbus__Lab__Reply *reply)
 {
     size_t length = kvpbus__lab__reply__get_packed_size(reply);
     assert(length <= KVPBUS_LAB_REPLY_MAX);
@@ -100,12 +105,16 @@ void kvpbus_lab_reply(struct kvpbus_lab_connection *connection, Kvpbus__Lab__Rep
         return;
     reply->more = more;
     reply->incarnation = connection->lab->incarnation;
-    if (!send_frame(connection, reply)) {
-        close_connection(connection);
+    if (!kvpbus_lab_send(connection, reply)) {
+        kvpbus_lab_hang_up(connection);
         return;
     }
-    if (more)
-        return;
+    if (!more)
+        kvpbus_lab_request_done(connection);
+}
+
+void kvpbus_lab_request_done(struct kvpbus_lab_connection *connection)
+{
     connection->wait = KVPBUS_LAB_WAIT_NOTHING;
     uv_timer_stop(&connection->timer);
     if (connection->request != NULL)
@@ -129,10 +138,10 @@ static void refuse(struct kvpbus_lab_connection *connection, const char *why)
     Kvpbus__Lab__Reply reply = KVPBUS__LAB__REPLY__INIT;
     reply.error = KVPBUS_PROTOCOL;
     reply.detail = (char *)why;
-    send_frame(connection, &reply);
+    kvpbus_lab_send(connection, &reply);
     uv_read_stop(&connection->channel.stream);
     // The frame fits into the socket's buffer, so that closing does not lose it.
-    close_connection(connection);
+    kvpbus_lab_hang_up(connection);
 }
 
 static void on_latency(uv_timer_t *timer)
@@ -145,7 +154,9 @@ static void on_latency(uv_timer_t *timer)
 static void begin(struct kvpbus_lab_connection *connection)
 {
     struct kvpbus_lab *lab = connection->lab;
-    uint64_t latency = lab->options.latency_ms + kvpbus_lab_request_latency(connection);
+    uint64_t latency = connection->guest != NULL
+                           ? 0
+                           : lab->options.latency_ms + kvpbus_lab_request_latency(connection);
     uv_timer_start(&connection->timer, on_latency, latency, 0);
 }
 
@@ -197,7 +208,7 @@ static void on_read(uv_stream_t *stream, ssize_t length, const uv_buf_t *buffer)
     struct kvpbus_lab_connection *connection = stream->data;
     (void)buffer;
     if (length < 0) {
-        close_connection(connection);
+        kvpbus_lab_hang_up(connection);
         return;
     }
     connection->input_length += (size_t)length;
@@ -236,7 +247,7 @@ static void on_connection(uv_stream_t *listener, int status)
     connection->channel.stream.data = connection;
     connection->timer.data = connection;
     if (uv_accept(listener, &connection->channel.stream) != 0 || slot == NULL) {
-        close_connection(connection);
+        kvpbus_lab_hang_up(connection);
         return;
     }
     *slot = connection;
@@ -276,7 +287,8 @@ static enum kvpbus_error listen_tcp(struct kvpbus_lab *lab, struct kvpbus_failur
     if (status != 0)
         return kvpbus_fail(failure, KVPBUS_IO, "cannot listen on 127.0.0.1: %s",
                            uv_strerror(status));
-    return write_port(server->port_file, ntohs(address.sin_port), failure);
+    server->port = ntohs(address.sin_port);
+    return write_port(server->port_file, server->port, failure);
 }
 
 enum kvpbus_error kvpbus_lab_server_open(struct kvpbus_lab *lab, const char *socket_path,
@@ -309,6 +321,11 @@ enum kvpbus_error kvpbus_lab_server_open(struct kvpbus_lab *lab, const char *soc
     return lab->options.tcp ? listen_tcp(lab, failure) : KVPBUS_OK;
 }
 
+unsigned kvpbus_lab_server_port(const struct kvpbus_lab *lab)
+{
+    return lab->server->port;
+}
+
 void kvpbus_lab_server_close(struct kvpbus_lab *lab)
 {
     struct kvpbus_lab_server *server = lab->server;
@@ -316,7 +333,7 @@ void kvpbus_lab_server_close(struct kvpbus_lab *lab)
         return;
     for (size_t i = 0; i < KVPBUS_LAB_CONNECTIONS_MAX; i++)
         if (server->connections[i] != NULL)
-            close_connection(server->connections[i]);
+            kvpbus_lab_hang_up(server->connections[i]);
     uv_close((uv_handle_t *)&server->listener, NULL);
     uv_close((uv_handle_t *)&server->tcp_listener, NULL);
     unlink(server->path);

@@ -36,7 +36,9 @@ struct kvpbus_lab_connection {
     enum kvpbus_lab_wait wait;
     uint64_t wait_job;
     struct kvpbus_lab_vm *wait_vm;
-    size_t reads; // outstanding, each of which has a reference to this
+    struct kvpbus_lab_vm *guest;     // whose integration service it leads to; NULL: a client's
+    struct kvpbus_lab_device device; // with `guest`
+    size_t reads;                    // outstanding, each of which has a reference to this
     unsigned handles;
     bool closed;
 };
@@ -50,6 +52,14 @@ void kvpbus_lab_request_begin(struct kvpbus_lab_connection *connection);
 // requests.c: what the connection waits for may have come.
 void kvpbus_lab_request_job_ended(struct kvpbus_lab_connection *connection);
 void kvpbus_lab_request_vm_changed(struct kvpbus_lab_connection *connection);
+
+// server.c: sends a frame, whatever the connection waits for; false when there is no memory.
+bool kvpbus_lab_send(struct kvpbus_lab_connection *connection, const Kvpbus__Lab__Reply *reply);
+
+// server.c: the request needs no reply (any more); the next is read.
+void kvpbus_lab_request_done(struct kvpbus_lab_connection *connection);
+
+void kvpbus_lab_hang_up(struct kvpbus_lab_connection *connection);
 
 // server.c: sends one frame; with `more` false the request has been answered and the next is read.
 void kvpbus_lab_reply(struct kvpbus_lab_connection *connection, Kvpbus__Lab__Reply *reply,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A VM's life: off → starting → running ⇄ failed, paused, saved, stopping → off. Its daemon comes
-// and goes with it, and by faults.
+// and goes with it, and by faults; a Windows guest's integration service is sent away, and comes
+// back by itself when it may.
 #include <assert.h>
 #include <signal.h>
 #include <stdio.h>
@@ -158,11 +159,18 @@ static void stop_daemon(struct kvpbus_lab_vm *vm)
     uv_timer_start(&vm->stop_timer, on_stop_timer, 0, TICK_MS);
 }
 
+bool kvpbus_lab_vm_wants_service(const struct kvpbus_lab_vm *vm)
+{
+    return is_up(vm) && !kvpbus_lab_fault_active(&vm->faults, KVPBUS_LAB_FAULT_DAEMON_ABSENT);
+}
+
 void kvpbus_lab_vm_adjust_daemon(struct kvpbus_lab_vm *vm)
 {
-    bool wanted =
-        is_up(vm) && !kvpbus_lab_fault_active(&vm->faults, KVPBUS_LAB_FAULT_DAEMON_ABSENT);
-    if (wanted && vm->process.process == NULL)
+    bool wanted = kvpbus_lab_vm_wants_service(vm);
+    if (vm->windows) {
+        if (!wanted && !stands_still(vm))
+            kvpbus_lab_driver_reset(&vm->driver);
+    } else if (wanted && vm->process.process == NULL)
         spawn(vm);
     else if (!wanted && vm->process.process != NULL && !stands_still(vm))
         stop_daemon(vm);
@@ -244,6 +252,7 @@ enum kvpbus_error kvpbus_lab_vm_stop(struct kvpbus_lab_vm *vm, struct kvpbus_fai
     uv_timer_stop(&vm->timer);
     vm->state = KVPBUS_VM_STATE_STOPPING;
     if (vm->process.process == NULL) {
+        kvpbus_lab_driver_reset(&vm->driver);
         enter(vm, KVPBUS_VM_STATE_OFF);
         return KVPBUS_OK;
     }
@@ -330,7 +339,7 @@ static void init_timer(struct kvpbus_lab_vm *vm, uv_timer_t *timer)
     timer->data = vm;
 }
 
-enum kvpbus_error kvpbus_lab_vm_open(struct kvpbus_lab *lab, const char *name,
+enum kvpbus_error kvpbus_lab_vm_open(struct kvpbus_lab *lab, const char *name, bool windows,
                                      struct kvpbus_lab_vm **out, struct kvpbus_failure *failure)
 {
     assert(strlen(name) <= KVPBUS_LAB_NAME_MAX);
@@ -340,6 +349,7 @@ enum kvpbus_error kvpbus_lab_vm_open(struct kvpbus_lab *lab, const char *name,
     *out = vm;
     vm->lab = lab;
     snprintf(vm->name, sizeof vm->name, "%s", name);
+    vm->windows = windows;
     vm->exchange_enabled = true;
     vm->host_items.limit = KVPBUS_LAB_ITEMS_MAX;
     vm->last_read.limit = KVPBUS_LAB_ITEMS_MAX;
@@ -356,7 +366,7 @@ enum kvpbus_error kvpbus_lab_vm_open(struct kvpbus_lab *lab, const char *name,
         .connected = on_connected, .lost = on_lost, .context = vm};
     if (error == KVPBUS_OK)
         error = kvpbus_lab_driver_open(&vm->driver, lab->loop, events, failure);
-    if (error == KVPBUS_OK)
+    if (error == KVPBUS_OK && !windows)
         error = kvpbus_lab_daemon_line_open(&vm->line, lab->loop, vm->device, &vm->driver, failure);
     if (error == KVPBUS_OK)
         kvpbus_lab_read_cache_start(vm);

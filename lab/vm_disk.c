@@ -119,7 +119,7 @@ enum kvpbus_error kvpbus_lab_vm_clone(struct kvpbus_lab_vm *vm, const char *name
         error = kvpbus_lab_items_save(&vm->host_items, items, failure);
     struct kvpbus_lab_vm *clone = NULL;
     if (error == KVPBUS_OK)
-        error = kvpbus_lab_vm_open(lab, name, &clone, failure);
+        error = kvpbus_lab_vm_open(lab, name, vm->windows, &clone, failure);
     if (clone != NULL)
         lab->vms[lab->vm_count++] = clone;
     return error;

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lab.h"
+#include "guest_service.h"
 #include "text.h"
 
 // As other software does it: without a lock, whoever holds one.
@@ -13,6 +13,8 @@ static enum kvpbus_error wipe_pool(struct kvpbus_lab_vm *vm, int64_t pool,
                                    struct kvpbus_failure *failure)
 {
     char path[PATH_MAX + 32];
+    if (vm->windows)
+        return kvpbus_lab_guest_wipe(vm, pool, failure);
     snprintf(path, sizeof path, "%s/.kvp_pool_%d", vm->pools, (int)pool);
     int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
     if (fd < 0)

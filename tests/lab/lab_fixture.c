@@ -21,7 +21,7 @@ enum { RECORD = 2560, RECORD_KEY = 512, WORDS_MAX = 48 };
 
 const char *lab_always = "";
 
-static const char *const names[LAB_VMS] = {"alpha", "beta"};
+static const char *const names[LAB_VMS] = {"alpha", "beta", "gamma"};
 
 void lab_sleep_ms(unsigned ms)
 {
@@ -79,7 +79,7 @@ static void connect_management(struct lab *lab)
     size_t count;
     cr_assert_eq(kvpbus_lab_management_open(lab->socket, &lab->management, &failure), KVPBUS_OK);
     cr_assert_eq(lab->management->ops->list(lab->management, &vms, &count, &failure), KVPBUS_OK);
-    cr_assert_eq(count, LAB_VMS);
+    cr_assert(count > LAB_BETA && count <= LAB_VMS);
     for (size_t i = 0; i < count; i++) {
         cr_assert_str_eq(vms[i].name, names[i]);
         memcpy(lab->guids[i], vms[i].guid, KVPBUS_GUID_BYTES);

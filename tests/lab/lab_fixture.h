@@ -10,7 +10,8 @@
 
 #include "kvpbus/management.h"
 
-enum { LAB_ALPHA, LAB_BETA, LAB_VMS };
+// The third is only there with the option --windows-vm gamma.
+enum { LAB_ALPHA, LAB_BETA, LAB_GAMMA, LAB_VMS };
 
 struct lab {
     char directory[64], socket[96];

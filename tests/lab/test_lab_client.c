@@ -75,7 +75,7 @@ static void *add_many(void *context)
         char key[32];
         snprintf(key, sizeof key, "kvpbus.%u.%u", worker->number, i);
         struct kvpbus_call_result result =
-            lab_call(&lab, worker->number % LAB_VMS, KVPBUS_OP_ADD, key, "v");
+            lab_call(&lab, worker->number % LAB_GAMMA, KVPBUS_OP_ADD, key, "v");
         cr_assert(lab_done(&result), "%u", (unsigned)result.return_value);
     }
     return NULL;
