@@ -4,10 +4,10 @@
 // some of its own; the link is made anew for what the row is then.
 #include <sodium.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "audit_journal.h"
 #include "bus_internal.h"
+#include "file.h"
 
 enum move { MOVE_OUT, MOVE_BACK, MOVE_IN };
 
@@ -93,7 +93,7 @@ static enum kvpbus_error move_in(struct move_job *job, struct kvpbus_journal *jo
                      kvpbus_journal_move_in(journal, row, job->moving.copy, &parcel,
                                             job->moving.replace, job->head.wall));
     job->moved = error == KVPBUS_OK;
-    unlink(job->moving.copy);
+    kvpbus_file_remove(job->moving.copy);
     return error;
 }
 

@@ -3,13 +3,10 @@
 // A copy of the journal while it is in use, by SQLite's backup API: between two transactions some
 // pages are copied, and what a transaction changes of those that were copied already SQLite copies
 // again, so that at the end the copy is the journal as it is at that moment.
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "journal_internal.h"
 
 enum {
@@ -19,13 +16,11 @@ enum {
 
 static enum kvpbus_error failed(struct kvpbus_journal *journal, int number)
 {
-    enum kvpbus_error code = KVPBUS_IO;
-    if (number == EACCES || number == EPERM || number == EROFS)
-        code = KVPBUS_ACCESS;
-    else if (number == ENOSPC || number == EDQUOT)
-        code = KVPBUS_NO_SPACE;
+    enum kvpbus_error code = kvpbus_system_error(number);
+    if (code != KVPBUS_ACCESS && code != KVPBUS_NO_SPACE)
+        code = KVPBUS_IO;
     kvpbus_fail(&journal->failure, code, "the backup %s cannot be written: %s",
-                journal->backup_path, strerror(number));
+                journal->backup_path, kvpbus_system_text(number));
     journal->failure.os_code = number;
     return code;
 }
@@ -34,25 +29,29 @@ static enum kvpbus_error sqlite_failed(struct kvpbus_journal *journal, int code)
 {
     int number = journal->backup_db != NULL ? sqlite3_system_errno(journal->backup_db) : 0;
     if ((code & 0xff) == SQLITE_FULL)
-        return failed(journal, ENOSPC);
+        return kvpbus_fail(&journal->failure, KVPBUS_NO_SPACE,
+                           "the backup %s cannot be written: the disk is full",
+                           journal->backup_path);
     if ((code & 0xff) == SQLITE_NOMEM)
         return kvpbus_fail(&journal->failure, KVPBUS_NOMEM, "no memory for the backup");
-    return failed(journal, number != 0 ? number : EIO);
+    if (number != 0)
+        return failed(journal, number);
+    return kvpbus_fail(&journal->failure, KVPBUS_IO, "the backup %s cannot be written: %s",
+                       journal->backup_path, sqlite3_errstr(code));
 }
 
 // The copy must not take the room that the journal needs for what comes.
 static enum kvpbus_error check_space(struct kvpbus_journal *journal)
 {
     char folder[4096];
-    struct statvfs disk;
-    struct stat file;
+    uint64_t size, unused;
     const char *slash = strrchr(journal->backup_path, '/');
     snprintf(folder, sizeof folder, "%.*s", slash != NULL ? (int)(slash - journal->backup_path) : 1,
              slash != NULL ? journal->backup_path : ".");
-    if (stat(journal->path, &file) != 0 || statvfs(folder[0] != '\0' ? folder : "/", &disk) != 0)
-        return failed(journal, errno);
-    uint64_t wanted = (uint64_t)file.st_size + SPARE_BYTES;
-    uint64_t unused = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (!kvpbus_file_size(journal->path, &size) ||
+        !kvpbus_folder_free(folder[0] != '\0' ? folder : "/", &unused))
+        return failed(journal, kvpbus_system_code());
+    uint64_t wanted = size + SPARE_BYTES;
     if (unused >= wanted)
         return KVPBUS_OK;
     return kvpbus_fail(&journal->failure, KVPBUS_NO_SPACE,
@@ -63,11 +62,9 @@ static enum kvpbus_error check_space(struct kvpbus_journal *journal)
 
 static enum kvpbus_error open_copy(struct kvpbus_journal *journal)
 {
-    journal->backup_file =
-        open(journal->backup_path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-             S_IRUSR | S_IWUSR);
+    journal->backup_file = kvpbus_file_create(journal->backup_path);
     if (journal->backup_file < 0)
-        return failed(journal, errno);
+        return failed(journal, kvpbus_system_code());
     journal->backup_made = true; // what is there already is another's, and is not removed
     // Nobody reads the copy before it is whole. What SQLite holds back is little, so that a sync
     // after each step is as short as the step.
@@ -121,7 +118,8 @@ enum kvpbus_error kvpbus_journal_backup_step(struct kvpbus_journal *journal, int
                            "the backup begins anew again and again, because writing to the journal "
                            "fails; see the service's log, and try again later");
     journal->backup_done = state->done;
-    return fdatasync(journal->backup_file) == 0 ? KVPBUS_OK : failed(journal, errno);
+    return kvpbus_file_sync_data(journal->backup_file) ? KVPBUS_OK
+                                                       : failed(journal, kvpbus_system_code());
 }
 
 enum kvpbus_error kvpbus_journal_backup_end(struct kvpbus_journal *journal, bool keep)
@@ -134,12 +132,12 @@ enum kvpbus_error kvpbus_journal_backup_end(struct kvpbus_journal *journal, bool
     code = sqlite3_close(journal->backup_db);
     assert(code == SQLITE_OK);
     journal->backup_db = NULL;
-    if (keep && error == KVPBUS_OK && fsync(journal->backup_file) != 0)
-        error = failed(journal, errno);
+    if (keep && error == KVPBUS_OK && !kvpbus_file_sync(journal->backup_file))
+        error = failed(journal, kvpbus_system_code());
     if (journal->backup_made)
         close(journal->backup_file);
     if (journal->backup_made && (!keep || error != KVPBUS_OK))
-        unlink(journal->backup_path);
+        kvpbus_file_remove(journal->backup_path);
     journal->backup_made = false;
     free(journal->backup_path);
     journal->backup_path = NULL;

@@ -4,13 +4,11 @@
 // for each table here and the rows as they are, and from there into the other journal. Row numbers
 // are of one journal alone: what comes gets numbers behind those that were ever used, all of a kind
 // by the same distance, so that order and references stay.
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "audit_journal.h"
+#include "file.h"
 #include "journal_internal.h"
 #include "kvpbus/identity.h"
 #include "parcel.h"
@@ -149,7 +147,7 @@ static enum kvpbus_error commit_or_not(struct kvpbus_journal *journal, enum kvpb
 static enum kvpbus_error file_failed(struct kvpbus_journal *journal, const char *path)
 {
     return kvpbus_fail(&journal->failure, KVPBUS_IO, "%.150s cannot be written: %s", path,
-                       strerror(errno));
+                       kvpbus_system_text(kvpbus_system_code()));
 }
 
 // --- out ---
@@ -172,8 +170,8 @@ static enum kvpbus_error copy_rows(struct kvpbus_journal *journal, int64_t peer)
 
 static enum kvpbus_error copy_out(struct kvpbus_journal *journal, int64_t peer, const char *path)
 {
-    unlink(path);
-    int file = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    kvpbus_file_remove(path);
+    int file = kvpbus_file_create(path);
     if (file < 0)
         return file_failed(journal, path);
     enum kvpbus_error error = attach(journal, path);
@@ -182,11 +180,11 @@ static enum kvpbus_error copy_out(struct kvpbus_journal *journal, int64_t peer, 
     if (error == KVPBUS_OK)
         error = commit_or_not(journal, copy_rows(journal, peer));
     detach(journal);
-    if (error == KVPBUS_OK && fsync(file) != 0)
+    if (error == KVPBUS_OK && !kvpbus_file_sync(file))
         error = file_failed(journal, path);
     close(file);
     if (error != KVPBUS_OK)
-        unlink(path);
+        kvpbus_file_remove(path);
     return error;
 }
 
@@ -438,7 +436,7 @@ enum kvpbus_error kvpbus_journal_move_back(struct kvpbus_journal *journal, int64
     if (error == KVPBUS_OK && !row.moved)
         error = kvpbus_fail(&journal->failure, KVPBUS_INVALID_ARGUMENT,
                             "%s was not exported, or was paired anew since", row.name);
-    if (error == KVPBUS_OK && access(path, R_OK) != 0)
+    if (error == KVPBUS_OK && !kvpbus_file_exists(path))
         error = kvpbus_fail(&journal->failure, KVPBUS_NOT_FOUND,
                             "what was exported of %s is no longer here; pair it anew", row.name);
     if (error != KVPBUS_OK)

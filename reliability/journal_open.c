@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Life of a journal and its transactions.
-#include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "journal_internal.h"
 
 enum {
@@ -94,20 +92,19 @@ static enum kvpbus_error check_options(const struct kvpbus_journal_options *opti
 // it again would give up the locks that this process may hold on it.
 static enum kvpbus_error make_private(const char *path, struct kvpbus_failure *failure)
 {
-    int file = open(path, O_RDWR | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR);
+    int file = kvpbus_file_create(path);
     if (file >= 0) {
         close(file);
         return KVPBUS_OK;
     }
-    if (errno == EEXIST)
+    int number = kvpbus_system_code();
+    enum kvpbus_error code = kvpbus_system_error(number);
+    if (code == KVPBUS_EXISTS)
         return KVPBUS_OK;
-    int number = errno;
-    enum kvpbus_error code = KVPBUS_IO;
-    if (number == EACCES || number == EPERM || number == EROFS)
-        code = KVPBUS_ACCESS;
-    else if (number == ENOSPC || number == EDQUOT)
-        code = KVPBUS_NO_SPACE;
-    kvpbus_fail(failure, code, "journal %s cannot be created: %s", path, strerror(number));
+    if (code == KVPBUS_NOT_FOUND)
+        code = KVPBUS_IO; // the folder
+    kvpbus_fail(failure, code, "journal %s cannot be created: %s", path,
+                kvpbus_system_text(number));
     if (failure != NULL)
         failure->os_code = number;
     return code;

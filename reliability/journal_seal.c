@@ -355,7 +355,7 @@ enum kvpbus_error kvpbus_journal_read_sealed(struct kvpbus_journal *journal, int
     journal_end(row);
     if (offset > total || length > total - offset)
         return kvpbus_fail(&journal->failure, KVPBUS_INVALID_ARGUMENT,
-                           "a bundle of %llu bytes has none at %lu", (unsigned long long)total,
-                           (unsigned long)offset + length);
+                           "a bundle of %llu bytes has none at %llu", (unsigned long long)total,
+                           (unsigned long long)offset + length);
     return read_parts(journal, sealed, offset, bytes, length);
 }

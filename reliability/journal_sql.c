@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Statements, kept prepared, and what SQLite's errors mean here.
-#include <errno.h>
 #include <sodium.h>
 
+#include "file.h"
 #include "journal_internal.h"
 
 enum { DRAWS_MAX = 1024 };
@@ -26,14 +26,13 @@ static enum kvpbus_error full_error(struct kvpbus_journal *journal, const char *
 static enum kvpbus_error system_error(struct kvpbus_journal *journal, const char *doing)
 {
     int number = journal->db == NULL ? 0 : sqlite3_system_errno(journal->db);
-    enum kvpbus_error code = KVPBUS_IO;
-    if (number == EACCES || number == EPERM || number == EROFS)
-        code = KVPBUS_ACCESS;
-    else if (number == ENOSPC)
-        code = KVPBUS_NO_SPACE;
+    enum kvpbus_error code = kvpbus_system_error(number);
+    if (code != KVPBUS_ACCESS && code != KVPBUS_NO_SPACE)
+        code = KVPBUS_IO;
     kvpbus_fail(&journal->failure, code,
                 "journal %s: cannot %s: %s; check the folder, its owner and the disk",
-                journal->path, doing, number == 0 ? sqlite3_errmsg(journal->db) : strerror(number));
+                journal->path, doing,
+                number == 0 ? sqlite3_errmsg(journal->db) : kvpbus_system_text(number));
     journal->failure.os_code = number;
     return code;
 }

@@ -2,13 +2,12 @@
 #include "parcel.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "file.h"
 
 static const char magic[16] = "kvpbus parcel 1\n";
 static const char label[] = "kvpbus 1 parcel"; // with its NUL
@@ -34,13 +33,11 @@ static_assert(sizeof magic == 16, "without a NUL");
 
 static enum kvpbus_error failed(struct kvpbus_failure *failure, const char *path)
 {
-    int number = errno;
-    enum kvpbus_error code = number == ENOSPC || number == EDQUOT ? KVPBUS_NO_SPACE
-                             : number == EACCES || number == EPERM || number == EROFS
-                                 ? KVPBUS_ACCESS
-                             : number == ENOENT ? KVPBUS_NOT_FOUND
-                                                : KVPBUS_IO;
-    kvpbus_fail(failure, code, "%.180s: %s", path, strerror(number));
+    int number = kvpbus_system_code();
+    enum kvpbus_error code = kvpbus_system_error(number);
+    if (code == KVPBUS_EXISTS)
+        code = KVPBUS_IO;
+    kvpbus_fail(failure, code, "%.180s: %s", path, kvpbus_system_text(number));
     if (failure != NULL)
         failure->os_code = number;
     return code;
@@ -58,9 +55,9 @@ static void digest_of(const uint8_t *head, size_t length, uint8_t digest[DIGEST]
 
 static FILE *create(const char *path)
 {
-    unlink(path);
-    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
-    FILE *stream = file >= 0 ? fdopen(file, "w") : NULL;
+    kvpbus_file_remove(path);
+    int file = kvpbus_file_create(path);
+    FILE *stream = file >= 0 ? fdopen(file, "wb") : NULL;
     if (file >= 0 && stream == NULL)
         close(file);
     return stream;
@@ -70,12 +67,12 @@ static FILE *create(const char *path)
 static enum kvpbus_error finish(FILE *out, const char *path, enum kvpbus_error error,
                                 struct kvpbus_failure *failure)
 {
-    if (error == KVPBUS_OK && (fflush(out) != 0 || fsync(fileno(out)) != 0))
+    if (error == KVPBUS_OK && (fflush(out) != 0 || !kvpbus_file_sync(fileno(out))))
         error = failed(failure, path);
     if (fclose(out) != 0 && error == KVPBUS_OK)
         error = failed(failure, path);
     if (error != KVPBUS_OK)
-        unlink(path);
+        kvpbus_file_remove(path);
     return error;
 }
 
@@ -143,7 +140,7 @@ enum kvpbus_error kvpbus_parcel_seal(const char *plain, const char *sealed,
     enum kvpbus_error error = make_head(parcel, secret, &stream, head, failure);
     if (error != KVPBUS_OK)
         return error;
-    FILE *in = fopen(plain, "re");
+    FILE *in = kvpbus_file_stream(plain, "rb");
     if (in == NULL)
         return failed(failure, plain);
     FILE *out = create(sealed);
@@ -205,7 +202,7 @@ enum kvpbus_error kvpbus_parcel_read(const char *sealed, struct kvpbus_parcel *p
                                      struct kvpbus_failure *failure)
 {
     uint8_t head[HEAD];
-    FILE *in = fopen(sealed, "re");
+    FILE *in = kvpbus_file_stream(sealed, "rb");
     if (in == NULL)
         return failed(failure, sealed);
     enum kvpbus_error error = read_head(in, sealed, head, parcel, failure);
@@ -262,7 +259,7 @@ enum kvpbus_error kvpbus_parcel_open(const char *sealed, const char *plain,
 {
     crypto_secretstream_xchacha20poly1305_state stream;
     uint8_t head[HEAD], digest[DIGEST];
-    FILE *in = fopen(sealed, "re");
+    FILE *in = kvpbus_file_stream(sealed, "rb");
     if (in == NULL)
         return failed(failure, sealed);
     enum kvpbus_error error = read_head(in, sealed, head, parcel, failure);

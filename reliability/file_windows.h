@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Paths as Windows takes them, for the other files of Windows.
+#ifndef KVPBUS_FILE_WINDOWS_H
+#define KVPBUS_FILE_WINDOWS_H
+
+#include <wchar.h>
+
+// With a leading %ProgramData% as the folder that it is. Freed by the caller. NULL: why, by
+// GetLastError.
+wchar_t *kvpbus_wide_path(const char *path);
+// The same as UTF-8, for those who know nothing of %ProgramData%. NULL: why, by
+// kvpbus_system_code.
+char *kvpbus_real_path(const char *path);
+
+#endif
