@@ -31,9 +31,9 @@ enum kvpbus_error kvpbus_client_open(const char *path, struct kvpbus_client **ou
 
 static void hang_up(struct kvpbus_client *client)
 {
-    if (client->socket >= 0)
+    if (client->socket != NULL)
         kvpbus_socket_close(client->socket);
-    client->socket = -1;
+    client->socket = NULL;
     client->open = false;
     client_clear(client);
     client_forget_operation(client);
@@ -58,9 +58,9 @@ enum kvpbus_error kvpbus_client_reconnect(struct kvpbus_client *client,
     return error;
 }
 
-int kvpbus_client_fd(const struct kvpbus_client *client)
+kvpbus_notice kvpbus_client_fd(const struct kvpbus_client *client)
 {
-    return client->socket;
+    return client->socket != NULL ? kvpbus_socket_notice(client->socket) : KVPBUS_NO_NOTICE;
 }
 
 bool kvpbus_client_wants_write(const struct kvpbus_client *client)

@@ -23,8 +23,8 @@ enum client_operation {
 };
 
 struct kvpbus_client {
-    int socket; // -1: none
-    bool open;  // false once the service hung up: what it said before may still be in `bytes`
+    struct kvpbus_socket *socket; // NULL: none
+    bool open; // false once the service hung up: what it said before may still be in `bytes`
     char path[KVPBUS_SOCKET_PATH];
     struct kvpbus_frame_reader reader;
     uint8_t bytes[KVPBUS_FRAME_CHUNK]; // received and not yet taken

@@ -47,7 +47,12 @@ static enum kvpbus_error refused(const char *path, int code, struct kvpbus_failu
     return error;
 }
 
-enum kvpbus_error kvpbus_socket_open(const char *path, int *out, struct kvpbus_failure *failure)
+struct kvpbus_socket {
+    int descriptor;
+};
+
+enum kvpbus_error kvpbus_socket_open(const char *path, struct kvpbus_socket **out,
+                                     struct kvpbus_failure *failure)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct timeval within = {.tv_sec = CONNECT_WITHIN};
@@ -66,13 +71,24 @@ enum kvpbus_error kvpbus_socket_open(const char *path, int *out, struct kvpbus_f
         close(descriptor);
         return refused(path, code, failure);
     }
-    *out = descriptor;
+    *out = malloc(sizeof **out);
+    if (*out == NULL) {
+        close(descriptor);
+        return kvpbus_fail(failure, KVPBUS_NOMEM, "out of memory");
+    }
+    (*out)->descriptor = descriptor;
     return KVPBUS_OK;
 }
 
-void kvpbus_socket_close(int descriptor)
+void kvpbus_socket_close(struct kvpbus_socket *socket)
 {
-    close(descriptor);
+    close(socket->descriptor);
+    free(socket);
+}
+
+kvpbus_notice kvpbus_socket_notice(const struct kvpbus_socket *socket)
+{
+    return socket->descriptor;
 }
 
 // What a call gave, in this file's terms.
@@ -83,14 +99,14 @@ static ptrdiff_t moved(ssize_t result)
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
 }
 
-ptrdiff_t kvpbus_socket_write(int descriptor, const uint8_t *bytes, size_t length)
+ptrdiff_t kvpbus_socket_write(struct kvpbus_socket *socket, const uint8_t *bytes, size_t length)
 {
-    return moved(send(descriptor, bytes, length, MSG_NOSIGNAL));
+    return moved(send(socket->descriptor, bytes, length, MSG_NOSIGNAL));
 }
 
-ptrdiff_t kvpbus_socket_read(int descriptor, uint8_t *bytes, size_t size)
+ptrdiff_t kvpbus_socket_read(struct kvpbus_socket *socket, uint8_t *bytes, size_t size)
 {
-    ssize_t got = recv(descriptor, bytes, size, 0);
+    ssize_t got = recv(socket->descriptor, bytes, size, 0);
     return got == 0 ? -1 : moved(got);
 }
 
@@ -101,9 +117,10 @@ int64_t kvpbus_socket_now(void)
     return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-bool kvpbus_socket_wait(int descriptor, bool write, int64_t deadline)
+bool kvpbus_socket_wait(struct kvpbus_socket *socket, bool write, int64_t deadline)
 {
-    struct pollfd wait = {.fd = descriptor, .events = (short)(write ? POLLIN | POLLOUT : POLLIN)};
+    struct pollfd wait = {.fd = socket->descriptor,
+                          .events = (short)(write ? POLLIN | POLLOUT : POLLIN)};
     for (;;) {
         int64_t left = deadline < 0 ? -1 : deadline - kvpbus_socket_now();
         if (deadline >= 0 && left < 0)

@@ -29,6 +29,7 @@
 #include <stdint.h>
 
 #include "kvpbus/message.h"
+#include "kvpbus/platform.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -58,8 +59,10 @@ void kvpbus_client_close(struct kvpbus_client *client);
 enum kvpbus_error kvpbus_client_reconnect(struct kvpbus_client *client,
                                           struct kvpbus_failure *failure);
 
-// To be polled, never read or written by others; -1 when reconnecting failed.
-int kvpbus_client_fd(const struct kvpbus_client *client);
+// To be polled, never read or written by others; KVPBUS_NO_NOTICE when reconnecting failed. On
+// Windows it is the HANDLE of an event, to be waited for and never set or reset by others: it is set
+// while there is something to take, or to write on with.
+kvpbus_notice kvpbus_client_fd(const struct kvpbus_client *client);
 bool kvpbus_client_wants_write(const struct kvpbus_client *client);
 
 // --- events ---
