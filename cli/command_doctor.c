@@ -13,8 +13,8 @@
 
 enum { ANSWER_WITHIN = 5000 }; // ms
 
-static void __attribute__((format(printf, 4, 0)))
-found(struct doctor *doctor, const char *check, bool good, const char *says, va_list arguments)
+static void KVPBUS_PRINTF(4, 0)
+    found(struct doctor *doctor, const char *check, bool good, const char *says, va_list arguments)
 {
     if (doctor->count == DOCTOR_FINDINGS_MAX)
         return;

@@ -134,13 +134,13 @@ static int take(const struct kvpbus_command_context *context, const char *path)
 {
     struct kvpbus_failure failure = {0};
     struct kvpbus_token token;
-    struct stat status;
+    struct kvpbus_file_id id;
     char *text;
     size_t length;
     bool input = strcmp(path, "-") == 0;
     enum kvpbus_error error =
         input ? read_input(&text, &length, &failure)
-              : kvpbus_guarded_read(path, true, FILE_MAX, &text, &length, &status, &failure);
+              : kvpbus_guarded_read(path, true, FILE_MAX, &text, &length, &id, &failure);
     if (error != KVPBUS_OK)
         return kvpbus_command_failed(context, &failure);
     // What is no token does not leave this process.
@@ -159,7 +159,7 @@ static int take(const struct kvpbus_command_context *context, const char *path)
     if (code != KVPBUS_EXIT_OK)
         return code;
     kvpbus__control__response__free_unpacked(response, NULL);
-    if (!input && kvpbus_guarded_remove(path, &status, &failure) != KVPBUS_OK)
+    if (!input && kvpbus_guarded_remove(path, &id, &failure) != KVPBUS_OK)
         fprintf(stderr, "kvpbus: the token was taken; remove it yourself: %s\n", failure.detail);
     if (context->json)
         puts("{}");

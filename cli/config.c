@@ -4,14 +4,16 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
-#include <ini.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "file.h"
+#include "ini_file.h"
 #include "metrics_server.h"
 #include "paths.h"
+#include "words.h"
 
 struct unit {
     const char *name;
@@ -65,7 +67,7 @@ enum kind {
 static const struct {
     const char *name;
     enum kind kind;
-    bool at_once; // on SIGHUP, else at the next start
+    bool at_once; // when it is read again, else at the next start
     size_t offset, size;
     uint64_t min, max;
     const char *fallback; // what stands in the file as an example of the default
@@ -74,13 +76,13 @@ static const struct {
 } known[] = {
 #define FIELD(name) offsetof(struct kvpbus_service_arguments, name)
     {"store", KIND_TEXT, false, FIELD(store), KVPBUS_PATH_MAX, 0, 0, "",
-     "pool:DIR in a guest, lab:PATH on a host; what the machine has itself unless given",
+     KVPBUS_WORD_STORES "; what the machine has itself unless given",
      "Where the items are exchanged."},
     {"state", KIND_TEXT, false, FIELD(state), KVPBUS_PATH_MAX, 0, 0, "",
-     "a folder; /var/lib/kvpbus-host, /var/lib/kvpbus-guest unless given",
+     "a folder; " KVPBUS_HOST_STATE ", " KVPBUS_GUEST_STATE " unless given",
      "Where identity and journal are kept."},
     {"socket", KIND_TEXT, false, FIELD(socket), KVPBUS_PATH_MAX, 0, 0, "",
-     "a path; the one that kvpbus(1) knows unless given",
+     KVPBUS_WORD_SOCKET "; the one that kvpbus(1) knows unless given",
      "Where the kvpbus command finds the service."},
     {"prefix", KIND_PREFIX, false, FIELD(prefix), KVPBUS_PREFIX_MAX + 1, 0, 0, "kvpbus",
      "1 to 32 of a-z and 0-9; kvpbus unless given",
@@ -122,9 +124,7 @@ static const struct {
      "How many entries of the audit are kept."},
     {"audit_days", KIND_COUNT, false, FIELD(options.audit_days), 0, 1, 36500, "365",
      "1 to 36500; 365 unless given", "How many days they are kept."},
-    {"metrics", KIND_ADDRESS, false, FIELD(metrics), KVPBUS_PATH_MAX, 0, 0, "",
-     "unix:PATH, or 127.0.0.1:PORT or [::1]:PORT, which every user of the machine can read; off "
-     "unless given",
+    {"metrics", KIND_ADDRESS, false, FIELD(metrics), KVPBUS_PATH_MAX, 0, 0, "", KVPBUS_WORD_METRICS,
      "Where Prometheus finds the figures of GET /metrics."},
     {"stop_within", KIND_MS, true, FIELD(options.stop_within_ms), 0, 1000, 300000, "20s",
      "1s to 5m; 20s unless given",
@@ -132,8 +132,7 @@ static const struct {
     {"log", KIND_LOG, true, FIELD(log), 0, 0, 0, "info",
      "error, warning, info or debug; info unless given", "Which lines are logged."},
     {"log_format", KIND_FORMAT, true, FIELD(log_format), 0, 0, 0, "text",
-     "text or json, one object a line; text unless given",
-     "How lines are logged; in systemd's journal each has its priority."},
+     "text or json, one object a line; text unless given", KVPBUS_WORD_LOG_FORMAT},
     {"trusted_host", KIND_TRUST, true, FIELD(trusted_host), KVPBUS_PATH_MAX, 0, 0,
      KVPBUS_TRUSTED_HOST, "a path; " KVPBUS_TRUSTED_HOST " unless given",
      "In a guest: a file with the host's public key, which is pinned while no host is."},
@@ -337,7 +336,7 @@ enum kvpbus_error kvpbus_config_read_stream(FILE *file, const char *path,
     struct reading reading = {
         .path = path, .arguments = arguments, .warn = warn, .failure = failure};
     failure->code = KVPBUS_OK;
-    int line = ini_parse_file(file, on_option, &reading);
+    int line = kvpbus_ini_read(file, on_option, &reading);
     *unknown_count = reading.unknown;
     if (ferror(file) != 0)
         return kvpbus_fail(failure, KVPBUS_CONFIG, "cannot read %s; is it a file?", path);
@@ -350,10 +349,11 @@ enum kvpbus_error kvpbus_config_read(const char *path, struct kvpbus_service_arg
                                      kvpbus_config_warn_fn *warn, size_t *unknown_count,
                                      struct kvpbus_failure *failure)
 {
-    FILE *file = fopen(path, "re");
+    FILE *file = kvpbus_file_stream(path, "r");
     *unknown_count = 0;
     if (file == NULL)
-        return kvpbus_fail(failure, KVPBUS_CONFIG, "cannot read %s: %s", path, strerror(errno));
+        return kvpbus_fail(failure, KVPBUS_CONFIG, "cannot read %s: %s", path,
+                           kvpbus_system_text(kvpbus_system_code()));
     enum kvpbus_error error =
         kvpbus_config_read_stream(file, path, arguments, warn, unknown_count, failure);
     fclose(file);
@@ -370,7 +370,7 @@ void kvpbus_config_print(FILE *out)
         if (i == 0 || section_of(i) != section_of(i - 1))
             fprintf(out, "%s[%s]\n", i > 0 ? "\n" : "", section_of(i));
         fprintf(out, "\n# %s\n# Values: %s. Takes effect %s.\n# %s =%s%s\n", known[i].says,
-                known[i].values, known[i].at_once ? "on SIGHUP" : "at the next start",
+                known[i].values, known[i].at_once ? KVPBUS_WORD_RELOAD : "at the next start",
                 known[i].name, known[i].fallback[0] != '\0' ? " " : "", known[i].fallback);
     }
     fputs(

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The audit over the local socket: reading it, and entering who asked for what.
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "audit_bus.h"
 #include "control_client_state.h"
@@ -14,16 +12,11 @@ typedef Kvpbus__Control__Response Response;
 
 // --- who asked ---
 
-bool control_local_user(const struct control_client *client, uint32_t *uid)
+bool control_is_owner(const struct control_client *client)
 {
-    struct ucred user;
-    socklen_t length = sizeof user;
-    uv_os_fd_t file;
-    if (uv_fileno((const uv_handle_t *)&client->pipe, &file) != 0 ||
-        getsockopt(file, SOL_SOCKET, SO_PEERCRED, &user, &length) != 0)
-        return false;
-    *uid = user.uid;
-    return true;
+    char user[CONTROL_USER_TEXT];
+    bool owner;
+    return control_listener_user(&client->pipe, user, &owner) && owner;
 }
 
 // The word for what is asked, and whom it is about; NULL: nothing that is entered.
@@ -63,17 +56,17 @@ static const char *administrative(const Request *request, const char **peer)
 
 void control_audit_asked(struct control_client *client, const Request *request)
 {
-    char detail[64];
+    char detail[80], user[CONTROL_USER_TEXT];
     const char *peer;
-    uint32_t uid;
+    bool owner;
     const char *what = administrative(request, &peer);
     if (what == NULL)
         return;
     struct kvpbus_endpoint *endpoint = NULL;
     if (peer[0] != '\0')
         endpoint = kvpbus_service_find(control_service(client), peer, NULL);
-    if (control_local_user(client, &uid))
-        snprintf(detail, sizeof detail, "%s by uid %" PRIu32, what, uid);
+    if (control_listener_user(&client->pipe, user, &owner))
+        snprintf(detail, sizeof detail, "%s by %s", what, user);
     else
         snprintf(detail, sizeof detail, "%s by a user who is not known", what);
     kvpbus_bus_audit(client->bus, endpoint, KVPBUS_AUDIT_ASKED, detail, false);

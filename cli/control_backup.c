@@ -3,13 +3,14 @@
 // A backup for a client: the journal is copied beside itself while the bus goes on, then the files
 // of the state folder that matter go out in chunks, read on pool threads, as fast as the client
 // takes them.
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "control_backup.h"
 #include "control_client_state.h"
+#include "file.h"
+#include "words.h"
 
 enum {
     TOLD_EVERY = 250,        // ms
@@ -37,7 +38,7 @@ void kvpbus_backup_clear(const char *state)
 {
     char path[KVPBUS_PATH_MAX + 32];
     snprintf(path, sizeof path, "%s/" COPY, state);
-    unlink(path);
+    kvpbus_file_remove(path);
 }
 
 // --- the end ---
@@ -49,7 +50,7 @@ void control_backup_forget(struct control_client *client)
         return;
     if (backup->descriptor >= 0)
         close(backup->descriptor);
-    unlink(backup->copy);
+    kvpbus_file_remove(backup->copy);
     free(backup);
     client->backup = NULL;
 }
@@ -66,17 +67,15 @@ static bool open_file(struct control_backup *backup)
 {
     struct control_client *client = backup->client;
     char path[KVPBUS_PATH_MAX + 32];
-    struct stat status;
     if (backup->file == NAMES - 1)
         snprintf(path, sizeof path, "%s", backup->copy);
     else
         snprintf(path, sizeof path, "%s/%s", control_service(client)->state.path,
                  names[backup->file]);
-    backup->descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (backup->descriptor < 0 || fstat(backup->descriptor, &status) != 0)
+    backup->descriptor = kvpbus_file_open(path);
+    if (backup->descriptor < 0 || !kvpbus_file_size(path, &backup->left))
         return false;
     backup->offset = 0;
-    backup->left = (uint64_t)status.st_size;
     Kvpbus__Control__BackupFile file = KVPBUS__CONTROL__BACKUP_FILE__INIT;
     Kvpbus__Control__Response response = KVPBUS__CONTROL__RESPONSE__INIT;
     file.name = (char *)names[backup->file];
@@ -191,10 +190,9 @@ static bool on_copied(void *context, uint64_t done, uint64_t total,
 void control_backup(struct control_client *client)
 {
     struct kvpbus_service *service = control_service(client);
-    uint32_t uid;
-    if (!control_local_user(client, &uid) || (uid != 0 && uid != geteuid())) {
+    if (!control_is_owner(client)) {
         control_fail(client, KVPBUS_ACCESS,
-                     "a backup has this side's secret key in it: use sudo, or the service's user");
+                     "a backup has this side's secret key in it: " KVPBUS_WORD_ELEVATED);
         return;
     }
     for (struct control_client *other = client->server->clients; other != NULL; other = other->next)

@@ -6,6 +6,7 @@
 #define KVPBUS_CONTROL_CLIENT_STATE_H
 
 #include "control.pb-c.h"
+#include "control_listener.h"
 #include "control_server.h"
 #include "frame.h"
 
@@ -81,10 +82,9 @@ struct control_client {
 };
 
 struct kvpbus_control_server {
-    uv_pipe_t pipe;
+    struct control_listener *listener;
     uv_timer_t progress;
     struct kvpbus_service *service;
-    char path[108];
     struct control_client *clients;
     size_t client_count;
 };
@@ -171,8 +171,8 @@ void control_look_for_reply(struct control_client *client);
 void control_dead(struct control_client *client, const Kvpbus__Control__DeadRequest *request);
 
 // control_audit.c
-// Who is at the other end; false: the system does not say.
-bool control_local_user(const struct control_client *client, uint32_t *uid);
+// May have this side's secrets, and say whom it trusts.
+bool control_is_owner(const struct control_client *client);
 void control_audit(struct control_client *client, const Kvpbus__Control__AuditRequest *request);
 // Enters who asks, when it is something that only an administrator does.
 void control_audit_asked(struct control_client *client, const Kvpbus__Control__Request *request);

@@ -3,7 +3,6 @@
 // A VM that goes to another host, or comes from one, for a client: the file goes out or comes in
 // chunks, as fast as the other end takes them.
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +10,9 @@
 #include <unistd.h>
 
 #include "control_client_state.h"
+#include "file.h"
 #include "kvpbus/identity.h"
+#include "words.h"
 
 enum { UNSENT_LOW = 256 * 1024 }; // bytes that wait for the client; below it more is read
 
@@ -35,7 +36,7 @@ void control_move_forget(struct control_client *client)
         return;
     if (move->file >= 0)
         close(move->file);
-    unlink(move->path);
+    kvpbus_file_remove(move->path);
     free(move);
     client->move = NULL;
 }
@@ -49,10 +50,9 @@ static void refuse(struct control_client *client, enum kvpbus_error code, const 
 // One at a time: the files in the state folder have one name.
 static struct control_move *begin(struct control_client *client, const char *what)
 {
-    uint32_t uid;
-    if (!control_local_user(client, &uid) || (uid != 0 && uid != geteuid())) {
+    if (!control_is_owner(client)) {
         control_fail(client, KVPBUS_ACCESS,
-                     "that says which host a VM trusts: use sudo, or the service's user");
+                     "that says which host a VM trusts: " KVPBUS_WORD_ELEVATED);
         return NULL;
     }
     for (struct control_client *other = client->server->clients; other != NULL; other = other->next)
@@ -122,7 +122,6 @@ void control_export_go_on(struct control_client *client)
 static void on_exported(void *context, const struct kvpbus_failure *failure)
 {
     struct control_client *client = context;
-    struct stat status;
     if (!control_returned(client))
         return;
     if (failure->code != KVPBUS_OK) {
@@ -130,12 +129,11 @@ static void on_exported(void *context, const struct kvpbus_failure *failure)
         return;
     }
     struct control_move *move = client->move;
-    move->file = open(move->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (move->file < 0 || fstat(move->file, &status) != 0) {
+    move->file = kvpbus_file_open(move->path);
+    if (move->file < 0 || !kvpbus_file_size(move->path, &move->left)) {
         refuse(client, KVPBUS_IO, "what was exported cannot be read; export it again");
         return;
     }
-    move->left = (uint64_t)status.st_size;
     Kvpbus__Control__Exported exported = KVPBUS__CONTROL__EXPORTED__INIT;
     Kvpbus__Control__Response response = KVPBUS__CONTROL__RESPONSE__INIT;
     exported.size = move->left;
@@ -202,7 +200,8 @@ static void whole(struct control_client *client)
     bool closed = close(move->file) == 0;
     move->file = -1;
     if (!closed)
-        kvpbus_fail(&failure, KVPBUS_IO, "the file cannot be kept: %s", strerror(errno));
+        kvpbus_fail(&failure, KVPBUS_IO, "the file cannot be kept: %s",
+                    kvpbus_system_text(kvpbus_system_code()));
     else if (kvpbus_parcel_read(move->path, &parcel, &failure) == KVPBUS_OK &&
              !kvpbus_fingerprint_matches(parcel.from, move->fingerprint))
         kvpbus_fail(&failure, KVPBUS_BAD_KEY,
@@ -225,8 +224,8 @@ void control_import(struct control_client *client, const Kvpbus__Control__Import
     struct control_move *move = begin(client, "import");
     if (move == NULL)
         return;
-    unlink(move->path);
-    move->file = open(move->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    kvpbus_file_remove(move->path);
+    move->file = kvpbus_file_create(move->path);
     if (move->file < 0) {
         refuse(client, KVPBUS_IO, "the state folder cannot be written");
         return;
@@ -247,11 +246,14 @@ void control_import_chunk(struct control_client *client, const Kvpbus__Control__
         return;
     }
     for (size_t at = 0; at < chunk->data.len;) {
-        ssize_t written = write(move->file, chunk->data.data + at, chunk->data.len - at);
+        ssize_t written =
+            write(move->file, chunk->data.data + at, (unsigned)(chunk->data.len - at));
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0) {
-            refuse(client, errno == ENOSPC ? KVPBUS_NO_SPACE : KVPBUS_IO,
+            refuse(client,
+                   kvpbus_system_error(kvpbus_system_code()) == KVPBUS_NO_SPACE ? KVPBUS_NO_SPACE
+                                                                                : KVPBUS_IO,
                    "the state folder cannot take the file");
             return;
         }

@@ -5,9 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "control_client_state.h"
 
@@ -15,12 +12,7 @@ enum {
     CLIENTS_MAX = 64,
     UNSENT_MAX = 1024 * 1024,
     PROGRESS_EVERY = 250, // ms
-    SOCKET_MODE = 0660,
 };
-
-static_assert(sizeof(((struct kvpbus_control_server *)0)->path) ==
-                  sizeof(((struct sockaddr_un *)0)->sun_path),
-              "a path that fits here fits the system");
 
 // --- out ---
 
@@ -181,11 +173,9 @@ static void on_read(uv_stream_t *stream, ssize_t length, const uv_buf_t *buffer)
     }
 }
 
-static void on_connection(uv_stream_t *stream, int status)
+static void on_waiting(void *context)
 {
-    struct kvpbus_control_server *server = stream->data;
-    if (status < 0)
-        return;
+    struct kvpbus_control_server *server = context;
     struct control_client *client = calloc(1, sizeof *client);
     if (client == NULL)
         return;
@@ -199,7 +189,7 @@ static void on_connection(uv_stream_t *stream, int status)
         client->next->link = &client->next;
     server->clients = client;
     server->client_count++;
-    if (uv_accept(stream, (uv_stream_t *)&client->pipe) != 0 ||
+    if (control_listener_take(server->listener, &client->pipe) != 0 ||
         server->client_count > CLIENTS_MAX ||
         uv_read_start((uv_stream_t *)&client->pipe, on_alloc, on_read) != 0)
         control_drop(client);
@@ -236,13 +226,10 @@ static void on_progress(uv_timer_t *timer)
 }
 
 // --- life ---
-// A socket that nobody answers is left over from a crash; the state folder's lock is ours, so no
-// other service of this state uses it.
-static void remove_stale(const char *path)
+
+static void on_timer_closed(uv_handle_t *handle)
 {
-    struct stat status;
-    if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
-        unlink(path);
+    free(handle->data);
 }
 
 enum kvpbus_error kvpbus_control_server_open(struct kvpbus_service *service, const char *path,
@@ -252,52 +239,24 @@ enum kvpbus_error kvpbus_control_server_open(struct kvpbus_service *service, con
     struct kvpbus_control_server *server = calloc(1, sizeof *server);
     if (server == NULL)
         return kvpbus_fail(failure, KVPBUS_NOMEM, "out of memory");
-    if (strlen(path) >= sizeof server->path) {
-        free(server);
-        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
-                           "the socket path %.60s... is longer than %zu characters", path,
-                           sizeof server->path - 1);
-    }
-    strcpy(server->path, path);
     server->service = service;
-    uv_pipe_init(service->loop, &server->pipe, 0);
-    uv_timer_init(service->loop, &server->progress);
-    server->pipe.data = server->progress.data = server;
-    *out = server;
-    remove_stale(path);
-    mode_t before = umask(0777 & ~SOCKET_MODE);
-    int status = uv_pipe_bind(&server->pipe, path);
-    umask(before);
-    if (status == 0)
-        status = uv_listen((uv_stream_t *)&server->pipe, 16, on_connection);
-    if (status != 0) {
-        kvpbus_fail(failure, KVPBUS_IO, "cannot listen on the socket %s: %s", path,
-                    uv_strerror(status));
-        server->path[0] = '\0';
-        kvpbus_control_server_close(server);
-        *out = NULL;
-        return KVPBUS_IO;
+    enum kvpbus_error error =
+        control_listener_open(service->loop, path, on_waiting, server, &server->listener, failure);
+    if (error != KVPBUS_OK) {
+        free(server);
+        return error;
     }
+    uv_timer_init(service->loop, &server->progress);
+    server->progress.data = server;
     uv_timer_start(&server->progress, on_progress, PROGRESS_EVERY, PROGRESS_EVERY);
+    *out = server;
     return KVPBUS_OK;
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
-static void on_listener_closed(uv_handle_t *handle)
-{
-    struct kvpbus_control_server *server = handle->data;
-    uv_close((uv_handle_t *)&server->progress, on_timer_closed);
 }
 
 void kvpbus_control_server_close(struct kvpbus_control_server *server)
 {
     while (server->clients != NULL)
         control_drop(server->clients);
-    if (server->path[0] != '\0')
-        unlink(server->path);
-    uv_close((uv_handle_t *)&server->pipe, on_listener_closed);
+    control_listener_close(server->listener);
+    uv_close((uv_handle_t *)&server->progress, on_timer_closed);
 }

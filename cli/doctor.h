@@ -25,12 +25,11 @@ struct doctor {
 
 // Further findings than there is room for are left out.
 void doctor_good(struct doctor *doctor, const char *check, const char *says, ...)
-    __attribute__((format(printf, 3, 4)));
+    KVPBUS_PRINTF(3, 4);
 // What helps, is said next.
 void doctor_bad(struct doctor *doctor, const char *check, const char *says, ...)
-    __attribute__((format(printf, 3, 4)));
-void doctor_mend(struct doctor *doctor, const char *mend, ...)
-    __attribute__((format(printf, 2, 3)));
+    KVPBUS_PRINTF(3, 4);
+void doctor_mend(struct doctor *doctor, const char *mend, ...) KVPBUS_PRINTF(2, 3);
 
 // doctor_machine.c: configuration, folder, disk, clock, store.
 void doctor_config(struct doctor *doctor);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { FOLDER_MAX = 512 };
@@ -103,25 +104,25 @@ static enum kvpbus_error read_whole(const char *path, int file, size_t max, char
 }
 
 enum kvpbus_error kvpbus_guarded_read(const char *path, bool secret, size_t max, char **text,
-                                      size_t *length, struct stat *status,
+                                      size_t *length, struct kvpbus_file_id *id,
                                       struct kvpbus_failure *failure)
 {
-    struct stat own;
-    if (status == NULL)
-        status = &own;
+    struct stat status;
     // Not waiting for the writer of a pipe that somebody has put there.
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (file < 0)
         return failed(failure, path, "open");
     enum kvpbus_error error = KVPBUS_OK;
-    if (fstat(file, status) != 0)
+    if (fstat(file, &status) != 0)
         error = failed(failure, path, "look at");
     if (error == KVPBUS_OK)
-        error = check_file(path, secret, status, max, failure);
+        error = check_file(path, secret, &status, max, failure);
     if (error == KVPBUS_OK)
         error = check_folder(path, failure);
     if (error == KVPBUS_OK)
         error = read_whole(path, file, max, text, length, failure);
+    if (error == KVPBUS_OK && id != NULL)
+        *id = (struct kvpbus_file_id){status.st_dev, status.st_ino};
     close(file);
     return error;
 }
@@ -132,13 +133,13 @@ void kvpbus_guarded_free(char *text, size_t length)
     free(text);
 }
 
-enum kvpbus_error kvpbus_guarded_remove(const char *path, const struct stat *status,
+enum kvpbus_error kvpbus_guarded_remove(const char *path, const struct kvpbus_file_id *id,
                                         struct kvpbus_failure *failure)
 {
     struct stat now;
     if (stat(path, &now) != 0)
         return errno == ENOENT ? KVPBUS_OK : failed(failure, path, "look at");
-    if (now.st_dev != status->st_dev || now.st_ino != status->st_ino)
+    if (now.st_dev != id->device || now.st_ino != id->file)
         return KVPBUS_OK; // another one has come meanwhile
     if (unlink(path) != 0 && errno != ENOENT)
         return failed(failure, path, "remove");

@@ -4,11 +4,10 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "log_target.h"
 
 enum { TEXT_MAX = 512 };
 
@@ -21,21 +20,11 @@ static const struct {
     const char *name;
 } levels[] = {{3, "error"}, {4, "warning"}, {6, "info"}, {7, "debug"}};
 
-// The variable is inherited also by what logs to a file: it counts when it names this stderr.
-static bool stderr_is_journal(void)
-{
-    const char *stream = getenv("JOURNAL_STREAM");
-    unsigned long long device, inode;
-    struct stat status;
-    return stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
-           fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
-}
-
 void kvpbus_log_setup(enum kvpbus_log_level level, enum kvpbus_log_format format)
 {
     limit = level;
     form = format;
-    to_journal = stderr_is_journal();
+    to_journal = kvpbus_log_to_journal();
 }
 
 // Of the time, as RFC 3339 has it, with milliseconds.
@@ -44,7 +33,8 @@ static void stamp(char text[32])
     struct timeval now;
     struct tm parts;
     gettimeofday(&now, NULL);
-    gmtime_r(&now.tv_sec, &parts);
+    time_t seconds = now.tv_sec;
+    gmtime_r(&seconds, &parts);
     size_t length = strftime(text, 24, "%Y-%m-%dT%H:%M:%S", &parts);
     snprintf(text + length, 32 - length, ".%03dZ", (int)(now.tv_usec / 1000) % 1000);
 }

@@ -4,6 +4,8 @@
 #ifndef KVPBUS_LOG_H
 #define KVPBUS_LOG_H
 
+#include "kvpbus/error.h"
+
 enum kvpbus_log_level { KVPBUS_LOG_ERROR, KVPBUS_LOG_WARNING, KVPBUS_LOG_INFO, KVPBUS_LOG_DEBUG };
 enum kvpbus_log_format { KVPBUS_LOG_TEXT, KVPBUS_LOG_JSON };
 
@@ -11,10 +13,9 @@ enum kvpbus_log_format { KVPBUS_LOG_TEXT, KVPBUS_LOG_JSON };
 // lines begin with "<3>" to "<7>" as sd-daemon(3) has it, and text has no time, which the journal
 // knows.
 void kvpbus_log_setup(enum kvpbus_log_level level, enum kvpbus_log_format format);
-void kvpbus_log(enum kvpbus_log_level level, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void kvpbus_log(enum kvpbus_log_level level, const char *format, ...) KVPBUS_PRINTF(2, 3);
 // Of one peer, by its name: "NAME: text", in JSON a member of its own.
 void kvpbus_log_of(enum kvpbus_log_level level, const char *peer, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    KVPBUS_PRINTF(3, 4);
 
 #endif

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "metrics.h"
 
+#include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "file.h"
 #include "kvpbus/management.h"
 #include "version.h"
 
@@ -145,9 +147,34 @@ static void take_counts(struct vm *vm, const struct kvpbus_journal_counts *count
 
 // --- text ---
 
-static void print_head(FILE *out, const char *name, const char *type, const char *help)
+// --- text ---
+
+struct text {
+    char *text; // with a NUL
+    size_t length, size;
+};
+
+static void KVPBUS_PRINTF(2, 3) add(struct text *text, const char *format, ...)
 {
-    fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    char line[1024]; // longer than any is
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    assert(length >= 0 && (size_t)length < sizeof line);
+    if (text->length + (size_t)length >= text->size) {
+        text->size = 2 * text->size + sizeof line;
+        text->text = realloc(text->text, text->size);
+        if (text->text == NULL)
+            abort();
+    }
+    memcpy(text->text + text->length, line, (size_t)length + 1);
+    text->length += (size_t)length;
+}
+
+static void print_head(struct text *out, const char *name, const char *type, const char *help)
+{
+    add(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
 static uint64_t journal_bytes(const struct kvpbus_service *service)
@@ -156,15 +183,15 @@ static uint64_t journal_bytes(const struct kvpbus_service *service)
     uint64_t bytes = 0;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char path[KVPBUS_PATH_MAX + 16];
-        struct stat status;
+        uint64_t size;
         snprintf(path, sizeof path, "%s/%s", service->state.path, files[i]);
-        if (stat(path, &status) == 0)
-            bytes += (uint64_t)status.st_size;
+        if (kvpbus_file_size(path, &size))
+            bytes += size;
     }
     return bytes;
 }
 
-static void print_service(FILE *out, const struct gathering *gathering)
+static void print_service(struct text *out, const struct gathering *gathering)
 {
     const struct kvpbus_service *service = gathering->service;
     uv_rusage_t usage = {0};
@@ -172,24 +199,24 @@ static void print_service(FILE *out, const struct gathering *gathering)
     uv_getrusage(&usage);
     uv_resident_set_memory(&memory);
     print_head(out, "kvpbus_build_info", "gauge", "1; the version and the side of this service.");
-    fprintf(out, "kvpbus_build_info{version=\"%s\",role=\"%s\"} 1\n", KVPBUS_VERSION,
-            service->options.role == KVPBUS_ROLE_HOST ? "host" : "guest");
+    add(out, "kvpbus_build_info{version=\"%s\",role=\"%s\"} 1\n", KVPBUS_VERSION,
+        service->options.role == KVPBUS_ROLE_HOST ? "host" : "guest");
     print_head(out, "kvpbus_peers", "gauge", "Peers that are known, paired or not.");
-    fprintf(out, "kvpbus_peers %zu\n", gathering->count);
+    add(out, "kvpbus_peers %zu\n", gathering->count);
     print_head(out, "kvpbus_journal_bytes", "gauge", "Size of the journal's files.");
-    fprintf(out, "kvpbus_journal_bytes %llu\n", (unsigned long long)journal_bytes(service));
+    add(out, "kvpbus_journal_bytes %llu\n", (unsigned long long)journal_bytes(service));
     print_head(out, "process_start_time_seconds", "gauge", "When the service began, since 1970.");
-    fprintf(out, "process_start_time_seconds %lld\n", (long long)service->began_ms / 1000);
+    add(out, "process_start_time_seconds %lld\n", (long long)service->began_ms / 1000);
     print_head(out, "process_cpu_seconds_total", "counter", "Processor time of the service.");
-    fprintf(out, "process_cpu_seconds_total %lld.%06lld\n",
-            (long long)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec +
-                        (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000000),
-            (long long)((usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) % 1000000));
+    add(out, "process_cpu_seconds_total %lld.%06lld\n",
+        (long long)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec +
+                    (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000000),
+        (long long)((usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) % 1000000));
     print_head(out, "process_resident_memory_bytes", "gauge", "Memory of the service.");
-    fprintf(out, "process_resident_memory_bytes %zu\n", memory);
+    add(out, "process_resident_memory_bytes %zu\n", memory);
 }
 
-static void print_figure(FILE *out, const struct gathering *gathering, enum figure figure)
+static void print_figure(struct text *out, const struct gathering *gathering, enum figure figure)
 {
     const char *name = figures[figure].name, *label = figures[figure].label;
     if (figures[figure].help[0] != '\0')
@@ -197,40 +224,34 @@ static void print_figure(FILE *out, const struct gathering *gathering, enum figu
     for (size_t i = 0; i < gathering->count; i++) {
         const struct vm *vm = &gathering->vms[i];
         unsigned long long value = vm->values[figure];
-        fprintf(out, "%s{vm=\"%s\",guid=\"%s\"%s%s} ", name, vm->name, vm->guid,
-                label[0] != '\0' ? "," : "", label);
+        add(out, "%s{vm=\"%s\",guid=\"%s\"%s%s} ", name, vm->name, vm->guid,
+            label[0] != '\0' ? "," : "", label);
         if (figure == ROUND_TRIP)
-            fprintf(out, "%llu.%03llu\n", value / 1000, value % 1000);
+            add(out, "%llu.%03llu\n", value / 1000, value % 1000);
         else
-            fprintf(out, "%llu\n", value);
+            add(out, "%llu\n", value);
     }
 }
 
-static void print_states(FILE *out, const struct gathering *gathering)
+static void print_states(struct text *out, const struct gathering *gathering)
 {
     print_head(out, "kvpbus_link_state", "gauge", "1 for the state that the link is in.");
     for (size_t i = 0; i < gathering->count; i++)
-        fprintf(out, "kvpbus_link_state{vm=\"%s\",guid=\"%s\",state=\"%s\"} 1\n",
-                gathering->vms[i].name, gathering->vms[i].guid, gathering->vms[i].state);
+        add(out, "kvpbus_link_state{vm=\"%s\",guid=\"%s\",state=\"%s\"} 1\n",
+            gathering->vms[i].name, gathering->vms[i].guid, gathering->vms[i].state);
 }
 
 // --- gathering ---
 
 static void finish(struct gathering *gathering)
 {
-    char *text = NULL;
-    size_t length = 0;
-    FILE *out = open_memstream(&text, &length);
-    if (out == NULL)
-        abort();
+    struct text text = {0}, *out = &text;
     print_service(out, gathering);
     if (gathering->count > 0)
         print_states(out, gathering);
     for (int i = 0; gathering->count > 0 && i < FIGURES; i++)
         print_figure(out, gathering, (enum figure)i);
-    if (fclose(out) != 0)
-        abort(); // out of memory
-    gathering->callback(gathering->context, text, length);
+    gathering->callback(gathering->context, text.text, text.length);
     free(gathering->vms);
     free(gathering->countings);
     free(gathering);

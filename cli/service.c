@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service.h"
 
-#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -328,18 +327,15 @@ static void on_signal(uv_signal_t *handle, int number)
 {
     struct kvpbus_service *service = handle->data;
     (void)number;
+    if (kvpbus_service_signals[handle - service->signals].reloads) {
+        if (service->options.reload != NULL && !service->stopping)
+            service->options.reload(service);
+        return;
+    }
     if (service->stopping)
         end_at_once(service, "a second signal");
     kvpbus_log(KVPBUS_LOG_INFO, "stopping");
     kvpbus_service_stop(service);
-}
-
-static void on_hangup(uv_signal_t *handle, int number)
-{
-    struct kvpbus_service *service = handle->data;
-    (void)number;
-    if (service->options.reload != NULL && !service->stopping)
-        service->options.reload(service);
 }
 
 static void on_stop_late(uv_timer_t *timer)
@@ -457,13 +453,11 @@ static void open_handles(struct kvpbus_service *service)
     uv_prepare_init(service->loop, &service->prepare);
     service->prepare.data = service;
     uv_prepare_start(&service->prepare, on_prepare);
-    uv_signal_init(service->loop, &service->interrupt);
-    uv_signal_init(service->loop, &service->terminate);
-    uv_signal_init(service->loop, &service->hangup);
-    service->interrupt.data = service->terminate.data = service->hangup.data = service;
-    uv_signal_start(&service->interrupt, on_signal, SIGINT);
-    uv_signal_start(&service->terminate, on_signal, SIGTERM);
-    uv_signal_start(&service->hangup, on_hangup, SIGHUP);
+    for (size_t i = 0; i < KVPBUS_SERVICE_SIGNALS; i++) {
+        uv_signal_init(service->loop, &service->signals[i]);
+        service->signals[i].data = service;
+        uv_signal_start(&service->signals[i], on_signal, kvpbus_service_signals[i].number);
+    }
 }
 
 enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
@@ -478,7 +472,7 @@ enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
     service->options = *options;
     service->state.lock = -1;
     service->began_ms = wall_ms();
-    signal(SIGPIPE, SIG_IGN);
+    kvpbus_service_ignore_hang_up();
     if (sodium_init() < 0)
         return kvpbus_fail(failure, KVPBUS_INTERNAL, "libsodium cannot start");
     if (options->prefix != NULL && !kvpbus_prefix_valid(options->prefix))
@@ -546,9 +540,8 @@ void kvpbus_service_run(struct kvpbus_service *service)
     kvpbus_bus_close(service->bus);
     uv_close((uv_handle_t *)&service->timer, NULL);
     uv_close((uv_handle_t *)&service->prepare, NULL);
-    uv_close((uv_handle_t *)&service->interrupt, NULL);
-    uv_close((uv_handle_t *)&service->terminate, NULL);
-    uv_close((uv_handle_t *)&service->hangup, NULL);
+    for (size_t i = 0; i < KVPBUS_SERVICE_SIGNALS; i++)
+        uv_close((uv_handle_t *)&service->signals[i], NULL);
     uv_run(service->loop, UV_RUN_DEFAULT);
     free(service->endpoints);
     kvpbus_state_dir_close(&service->state);

@@ -11,6 +11,7 @@
 #include "bus.h"
 #include "journal_thread.h"
 #include "log.h"
+#include "service_signals.h"
 #include "state_dir.h"
 
 struct kvpbus_control_server;
@@ -67,7 +68,7 @@ struct kvpbus_service {
     size_t endpoint_count;
     uv_timer_t timer;
     uv_prepare_t prepare; // a turn before each wait
-    uv_signal_t interrupt, terminate, hangup;
+    uv_signal_t signals[KVPBUS_SERVICE_SIGNALS];
     bool stopping;
     size_t calls;                 // store calls under way
     struct both_call *held_calls; // that wait for an endpoint to be quiet

@@ -5,13 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "config.h"
 #include "exit_code.h"
+#include "file.h"
 #include "option_fault.h"
 #include "paths.h"
+#include "service_place.h"
 #include "service_trust.h"
 #include "version.h"
 
@@ -41,16 +41,6 @@ static int usage(const char *program, const char *what)
 {
     fprintf(stderr, "%s: %s; '%s --help' shows what is possible\n", program, what, program);
     return KVPBUS_EXIT_USAGE;
-}
-
-// The unit has it made by RuntimeDirectory=; for one that is started by hand it is made here. What
-// fails is told when the socket is opened.
-static void make_socket_folder(const char *socket)
-{
-    char folder[KVPBUS_PATH_MAX];
-    const char *end = strrchr(socket, '/');
-    snprintf(folder, sizeof folder, "%.*s", (int)(end - socket), socket);
-    (void)mkdir(folder, 0755);
 }
 
 int kvpbus_service_failed(const char *program, const struct kvpbus_failure *failure)
@@ -88,17 +78,6 @@ static enum kvpbus_error read_file(struct kvpbus_service_arguments *arguments,
     return error;
 }
 
-// systemd hands secrets over as files of a folder that is the service's alone.
-static const char *credential(void)
-{
-    static char path[KVPBUS_PATH_MAX];
-    const char *folder = getenv("CREDENTIALS_DIRECTORY");
-    if (folder == NULL ||
-        snprintf(path, sizeof path, "%s/" KVPBUS_ENROLL_CREDENTIAL, folder) >= (int)sizeof path)
-        return NULL;
-    return access(path, F_OK) == 0 ? path : NULL;
-}
-
 void kvpbus_service_name_trust(struct kvpbus_service_arguments *arguments, enum kvpbus_role role)
 {
     bool guest = role == KVPBUS_ROLE_GUEST;
@@ -109,7 +88,7 @@ void kvpbus_service_name_trust(struct kvpbus_service_arguments *arguments, enum 
         return;
     arguments->options.token_file = arguments->enroll_token_file;
     if (arguments->enroll_token_file[0] == '\0')
-        arguments->options.token_file = credential();
+        arguments->options.token_file = kvpbus_service_credential();
     if (arguments->options.token_file == NULL)
         arguments->options.token_file = KVPBUS_ENROLL_TOKEN;
 }
@@ -238,7 +217,7 @@ int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_
 
     struct kvpbus_failure failure = {0};
     size_t unknown;
-    if (arguments->config[0] == '\0' && access(defaults->config, F_OK) == 0)
+    if (arguments->config[0] == '\0' && kvpbus_file_exists(defaults->config))
         keep(arguments->config, sizeof arguments->config, defaults->config);
     given = *arguments;
     current = arguments;
@@ -251,7 +230,7 @@ int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_
         keep(arguments->state, sizeof arguments->state, defaults->state);
     if (arguments->socket[0] == '\0') {
         keep(arguments->socket, sizeof arguments->socket, defaults->socket);
-        make_socket_folder(arguments->socket);
+        kvpbus_service_make_socket_folder(arguments->socket);
     }
     arguments->options.role = defaults->role;
     arguments->options.program = defaults->program;

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "file.h"
 #include "kvpbus/management.h"
 #include "service.h"
 
@@ -45,7 +45,7 @@ void kvpbus_move_clear(const char *state)
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char path[KVPBUS_MOVE_PATH];
         name(state, files[i], path);
-        unlink(path);
+        kvpbus_file_remove(path);
     }
 }
 
@@ -69,7 +69,7 @@ static void finish(struct move_call *call, const struct kvpbus_failure *failure)
     // What is in the journal again is not kept beside it.
     if (failure->code == KVPBUS_OK && call->move != kvpbus_bus_export) {
         copy_path(service, kvpbus_endpoint_peer(call->endpoint)->vm, path);
-        unlink(path);
+        kvpbus_file_remove(path);
     }
     call->callback(call->context, failure);
     free(call);

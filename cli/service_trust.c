@@ -21,7 +21,7 @@ struct kvpbus_service_trust {
     uint8_t host[KVPBUS_IDENTITY_BYTES];
     struct kvpbus_trusted *guests;
     size_t guest_count;
-    struct stat token_status; // of the file that is being taken
+    struct kvpbus_file_id token_id; // of the file that is being taken
     // What was said last of each, so that it is said once.
     char said_of_trust[KVPBUS_PATH_MAX + 256], said_of_token[KVPBUS_PATH_MAX + 256];
 };
@@ -170,7 +170,7 @@ static void remove_token(struct kvpbus_service_trust *trust)
 {
     const char *path = trust->service->options.token_file;
     struct kvpbus_failure failure = {0};
-    if (kvpbus_guarded_remove(path, &trust->token_status, &failure) != KVPBUS_OK)
+    if (kvpbus_guarded_remove(path, &trust->token_id, &failure) != KVPBUS_OK)
         kvpbus_log(KVPBUS_LOG_WARNING,
                    "the enrolment token was taken and stays where it is, remove it: %s",
                    failure.detail);
@@ -205,8 +205,8 @@ static void take_token(struct kvpbus_service_trust *trust)
     size_t length;
     if (path == NULL || trust->taking || trust->service->endpoint_count == 0)
         return;
-    enum kvpbus_error error = kvpbus_guarded_read(path, true, TOKEN_FILE_MAX, &text, &length,
-                                                  &trust->token_status, &failure);
+    enum kvpbus_error error =
+        kvpbus_guarded_read(path, true, TOKEN_FILE_MAX, &text, &length, &trust->token_id, &failure);
     if (error == KVPBUS_OK) {
         error = kvpbus_token_read(text, length, &token, &failure);
         if (error != KVPBUS_OK)

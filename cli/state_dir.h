@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The state folder of a service: its lock, its identity, its journal. Mode 0700, files 0600.
+// The state folder of a service: its lock, its identity, its journal. Private, as file.h has it.
 #ifndef KVPBUS_STATE_DIR_H
 #define KVPBUS_STATE_DIR_H
 

@@ -21,7 +21,10 @@ string(REPLACE "-DNDEBUG" "" CMAKE_C_FLAGS_RELWITHDEBINFO "${CMAKE_C_FLAGS_RELWI
 # here is worth it.
 string(REPLACE "-O3" "-O2" CMAKE_C_FLAGS_RELEASE "${CMAKE_C_FLAGS_RELEASE}")
 
+# The end of the names of those sources of which each system has its own.
+set(platform posix)
 if(WIN32)
+    set(platform windows)
     # Windows 10 and Server 2016 on; of each system function the wide form.
     add_compile_definitions(_WIN32_WINNT=0x0A00 WIN32_LEAN_AND_MEAN UNICODE _UNICODE _POSIX_C_SOURCE=200809L
         __USE_MINGW_ANSI_STDIO=1 KVPBUS_PRINTF_STYLE=gnu_printf)

@@ -23,7 +23,7 @@ bool kvpbus_file_sync(int file);
 bool kvpbus_file_sync_data(int file);
 
 bool kvpbus_file_size(const char *path, uint64_t *size);
-bool kvpbus_file_exists(const char *path); // a file, a folder or a link
+bool kvpbus_file_exists(const char *path); // or a folder
 bool kvpbus_file_remove(const char *path);
 // Puts `from` in the place of `to`, which need not be there: the one or the other after a crash.
 bool kvpbus_file_replace(const char *from, const char *to);

@@ -47,8 +47,7 @@ bool kvpbus_file_size(const char *path, uint64_t *size)
 
 bool kvpbus_file_exists(const char *path)
 {
-    struct stat status;
-    return lstat(path, &status) == 0;
+    return access(path, F_OK) == 0;
 }
 
 bool kvpbus_file_remove(const char *path)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "guarded_file.h"
@@ -213,18 +214,17 @@ Test(guarded_file, only_the_file_that_was_read_is_removed, .init = make_folder,
 {
     char *text, aside[72];
     size_t length;
-    struct stat status;
+    struct kvpbus_file_id id;
     write_file("text", 4, 0600);
-    cr_assert_eq(kvpbus_guarded_read(path, true, 100, &text, &length, &status, &failure),
-                 KVPBUS_OK);
+    cr_assert_eq(kvpbus_guarded_read(path, true, 100, &text, &length, &id, &failure), KVPBUS_OK);
     kvpbus_guarded_free(text, length);
     snprintf(aside, sizeof aside, "%s.old", path);
     cr_assert_eq(rename(path, aside), 0);
     write_file("text", 4, 0600);
-    cr_assert_eq(kvpbus_guarded_remove(path, &status, &failure), KVPBUS_OK);
+    cr_assert_eq(kvpbus_guarded_remove(path, &id, &failure), KVPBUS_OK);
     cr_assert_eq(access(path, F_OK), 0);
     cr_assert_eq(rename(aside, path), 0);
-    cr_assert_eq(kvpbus_guarded_remove(path, &status, &failure), KVPBUS_OK);
+    cr_assert_eq(kvpbus_guarded_remove(path, &id, &failure), KVPBUS_OK);
     cr_assert_neq(access(path, F_OK), 0);
-    cr_assert_eq(kvpbus_guarded_remove(path, &status, &failure), KVPBUS_OK);
+    cr_assert_eq(kvpbus_guarded_remove(path, &id, &failure), KVPBUS_OK);
 }

@@ -1,40 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <errno.h>
-#include <fcntl.h>
+#include "state_dir.h"
+
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "state_dir.h"
+#include "file.h"
+#include "state_lock.h"
 
 static enum kvpbus_error failed(struct kvpbus_failure *failure, const char *path, const char *what)
 {
-    int code = errno;
-    enum kvpbus_error error = code == EACCES || code == EPERM    ? KVPBUS_ACCESS
-                              : code == ENOSPC || code == EDQUOT ? KVPBUS_NO_SPACE
-                                                                 : KVPBUS_IO;
-    kvpbus_fail(failure, error, "%s %s: %s", what, path, strerror(code));
+    int code = kvpbus_system_code();
+    enum kvpbus_error error = kvpbus_system_error(code);
+    if (error != KVPBUS_ACCESS && error != KVPBUS_NO_SPACE)
+        error = KVPBUS_IO;
+    kvpbus_fail(failure, error, "%s %s: %s", what, path, kvpbus_system_text(code));
     if (failure != NULL)
         failure->os_code = code;
     return error;
-}
-
-static enum kvpbus_error take_lock(struct kvpbus_state_dir *dir, struct kvpbus_failure *failure)
-{
-    char path[KVPBUS_PATH_MAX + 8];
-    snprintf(path, sizeof path, "%s/lock", dir->path);
-    dir->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (dir->lock < 0)
-        return failed(failure, path, "cannot open");
-    if (flock(dir->lock, LOCK_EX | LOCK_NB) == 0)
-        return KVPBUS_OK;
-    return kvpbus_fail(failure, KVPBUS_JOURNAL_LOCKED,
-                       "%s is used by another kvpbus service; stop that one, or give this one a "
-                       "state folder of its own",
-                       dir->path);
 }
 
 // identity.key: the seed of the key pair, then the statements of its rotation, newest first.
@@ -60,15 +44,6 @@ static enum kvpbus_error read_identity(struct kvpbus_state_dir *dir, const char 
     return KVPBUS_OK;
 }
 
-static bool sync_folder(const char *path)
-{
-    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool synced = folder >= 0 && fsync(folder) == 0;
-    if (folder >= 0)
-        close(folder);
-    return synced;
-}
-
 // Written beside and renamed into place whole, so that a crash leaves no half a key.
 static enum kvpbus_error write_identity(const struct kvpbus_state_dir *dir, const char *path,
                                         const uint8_t *key, size_t length,
@@ -76,17 +51,17 @@ static enum kvpbus_error write_identity(const struct kvpbus_state_dir *dir, cons
 {
     char fresh[KVPBUS_PATH_MAX + 32];
     snprintf(fresh, sizeof fresh, "%s/identity.new", dir->path);
-    unlink(fresh);
-    int file = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    kvpbus_file_remove(fresh);
+    int file = kvpbus_file_create(fresh);
     if (file < 0)
         return failed(failure, fresh, "cannot create");
-    bool written = write(file, key, length) == (ssize_t)length && fsync(file) == 0;
-    if (close(file) != 0 || !written || rename(fresh, path) != 0) {
+    bool written = write(file, key, (unsigned)length) == (ssize_t)length && kvpbus_file_sync(file);
+    if (close(file) != 0 || !written || !kvpbus_file_replace(fresh, path)) {
         enum kvpbus_error error = failed(failure, path, "cannot write");
-        unlink(fresh);
+        kvpbus_file_remove(fresh);
         return error;
     }
-    return sync_folder(dir->path) ? KVPBUS_OK : failed(failure, dir->path, "cannot write");
+    return kvpbus_folder_sync(dir->path) ? KVPBUS_OK : failed(failure, dir->path, "cannot write");
 }
 
 static enum kvpbus_error make_identity(const struct kvpbus_state_dir *dir, const char *path,
@@ -112,7 +87,7 @@ enum kvpbus_error kvpbus_state_dir_rotate(struct kvpbus_state_dir *dir, enum kvp
     memcpy(key + SEED, rotation.bytes, rotation.length);
     enum kvpbus_error error = write_identity(dir, path, key, SEED + rotation.length, failure);
     // What stands there now counts, also when the folder could not be synced.
-    int file = error == KVPBUS_OK ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int file = error == KVPBUS_OK ? -1 : kvpbus_file_open(path);
     if (file >= 0) {
         read_identity(dir, path, file, NULL);
     } else if (error == KVPBUS_OK) {
@@ -129,12 +104,12 @@ static enum kvpbus_error load_identity(struct kvpbus_state_dir *dir, struct kvpb
 {
     char path[KVPBUS_PATH_MAX + 32];
     snprintf(path, sizeof path, "%s/identity.key", dir->path);
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (file < 0 && errno == ENOENT) {
+    int file = kvpbus_file_open(path);
+    if (file < 0 && kvpbus_system_error(kvpbus_system_code()) == KVPBUS_NOT_FOUND) {
         enum kvpbus_error error = make_identity(dir, path, failure);
         if (error != KVPBUS_OK)
             return error;
-        file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        file = kvpbus_file_open(path);
     }
     if (file < 0)
         return failed(failure, path, "cannot open");
@@ -150,10 +125,7 @@ enum kvpbus_error kvpbus_state_dir_open(const char *path, struct kvpbus_state_di
         return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
                            "the path of the state folder is longer than %d characters",
                            KVPBUS_PATH_MAX - 1);
-    strcpy(dir->path, path);
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return failed(failure, path, "cannot create the state folder");
-    enum kvpbus_error error = take_lock(dir, failure);
+    enum kvpbus_error error = kvpbus_state_lock(path, dir->path, &dir->lock, failure);
     if (error == KVPBUS_OK)
         error = load_identity(dir, failure);
     if (error != KVPBUS_OK)

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Any user may make a folder in ProgramData: so one that is there is used only when it belongs to
+// those who may use it, and nobody else is let in afterwards.
+#include "state_lock.h"
+
+#include <aclapi.h>
+#include <fcntl.h>
+#include <io.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <windows.h>
+
+#include "file.h"
+#include "file_windows.h"
+#include "private_windows.h"
+#include "windows_error.h"
+
+static enum kvpbus_error failed(struct kvpbus_failure *failure, DWORD code, const char *path,
+                                const char *what)
+{
+    enum kvpbus_error error = kvpbus_system_error((int)code);
+    if (error != KVPBUS_ACCESS && error != KVPBUS_NO_SPACE)
+        error = KVPBUS_IO;
+    return kvpbus_fail_windows(failure, error, code, "%s %s", what, path);
+}
+
+static enum kvpbus_error check_owner(const wchar_t *wide, const char *path,
+                                     struct kvpbus_failure *failure)
+{
+    PSID owner = NULL;
+    PSECURITY_DESCRIPTOR descriptor = NULL;
+    DWORD code = GetNamedSecurityInfoW(wide, SE_FILE_OBJECT, OWNER_SECURITY_INFORMATION, &owner,
+                                       NULL, NULL, NULL, &descriptor);
+    if (code != ERROR_SUCCESS)
+        return failed(failure, code, path, "cannot look at the state folder");
+    bool trusted = kvpbus_private_trusts(owner);
+    LocalFree(descriptor);
+    if (trusted)
+        return KVPBUS_OK;
+    return kvpbus_fail(failure, KVPBUS_ACCESS,
+                       "the state folder %s belongs to another user; remove it, or give it to "
+                       "Administrators",
+                       path);
+}
+
+static enum kvpbus_error let_in(const wchar_t *wide, const char *path,
+                                struct kvpbus_failure *failure)
+{
+    SECURITY_ATTRIBUTES attributes;
+    BOOL present, by_default;
+    ACL *list = NULL;
+    if (!kvpbus_private_attributes(true, &attributes))
+        return failed(failure, GetLastError(), path, "cannot say who may use the state folder");
+    DWORD code = ERROR_INVALID_SECURITY_DESCR;
+    if (GetSecurityDescriptorDacl(attributes.lpSecurityDescriptor, &present, &list, &by_default))
+        code =
+            SetNamedSecurityInfoW((wchar_t *)wide, SE_FILE_OBJECT,
+                                  DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION,
+                                  NULL, NULL, list, NULL);
+    kvpbus_private_free(&attributes);
+    return code == ERROR_SUCCESS
+               ? KVPBUS_OK
+               : failed(failure, code, path, "cannot say who may use the state folder");
+}
+
+static enum kvpbus_error guard(const char *path, struct kvpbus_failure *failure)
+{
+    wchar_t *wide = kvpbus_wide_path(path);
+    if (wide == NULL)
+        return failed(failure, GetLastError(), path, "cannot name the state folder");
+    enum kvpbus_error error = check_owner(wide, path, failure);
+    if (error == KVPBUS_OK)
+        error = let_in(wide, path, failure);
+    free(wide);
+    return error;
+}
+
+// The folder of both services, where theirs is in it.
+static enum kvpbus_error make_parent(const char *path, struct kvpbus_failure *failure)
+{
+    static const char standard[] = "%ProgramData%\\kvpbus\\";
+    char parent[sizeof standard];
+    if (strncmp(path, standard, strlen(standard)) != 0)
+        return KVPBUS_OK;
+    snprintf(parent, sizeof parent, "%.*s", (int)strlen(standard) - 1, standard);
+    if (!kvpbus_folder_make(parent))
+        return failed(failure, (DWORD)kvpbus_system_code(), parent, "cannot create the folder");
+    return guard(parent, failure);
+}
+
+// Nobody else opens it while it is open here.
+static enum kvpbus_error take(const char *real, int *lock, struct kvpbus_failure *failure)
+{
+    char file[KVPBUS_PATH_MAX + 8];
+    snprintf(file, sizeof file, "%s\\lock", real);
+    wchar_t *wide = kvpbus_wide_path(file);
+    HANDLE handle = INVALID_HANDLE_VALUE;
+    if (wide != NULL)
+        handle = CreateFileW(wide, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_ALWAYS,
+                             FILE_ATTRIBUTE_NORMAL, NULL);
+    DWORD code = GetLastError();
+    free(wide);
+    if (handle != INVALID_HANDLE_VALUE)
+        *lock = _open_osfhandle((intptr_t)handle, _O_RDWR | _O_BINARY | _O_NOINHERIT);
+    if (*lock >= 0)
+        return KVPBUS_OK;
+    if (code == ERROR_SHARING_VIOLATION)
+        return kvpbus_fail(failure, KVPBUS_JOURNAL_LOCKED, KVPBUS_STATE_IN_USE, real);
+    return failed(failure, code, file, "cannot open");
+}
+
+enum kvpbus_error kvpbus_state_lock(const char *path, char real[KVPBUS_PATH_MAX], int *lock,
+                                    struct kvpbus_failure *failure)
+{
+    enum kvpbus_error error = make_parent(path, failure);
+    if (error != KVPBUS_OK)
+        return error;
+    if (!kvpbus_folder_make(path))
+        return failed(failure, (DWORD)kvpbus_system_code(), path, "cannot create the state folder");
+    error = guard(path, failure);
+    if (error != KVPBUS_OK)
+        return error;
+    char *whole = kvpbus_real_path(path);
+    bool fits = whole != NULL && strlen(whole) < KVPBUS_PATH_MAX;
+    if (fits)
+        strcpy(real, whole);
+    free(whole);
+    return fits ? take(real, lock, failure)
+                : kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                              "the path of the state folder is longer than %d characters",
+                              KVPBUS_PATH_MAX - 1);
+}
