@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+// NOLINTNEXTLINE(readability-non-const-parameter): Windows writes it
 void kvpbus_program_begin(int *argc, char ***argv)
 {
     (void)argc;

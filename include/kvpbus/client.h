@@ -60,8 +60,8 @@ enum kvpbus_error kvpbus_client_reconnect(struct kvpbus_client *client,
                                           struct kvpbus_failure *failure);
 
 // To be polled, never read or written by others; KVPBUS_NO_NOTICE when reconnecting failed. On
-// Windows it is the HANDLE of an event, to be waited for and never set or reset by others: it is set
-// while there is something to take, or to write on with.
+// Windows it is the HANDLE of an event, to be waited for and never set or reset by others: it is
+// set while there is something to take, or to write on with.
 kvpbus_notice kvpbus_client_fd(const struct kvpbus_client *client);
 bool kvpbus_client_wants_write(const struct kvpbus_client *client);
 
