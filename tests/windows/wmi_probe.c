@@ -118,8 +118,10 @@ static const struct {
     const char *name;
     void (*run)(void);
 } groups[] = {
-    {"connect", probe_connecting},
-    {"systems", probe_systems},
+    {"connect", probe_connecting},    {"systems", probe_systems},     {"items", probe_items},
+    {"threads", probe_threads},       {"sinks", probe_sinks},         {"slow", probe_slow},
+    {"references", probe_references}, {"denied", probe_denied},       {"absent", probe_absent},
+    {"stopped", probe_stopped},       {"restarted", probe_restarted},
 };
 
 int main(int argc, char **argv)

@@ -38,5 +38,14 @@ LONG probe_elements(IWbemClassObject *object, const WCHAR *name);
 
 void probe_connecting(void);
 void probe_systems(void);
+void probe_items(void);
+void probe_threads(void);
+void probe_sinks(void);
+void probe_slow(void);
+void probe_references(void);
+void probe_denied(void);
+void probe_absent(void);
+void probe_stopped(void);
+void probe_restarted(void);
 
 #endif
