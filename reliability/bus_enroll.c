@@ -10,7 +10,7 @@
 struct enroll_job {
     struct bus_job head;
     bool take; // the token, else trust `identity`
-    uint8_t identity[KVPBUS_IDENTITY_BYTES];
+    uint8_t identity[KVPBUS_IDENTITY_BYTES], mine[KVPBUS_IDENTITY_BYTES];
     struct kvpbus_token token;
     struct kvpbus_peer peer;
     kvpbus_done_fn *callback;
@@ -23,6 +23,8 @@ static enum kvpbus_error enroll_run(struct kvpbus_job *base, struct kvpbus_journ
     int64_t peer = job->head.endpoint->peer.id;
     enum kvpbus_error error = job->take ? kvpbus_journal_token_take(journal, peer, &job->token)
                                         : kvpbus_journal_trust(journal, peer, job->identity);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_introduced(journal, peer, job->mine);
     if (error == KVPBUS_OK)
         error = kvpbus_journal_peer_get(journal, peer, &job->peer);
     if (error != KVPBUS_OK)
@@ -66,6 +68,7 @@ static struct enroll_job *enroll_job(struct kvpbus_endpoint *endpoint, kvpbus_do
     struct enroll_job *job =
         bus_job_new(sizeof *job, endpoint->bus, endpoint, enroll_run, enroll_finished);
     job->head.dispose = enroll_dispose;
+    memcpy(job->mine, endpoint->bus->options.identity, sizeof job->mine);
     job->callback = callback;
     job->context = context;
     return job;

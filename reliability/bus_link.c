@@ -367,7 +367,7 @@ static void mark_delivered(struct kvpbus_endpoint *endpoint, const struct kvpbus
 struct pending_job {
     struct bus_job head;
     bool pin; // the pinned key itself, that only lacked the VM id
-    uint8_t identity[KVPBUS_IDENTITY_BYTES];
+    uint8_t identity[KVPBUS_IDENTITY_BYTES], mine[KVPBUS_IDENTITY_BYTES];
     uint8_t vm[KVPBUS_VM_ID_BYTES];
     bool tell;
     char detail[KVPBUS_AUDIT_DETAIL_MAX + 1];
@@ -398,6 +398,8 @@ static enum kvpbus_error pending_run(struct kvpbus_job *base, struct kvpbus_jour
 {
     struct pending_job *job = (struct pending_job *)base;
     enum kvpbus_error error = judge_pending(job, journal);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_introduced(journal, job->head.endpoint->peer.id, job->mine);
     if (error == KVPBUS_OK && job->tell)
         error = kvpbus_journal_audit(journal, job->head.endpoint->peer.id, KVPBUS_AUDIT_SHOWN,
                                      job->detail);
@@ -430,6 +432,7 @@ static void take_pending(struct kvpbus_endpoint *endpoint, const struct kvpbus_l
     struct pending_job *job =
         bus_job_new(sizeof *job, endpoint->bus, endpoint, pending_run, pending_finished);
     memcpy(job->identity, event->identity, sizeof job->identity);
+    memcpy(job->mine, endpoint->bus->options.identity, sizeof job->mine);
     memcpy(job->vm, event->vm, sizeof job->vm);
     memcpy(endpoint->pending_vm, event->vm, sizeof endpoint->pending_vm);
     job->pin = endpoint->peer.paired &&

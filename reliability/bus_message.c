@@ -234,7 +234,7 @@ void kvpbus_bus_counts(struct kvpbus_endpoint *endpoint, kvpbus_counts_fn *callb
 struct pair_job {
     struct bus_job head;
     bool unpair;
-    uint8_t identity[KVPBUS_IDENTITY_BYTES];
+    uint8_t identity[KVPBUS_IDENTITY_BYTES], mine[KVPBUS_IDENTITY_BYTES];
     uint8_t vm[KVPBUS_VM_ID_BYTES];
     struct kvpbus_failure refusal; // found out before the job; code KVPBUS_OK: none
     struct kvpbus_peer peer;
@@ -253,6 +253,8 @@ static enum kvpbus_error pair_run(struct kvpbus_job *base, struct kvpbus_journal
     enum kvpbus_error error = job->unpair
                                   ? kvpbus_journal_unpin(journal, peer)
                                   : kvpbus_journal_pin(journal, peer, job->identity, job->vm);
+    if (error == KVPBUS_OK)
+        error = kvpbus_journal_introduced(journal, peer, job->mine);
     if (error == KVPBUS_OK)
         error = kvpbus_journal_peer_get(journal, peer, &job->peer);
     return bus_told(base, journal, error);
@@ -279,6 +281,7 @@ static struct pair_job *pair_job(struct kvpbus_endpoint *endpoint, kvpbus_done_f
 {
     struct pair_job *job =
         bus_job_new(sizeof *job, endpoint->bus, endpoint, pair_run, pair_finished);
+    memcpy(job->mine, endpoint->bus->options.identity, sizeof job->mine);
     // On a host the VM id is the peer's for good; on a guest it comes with the host's hello.
     memcpy(job->vm,
            endpoint->bus->options.role == KVPBUS_ROLE_HOST ? endpoint->peer.vm

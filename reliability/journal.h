@@ -86,6 +86,9 @@ enum kvpbus_error kvpbus_journal_signer(struct kvpbus_journal *journal, int64_t 
 // The peer knows me as `identity` now: kvpbus_peer.met.
 enum kvpbus_error kvpbus_journal_met(struct kvpbus_journal *journal, int64_t peer,
                                      const uint8_t identity[KVPBUS_IDENTITY_BYTES]);
+// The same for a peer that was paired just now, while I am `identity`, unless it has met me since.
+enum kvpbus_error kvpbus_journal_introduced(struct kvpbus_journal *journal, int64_t peer,
+                                            const uint8_t identity[KVPBUS_IDENTITY_BYTES]);
 
 // Trust that was given beforehand: pins when none is pinned. KVPBUS_BAD_KEY: another one is, which
 // stays.

@@ -122,6 +122,13 @@ enum kvpbus_error kvpbus_journal_met(struct kvpbus_journal *journal, int64_t pee
                INT(peer), BLOB(identity, KVPBUS_IDENTITY_BYTES));
 }
 
+enum kvpbus_error kvpbus_journal_introduced(struct kvpbus_journal *journal, int64_t peer,
+                                            const uint8_t identity[KVPBUS_IDENTITY_BYTES])
+{
+    return RUN(journal, "UPDATE peer SET met = ?2 WHERE id = ?1 AND met IS NULL AND paired",
+               INT(peer), BLOB(identity, KVPBUS_IDENTITY_BYTES));
+}
+
 // --- another VM id ---
 
 // What is signed for the present id, and may be needed yet, keeps it.

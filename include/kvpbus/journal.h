@@ -65,7 +65,7 @@ struct kvpbus_peer {
     bool pending;                            // an identity waits for approval
     uint8_t pending_identity[KVPBUS_IDENTITY_BYTES];
     uint8_t timeline[KVPBUS_TIMELINE_BYTES]; // of what I send to it
-    bool known;                              // it has agreed on positions with me, as `met`
+    bool known;                              // it was paired with me, or met me, as `met`
     uint8_t met[KVPBUS_IDENTITY_BYTES];
     size_t former_count; // VM ids that it had before, newest first
     uint8_t former[KVPBUS_FORMER_VMS][KVPBUS_VM_ID_BYTES];

@@ -113,6 +113,28 @@ Test(e2e_identity, nobody_is_left_behind_unasked)
         world_ok(&world, WORLD_HOST, "rotate --force");
 }
 
+// Not even one that was paired and has not been seen since.
+Test(e2e_identity, who_was_only_paired_is_not_left_behind_either)
+{
+    char fingerprint[64];
+    identity_of(WORLD_ALPHA, fingerprint);
+    world_stop(&world, WORLD_ALPHA, SIGTERM);
+    world_ok(&world, WORLD_HOST, "unpair alpha");
+    world_await(&world, WORLD_HOST, "alpha", "\"state\": \"unpaired\"", 20);
+    cr_assert_eq(world_shell(&world,
+                             "i=0; until $KVPBUS --socket host.ctl pair alpha --fingerprint %s; do "
+                             "i=$((i + 1)); [ $i -lt 100 ] || exit 1; sleep 0.1; done",
+                             fingerprint),
+                 0, "%s", world_output());
+    for (int i = 0; i < 3; i++)
+        rotate(WORLD_HOST);
+    cr_assert_neq(world_kvpbus(&world, WORLD_HOST, "rotate"), 0);
+    cr_assert_not_null(strstr(world_output(), "alpha has not been here since"), "%s",
+                       world_output());
+    world_start(&world, WORLD_ALPHA);
+    world_alpha_works(&world);
+}
+
 Test(e2e_identity, words_that_are_wrong)
 {
     cr_assert_eq(world_kvpbus(&world, WORLD_HOST, "rotate now"), 2);

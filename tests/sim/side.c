@@ -161,6 +161,8 @@ static enum kvpbus_error find_peer(struct sim_process *process, struct kvpbus_pe
     if (error == KVPBUS_OK && !peer->paired) {
         error = kvpbus_journal_pin(process->journal, peer->id, identity, world->vm);
         if (error == KVPBUS_OK)
+            error = kvpbus_journal_introduced(process->journal, peer->id, side->identity);
+        if (error == KVPBUS_OK)
             error = kvpbus_journal_peer_get(process->journal, peer->id, peer);
     }
     if (error != KVPBUS_OK) {

@@ -74,6 +74,7 @@ Test(seeds, those_that_failed_once_pass, .init = sim_setup)
         {2021, "revert-memory"}, // void in one life, taken in the next
         {38, "identity"},        // a new identity: an earlier message behind one that had overtaken
         {12001, "identity"},     // the audit of two new identities in a row
+        {7435, "identity"},      // four new identities before the first session
         {2025, "all"},           // delivered by one side's account, lost by the other's
         {1749, "revert-memory"}, // the same random numbers gave the same timeline again
         {3563, "all"},           // and the same bundle id
