@@ -2,7 +2,9 @@
 //
 // store_agent.exe KIND: opens a store and serves its contract over standard input and output
 // (agent.proto), so that suites which run on Linux can test it. Kinds: registry, registry-auto,
-// and registry-host, the mirror image of the first: it writes what that reads. Ends with its input.
+// and registry-host, the mirror image of the first: it writes what that reads; wmi:VM, a VM's store
+// as the host sees it over WMI, and wmi-auto:VM, whose guest may write into Auto. Ends with its
+// input.
 #include <fcntl.h>
 #include <io.h>
 #include <stdio.h>
@@ -11,6 +13,7 @@
 
 #include "agent.pb-c.h"
 #include "frame.h"
+#include "kvpbus/management.h"
 #include "registry_store.h"
 
 enum { FRAME_MAX = 1024 * 1024 };
@@ -253,6 +256,19 @@ static Agent__AgentRequest *next_request(void)
     return request;
 }
 
+static enum kvpbus_error open_wmi(const char *vm, bool guest_auto, struct kvpbus_failure *failure)
+{
+    const struct kvpbus_wmi_options options = {.guest_auto = guest_auto};
+    struct kvpbus_management *management; // until the process ends
+    struct kvpbus_vm found;
+    enum kvpbus_error error = kvpbus_wmi_management_open(&options, &management, failure);
+    if (error == KVPBUS_OK)
+        error = kvpbus_management_find(management, vm, &found, failure);
+    if (error == KVPBUS_OK)
+        error = kvpbus_management_store_open(management, found.guid, "kvpbus", &store);
+    return error;
+}
+
 static enum kvpbus_error open_store(const char *kind, struct kvpbus_failure *failure)
 {
     const struct kvpbus_registry_place host = {HKEY_LOCAL_MACHINE, KVPBUS_REGISTRY_BASE,
@@ -263,6 +279,10 @@ static enum kvpbus_error open_store(const char *kind, struct kvpbus_failure *fai
         return kvpbus_registry_store_open(KVPBUS_REGISTRY_AUTO, "kvpbus", &store, failure);
     if (strcmp(kind, "registry-host") == 0)
         return kvpbus_registry_store_open_at(&host, "kvpbus", &store, failure);
+    if (strncmp(kind, "wmi:", 4) == 0)
+        return open_wmi(kind + 4, false, failure);
+    if (strncmp(kind, "wmi-auto:", 9) == 0)
+        return open_wmi(kind + 9, true, failure);
     return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, "there is no kind %s", kind);
 }
 

@@ -193,7 +193,7 @@ static bool call(SOCKET channel, const Kvpbus__Lab__Call *request)
     return send_reply(channel, &reply);
 }
 
-// Objects of the provider in this process; it is loaded when it is the one that answers.
+// Objects of the provider in this process; -1 when it is not loaded, as when there are none.
 static LONG provider_objects(void)
 {
     HMODULE provider = GetModuleHandleW(L"kvpbus-lab-wmi.dll");
@@ -352,6 +352,9 @@ int main(int argc, char **argv)
         ;
     closesocket(listener);
     management->ops->close(management);
+    // The provider's threads may still have to let go of what they are done with.
+    for (int i = 0; i < 500 && provider_objects() > 0; i++)
+        Sleep(10);
     printf("held %ld objects %ld\n", kvpbus_wmi_held(), provider_objects());
     return 0;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// wmi_server.exe under Wine, for tests. Everything asserts.
-#ifndef KVPBUS_TESTS_LAB_OVER_WMI_H
-#define KVPBUS_TESTS_LAB_OVER_WMI_H
+// wmi_server.exe under Wine, for tests whose labs run with --tcp. Everything asserts.
+#ifndef KVPBUS_TESTS_WMI_SERVER_FIXTURE_H
+#define KVPBUS_TESTS_WMI_SERVER_FIXTURE_H
 
 #include <stdio.h>
 
@@ -20,8 +20,11 @@ struct wmi_server {
     long held, objects;      // of COM, once it has ended
 };
 
-// Starts it over the lab of a folder, which runs with --tcp; the options end with NULL.
-void wmi_server_start(struct wmi_server *server, const char *lab_directory,
+// The Wine prefix that tests share, for programs whose WMI is the lab of this folder.
+void wmi_server_share(struct wine *wine, const char *lab_directory);
+
+// Starts it; the options end with NULL.
+void wmi_server_start(struct wmi_server *server, const struct wine *wine,
                       const char *const *options);
 void wmi_server_end(struct wmi_server *server);
 
