@@ -31,7 +31,7 @@ enum kvpbus_error __wrap_kvpbus_lab_management_open(const char *address,
         return __real_kvpbus_lab_management_open(address, management, failure);
     *end = '\0';
     wmi_server_share(&wine, directory);
-    wmi_server_start(&server, &wine, NULL);
+    wmi_server_start(&server, &wine, false, NULL);
     cr_assert_eq(server.error, KVPBUS_OK, "%s", server.line);
     return __real_kvpbus_lab_management_open(server.address, management, failure);
 }

@@ -34,12 +34,17 @@ static void finish(void)
 
 TestSuite(wmi_lab, .init = start, .fini = finish);
 
-static void open_server(const char *const *options)
+static void open_one(bool plain, const char *const *options)
 {
     wmi_server_share(&wine, lab.directory);
-    wmi_server_start(&server, &wine, options);
+    wmi_server_start(&server, &wine, plain, options);
     cr_assert_eq(server.error, KVPBUS_OK, "%s", server.line);
     cr_assert_eq(kvpbus_lab_management_open(server.address, &management, &failure), KVPBUS_OK);
+}
+
+static void open_server(const char *const *options)
+{
+    open_one(false, options);
 }
 
 // Nothing of COM may be left when it ends.
@@ -171,7 +176,7 @@ Test(wmi_lab, a_wrong_host_is_told_with_what_to_do)
 {
     const char *const options[] = {"--host", "hv8", NULL};
     wmi_server_share(&wine, lab.directory);
-    wmi_server_start(&server, &wine, options);
+    wmi_server_start(&server, &wine, false, options);
     cr_assert_eq(server.error, KVPBUS_STORE_GONE, "%s", server.line);
     cr_assert_not_null(strstr(server.line, "hv8: connecting to root\\virtualization\\v2: "));
     cr_assert_not_null(strstr(server.line, "0x800706BA RPC_S_SERVER_UNAVAILABLE"));
@@ -201,13 +206,14 @@ Test(wmi_lab, what_guests_say_of_their_systems_is_read_by_option)
     kvpbus_scan_free(&scan);
 }
 
-Test(wmi_lab, characters_of_xml_go_through_both_ways)
+// Through GetText and, where it is not registered, through what is written by ourselves.
+static void exchange_characters(bool plain)
 {
-    static const char value[] = "<a b=\"c\">&amp;'</a>]]>";
+    static const char value[] = "<a b=\"c\">&amp;'</a>]]> .";
     struct kvpbus_scan scan = {0};
     struct kvpbus_call_result result;
-    open_server(NULL);
-    cr_assert_eq(add(LAB_ALPHA, "kvpbus.<&>", value, &result), KVPBUS_OK);
+    open_one(plain, NULL);
+    cr_assert_eq(add(LAB_ALPHA, "kvpbus.<&>", value, &result), KVPBUS_OK, "%s", failure.detail);
     cr_assert(lab_done(&result));
     cr_assert_str_eq(lab_pool_value(&lab, LAB_ALPHA, 0, "kvpbus.<&>"), value);
     lab_guest_write(&lab, LAB_ALPHA, "kvpbus.&", value);
@@ -215,8 +221,20 @@ Test(wmi_lab, characters_of_xml_go_through_both_ways)
     cr_assert_eq(scan.count, 1);
     cr_assert_str_eq(scan.items[0].key, "kvpbus.&");
     cr_assert_str_eq(scan.items[0].value, value);
+    result = lab_call(&lab, LAB_ALPHA, KVPBUS_OP_REMOVE, "kvpbus.<&>", NULL);
+    cr_assert(lab_done(&result));
     kvpbus_scan_free(&scan);
     close_server();
+}
+
+Test(wmi_lab, characters_of_xml_go_through_both_ways)
+{
+    exchange_characters(false);
+}
+
+Test(wmi_lab, also_where_no_object_writes_texts)
+{
+    exchange_characters(true);
 }
 
 // --- what is not there, and what hangs ---
@@ -366,7 +384,7 @@ Test(wmi_lab, what_is_not_there_at_the_beginning_is_told_at_once)
     wmi_server_share(&wine, lab.directory);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         lab_ctl(&lab, cases[i].state);
-        wmi_server_start(&server, &wine, NULL);
+        wmi_server_start(&server, &wine, false, NULL);
         cr_assert_eq(server.error, cases[i].error, "%s", server.line);
         cr_assert_not_null(strstr(server.line, cases[i].name));
         wmi_server_end(&server);

@@ -37,10 +37,11 @@ void wmi_server_share(struct wine *wine, const char *lab_directory)
     wine_share(wine, "wine-wmi");
 }
 
-void wmi_server_start(struct wmi_server *server, const struct wine *wine,
+void wmi_server_start(struct wmi_server *server, const struct wine *wine, bool plain,
                       const char *const *options)
 {
-    const char *words[WINE_WORDS_MAX + 1] = {"tests/windows/wmi_server.exe"};
+    const char *words[WINE_WORDS_MAX + 1] = {plain ? "tests/windows/wmi_server_plain.exe"
+                                                   : "tests/windows/wmi_server.exe"};
     int input[2], output[2];
     for (size_t i = 0; options != NULL && options[i] != NULL; i++)
         words[i + 1] = options[i];

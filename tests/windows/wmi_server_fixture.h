@@ -4,6 +4,7 @@
 #ifndef KVPBUS_TESTS_WMI_SERVER_FIXTURE_H
 #define KVPBUS_TESTS_WMI_SERVER_FIXTURE_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "kvpbus/error.h"
@@ -23,8 +24,8 @@ struct wmi_server {
 // The Wine prefix that tests share, for programs whose WMI is the lab of this folder.
 void wmi_server_share(struct wine *wine, const char *lab_directory);
 
-// Starts it; the options end with NULL.
-void wmi_server_start(struct wmi_server *server, const struct wine *wine,
+// Starts it, or with `plain` one whose WMI has no IWbemObjectTextSrc; the options end with NULL.
+void wmi_server_start(struct wmi_server *server, const struct wine *wine, bool plain,
                       const char *const *options);
 void wmi_server_end(struct wmi_server *server);
 
