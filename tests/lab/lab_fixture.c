@@ -109,6 +109,18 @@ void lab_start(struct lab *lab, const char *options)
     lab_start_again(lab, options);
 }
 
+void lab_address(const struct lab *lab, char address[LAB_ADDRESS])
+{
+    char path[96];
+    unsigned port = 0;
+    snprintf(path, sizeof path, "%s/host.port", lab->directory);
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file, "%s is missing", path);
+    cr_assert_eq(fscanf(file, "%u", &port), 1);
+    fclose(file);
+    snprintf(address, LAB_ADDRESS, "127.0.0.1:%u", port & 0xffff);
+}
+
 static bool file_contains(const char *path, const char *text)
 {
     static char content[256 * 1024];

@@ -34,6 +34,10 @@ void lab_stop(struct lab *lab);
 void lab_start_again(struct lab *lab, const char *options);
 void lab_remove(struct lab *lab);
 
+// 127.0.0.1:PORT of a lab with --tcp, and its NUL.
+enum { LAB_ADDRESS = 16 };
+void lab_address(const struct lab *lab, char address[LAB_ADDRESS]);
+
 // Runs kvpbus-lab with a command line whose "DIR" stands for the folder; returns the exit code.
 // What it prints, on either stream, goes to `output` unless that is NULL.
 int lab_program(const struct lab *lab, const char *command_line, char *output, size_t size);

@@ -14,24 +14,12 @@
 #include "lab_fixture.h"
 
 static struct lab lab;
-static char address[32];
-
-static void read_address(void)
-{
-    char path[128], digits[16];
-    snprintf(path, sizeof path, "%s/host.port", lab.directory);
-    FILE *file = fopen(path, "r");
-    cr_assert_not_null(file, "%s is missing", path);
-    cr_assert_not_null(fgets(digits, sizeof digits, file));
-    fclose(file);
-    digits[strcspn(digits, "\n")] = '\0';
-    snprintf(address, sizeof address, "127.0.0.1:%s", digits);
-}
+static char address[LAB_ADDRESS];
 
 static void start(void)
 {
     lab_start(&lab, "--tcp");
-    read_address();
+    lab_address(&lab, address);
 }
 
 static void finish(void)

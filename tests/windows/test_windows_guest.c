@@ -21,19 +21,7 @@ static struct wine wine;
 static struct kvpbus_store *store; // of a program in the guest
 static pid_t service;
 static int service_output;
-static char address[32];
-
-static void read_address(void)
-{
-    char path[128], digits[16];
-    snprintf(path, sizeof path, "%s/host.port", lab.directory);
-    FILE *file = fopen(path, "r");
-    cr_assert_not_null(file);
-    cr_assert_not_null(fgets(digits, sizeof digits, file));
-    fclose(file);
-    digits[strcspn(digits, "\n")] = '\0';
-    snprintf(address, sizeof address, "127.0.0.1:%s", digits);
-}
+static char address[LAB_ADDRESS];
 
 // Until the service says so.
 static void await_word(const char *word)
@@ -63,7 +51,7 @@ static void start(void)
 {
     struct kvpbus_failure failure = {0};
     lab_start(&lab, "--windows-vm gamma");
-    read_address();
+    lab_address(&lab, address);
     wine_make(&wine, true);
     start_service();
     cr_assert_eq(store_proxy_open(&wine, "registry", &store, &failure), KVPBUS_OK, "%s",

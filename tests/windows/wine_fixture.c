@@ -15,7 +15,7 @@
 // A line of bash with scripts/wine.bash; the folder is $1.
 static void in_bash(const struct wine *wine, const char *line)
 {
-    char script[512];
+    char script[1024];
     int status;
     snprintf(script, sizeof script, ". '%s/scripts/wine.bash'; %s", KVPBUS_SOURCE_DIR, line);
     pid_t pid = fork();
@@ -28,11 +28,27 @@ static void in_bash(const struct wine *wine, const char *line)
     cr_assert_eq(status, 0, "%s", line);
 }
 
-void wine_make(struct wine *wine, bool guest)
+static void make_directory(struct wine *wine)
 {
     strcpy(wine->directory, "/tmp/kvpbus-wine-XXXXXX");
     cr_assert_not_null(mkdtemp(wine->directory));
     snprintf(wine->prefix, sizeof wine->prefix, "%s/prefix", wine->directory);
+}
+
+void wine_make_lab(struct wine *wine, const char *lab)
+{
+    char line[512];
+    make_directory(wine);
+    snprintf(
+        line, sizeof line,
+        "KVPBUS_WINDOWS_BUILD='%s' \"$wine_root/scripts/wine-lab\" \"$1/prefix\" '%s' >\"$1/said\"",
+        KVPBUS_WINDOWS_BUILD, lab);
+    in_bash(wine, line);
+}
+
+void wine_make(struct wine *wine, bool guest)
+{
+    make_directory(wine);
     in_bash(wine, guest ? "wine_prefix \"$1/prefix\" && wine_guest \"$1/prefix\""
                         : "wine_prefix \"$1/prefix\"");
 }

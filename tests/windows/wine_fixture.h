@@ -23,6 +23,9 @@ void wine_make(struct wine *wine, bool guest);
 // the first use and stays.
 void wine_share(struct wine *wine, const char *folder);
 
+// The prefix that scripts/wine-lab makes for a lab that runs in the folder.
+void wine_make_lab(struct wine *wine, const char *lab);
+
 // Ends what still runs in it, and removes it.
 void wine_remove(struct wine *wine);
 
