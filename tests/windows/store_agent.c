@@ -3,8 +3,8 @@
 // store_agent.exe KIND: opens a store and serves its contract over standard input and output
 // (agent.proto), so that suites which run on Linux can test it. Kinds: registry, registry-auto,
 // and registry-host, the mirror image of the first: it writes what that reads; wmi:VM, a VM's store
-// as the host sees it over WMI, and wmi-auto:VM, whose guest may write into Auto. Ends with its
-// input.
+// as the host sees it over WMI, and wmi-auto:VM, whose guest may write into Auto;
+// lab:127.0.0.1:PORT/VM, the same over the lab's own API. Ends with its input.
 #include <fcntl.h>
 #include <io.h>
 #include <stdio.h>
@@ -256,17 +256,36 @@ static Agent__AgentRequest *next_request(void)
     return request;
 }
 
-static enum kvpbus_error open_wmi(const char *vm, bool guest_auto, struct kvpbus_failure *failure)
+// The management service is there until the process ends.
+static enum kvpbus_error open_vm(struct kvpbus_management *management, const char *vm,
+                                 struct kvpbus_failure *failure)
 {
-    const struct kvpbus_wmi_options options = {.guest_auto = guest_auto};
-    struct kvpbus_management *management; // until the process ends
     struct kvpbus_vm found;
-    enum kvpbus_error error = kvpbus_wmi_management_open(&options, &management, failure);
-    if (error == KVPBUS_OK)
-        error = kvpbus_management_find(management, vm, &found, failure);
+    enum kvpbus_error error = kvpbus_management_find(management, vm, &found, failure);
     if (error == KVPBUS_OK)
         error = kvpbus_management_store_open(management, found.guid, "kvpbus", &store);
     return error;
+}
+
+static enum kvpbus_error open_wmi(const char *vm, bool guest_auto, struct kvpbus_failure *failure)
+{
+    const struct kvpbus_wmi_options options = {.guest_auto = guest_auto};
+    struct kvpbus_management *management;
+    enum kvpbus_error error = kvpbus_wmi_management_open(&options, &management, failure);
+    return error == KVPBUS_OK ? open_vm(management, vm, failure) : error;
+}
+
+static enum kvpbus_error open_lab(const char *place, struct kvpbus_failure *failure)
+{
+    char address[64];
+    struct kvpbus_management *management;
+    snprintf(address, sizeof address, "%s", place);
+    char *vm = strchr(address, '/');
+    if (vm == NULL)
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, "there is no VM in %s", place);
+    *vm++ = '\0';
+    enum kvpbus_error error = kvpbus_lab_management_open(address, &management, failure);
+    return error == KVPBUS_OK ? open_vm(management, vm, failure) : error;
 }
 
 static enum kvpbus_error open_store(const char *kind, struct kvpbus_failure *failure)
@@ -283,6 +302,8 @@ static enum kvpbus_error open_store(const char *kind, struct kvpbus_failure *fai
         return open_wmi(kind + 4, false, failure);
     if (strncmp(kind, "wmi-auto:", 9) == 0)
         return open_wmi(kind + 9, true, failure);
+    if (strncmp(kind, "lab:", 4) == 0)
+        return open_lab(kind + 4, failure);
     return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, "there is no kind %s", kind);
 }
 

@@ -3,75 +3,25 @@
 // A Windows VM in the lab: kvpbus-lab-integration.exe under Wine moves items between the lab and
 // the registry, and what happens to the VM happens to it.
 #include <criterion/criterion.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <uchar.h>
-#include <unistd.h>
 
+#include "guest_fixture.h"
 #include "lab_channel.h"
-#include "lab_fixture.h"
-#include "store_proxy.h"
 
 static struct lab lab;
-static struct wine wine;
-static struct kvpbus_store *store; // of a program in the guest
-static pid_t service;
-static int service_output;
-static char address[LAB_ADDRESS];
-
-// Until the service says so.
-static void await_word(const char *word)
-{
-    char text[4096] = "";
-    size_t length = 0;
-    while (strstr(text, word) == NULL) {
-        ssize_t got = read(service_output, text + length, sizeof text - 1 - length);
-        cr_assert_gt(got, 0, "the service has ended, not %s: %s", word, text);
-        length += (size_t)got;
-        text[length] = '\0';
-    }
-}
-
-static void start_service(void)
-{
-    const char *const words[] = {"lab/windows/kvpbus-lab-integration.exe", address, "gamma", NULL};
-    int output[2];
-    cr_assert_eq(pipe2(output, O_CLOEXEC), 0);
-    service = wine_start(&wine, words, -1, output[1]);
-    close(output[1]);
-    service_output = output[0];
-    await_word(": connected");
-}
+static struct guest guest;
 
 static void start(void)
 {
-    struct kvpbus_failure failure = {0};
     lab_start(&lab, "--windows-vm gamma");
-    lab_address(&lab, address);
-    wine_make(&wine, true);
-    start_service();
-    cr_assert_eq(store_proxy_open(&wine, "registry", &store, &failure), KVPBUS_OK, "%s",
-                 failure.detail);
+    guest_start(&guest, &lab, "registry");
 }
 
 static void finish(void)
 {
-    char rest[256];
-    int status;
-    kvpbus_store_close(store);
-    lab_stop(&lab);
-    // It ends by itself with the lab.
-    while (read(service_output, rest, sizeof rest) > 0)
-        continue;
-    close(service_output);
-    cr_assert_eq(waitpid(service, &status, 0), service);
-    cr_assert_eq(status, 0, "the service ended with %x", status);
-    wine_remove(&wine);
-    lab_remove(&lab);
+    guest_end(&guest, &lab);
 }
 
 TestSuite(windows_guest, .init = start, .fini = finish, .timeout = 120);
@@ -81,8 +31,8 @@ static void guest_puts(const char *key, const char *value)
     const struct kvpbus_change change = {key, value};
     enum kvpbus_error result;
     struct kvpbus_failure failure = {0};
-    cr_assert_eq(store->ops->write(store, &change, 1, &result, &failure), KVPBUS_OK, "%s",
-                 failure.detail);
+    cr_assert_eq(guest.store->ops->write(guest.store, &change, 1, &result, &failure), KVPBUS_OK,
+                 "%s", failure.detail);
 }
 
 static const char *value_of(const struct kvpbus_scan *scan, const char *key)
@@ -98,7 +48,7 @@ static const char *in_guest(const char *key)
 {
     static char value[KVPBUS_VALUE_MAX + 1];
     struct kvpbus_scan scan = {0};
-    cr_assert_eq(store->ops->read_peer(store, &scan, NULL), KVPBUS_OK);
+    cr_assert_eq(guest.store->ops->read_peer(guest.store, &scan, NULL), KVPBUS_OK);
     snprintf(value, sizeof value, "%s", value_of(&scan, key));
     kvpbus_scan_free(&scan);
     return value;
@@ -142,7 +92,7 @@ static bool registry_says(const char *key, const char *name, const char *text)
     char16_t units[128];
     size_t size = sizeof units;
     uint32_t type;
-    if (store_proxy_get_value(store, key, name, &type, units, &size) != 0)
+    if (store_proxy_get_value(guest.store, key, name, &type, units, &size) != 0)
         return false;
     for (size_t i = 0; i <= strlen(text); i++)
         if (units[i] != (unsigned char)text[i])
@@ -177,7 +127,7 @@ Test(windows_guest, the_wire_carries_as_much_as_it_does)
     value[2 * UNITS] = '\0';
     result = add("other", value);
     cr_assert(lab_done(&result));
-    cr_assert_eq(store_proxy_get_value(store, "External", "other", &type, units, &size), 0);
+    cr_assert_eq(store_proxy_get_value(guest.store, "External", "other", &type, units, &size), 0);
     cr_assert_eq(size, sizeof(char16_t) * (UNITS + 1));
     cr_assert_eq(units[UNITS - 1], 0xe4);
     // What a program in the guest puts there beyond it is cut.
@@ -185,7 +135,8 @@ Test(windows_guest, the_wire_carries_as_much_as_it_does)
     static char16_t long_text[3000];
     for (size_t i = 0; i < 2999; i++)
         long_text[i] = 'x';
-    store_proxy_set_value(store, "Guest", "kvpbus.00", STORE_PROXY_SZ, long_text, sizeof long_text);
+    store_proxy_set_value(guest.store, "Guest", "kvpbus.00", STORE_PROXY_SZ, long_text,
+                          sizeof long_text);
     struct kvpbus_scan scan = {0};
     cr_assert_eq(lab_read(&lab, LAB_GAMMA, &scan), KVPBUS_OK);
     cr_assert_eq(scan.skipped, 1, "1023 characters are one more than an item of ours has");
@@ -196,9 +147,11 @@ Test(windows_guest, values_that_are_no_text_do_not_hide_those_behind_them)
 {
     static const uint8_t bytes[] = {0, 1, 2, 0xff};
     const uint32_t number = 4711;
-    store_proxy_set_value(store, "Guest", "", STORE_PROXY_BINARY, bytes, sizeof bytes);
-    store_proxy_set_value(store, "Guest", "a binary", STORE_PROXY_BINARY, bytes, sizeof bytes);
-    store_proxy_set_value(store, "Guest", "kvpbus.01", STORE_PROXY_DWORD, &number, sizeof number);
+    store_proxy_set_value(guest.store, "Guest", "", STORE_PROXY_BINARY, bytes, sizeof bytes);
+    store_proxy_set_value(guest.store, "Guest", "a binary", STORE_PROXY_BINARY, bytes,
+                          sizeof bytes);
+    store_proxy_set_value(guest.store, "Guest", "kvpbus.01", STORE_PROXY_DWORD, &number,
+                          sizeof number);
     guest_puts("kvpbus.02", "behind");
     cr_assert_str_eq(at_host("kvpbus.02"), "behind");
     cr_assert_str_eq(at_host("kvpbus.01"), "4711", "numbers are said as text");
@@ -208,10 +161,10 @@ Test(windows_guest, a_reboot_brings_back_what_the_host_holds)
 {
     add("kvpbus.h", "lasts");
     guest_puts("kvpbus.s", "too");
-    store_proxy_set_value(store, "External", "kvpbus.h", STORE_PROXY_DWORD, "abcd", 4);
+    store_proxy_set_value(guest.store, "External", "kvpbus.h", STORE_PROXY_DWORD, "abcd", 4);
     cr_assert_str_eq(in_guest("kvpbus.h"), "(none)");
     lab_ctl(&lab, "reboot gamma");
-    await_word(": connected");
+    guest_await(&guest, ": connected");
     struct kvpbus_call_result result = add("kvpbus.00", "after it");
     cr_assert(lab_done(&result), "it waits for the items to be sent anew");
     cr_assert_str_eq(in_guest("kvpbus.h"), "lasts");
@@ -222,18 +175,18 @@ Test(windows_guest, without_its_service_the_vm_is_as_one_without_a_daemon)
 {
     struct kvpbus_scan scan = {0};
     lab_ctl(&lab, "fault gamma daemon-absent");
-    await_word(": sent away");
+    guest_await(&guest, ": sent away");
     struct kvpbus_call_result result = add("kvpbus.h", "v");
     cr_assert_eq(result.hresult, 0x800710DF);
     cr_assert_eq(lab_read(&lab, LAB_GAMMA, &scan), KVPBUS_STORE_GONE);
     lab_ctl(&lab, "fault gamma clear");
-    await_word(": connected");
+    guest_await(&guest, ": connected");
     cr_assert_str_eq(in_guest("kvpbus.h"), "(none)", "within one boot nothing is sent again");
     lab_ctl(&lab, "stop gamma");
-    await_word(": sent away");
+    guest_await(&guest, ": sent away");
     cr_assert_eq(lab_read(&lab, LAB_GAMMA, &scan), KVPBUS_VM_OFF);
     lab_ctl(&lab, "start gamma");
-    await_word(": connected");
+    guest_await(&guest, ": connected");
     result = add("kvpbus.s", "v");
     cr_assert(lab_done(&result));
     cr_assert_str_eq(in_guest("kvpbus.h"), "v", "the next boot has it");
@@ -278,7 +231,7 @@ static enum kvpbus_error attach(const char *vm)
     query.vm = (char *)vm;
     request.kind_case = KVPBUS__LAB__REQUEST__KIND_ATTACH;
     request.attach = &query;
-    cr_assert_eq(kvpbus_lab_channel_open(address, deadline, &fd, NULL), KVPBUS_OK);
+    cr_assert_eq(kvpbus_lab_channel_open(guest.address, deadline, &fd, NULL), KVPBUS_OK);
     cr_assert_eq(kvpbus_lab_channel_send(fd, &request, deadline, NULL), KVPBUS_OK);
     cr_assert_eq(kvpbus_lab_channel_receive(fd, &reply, deadline, NULL), KVPBUS_OK);
     enum kvpbus_error error = (enum kvpbus_error)reply->error;
@@ -290,7 +243,7 @@ static enum kvpbus_error attach(const char *vm)
 Test(windows_guest, only_one_service_comes_and_only_where_there_is_none)
 {
     char output[1024];
-    const char *const unknown[] = {"lab/windows/kvpbus-lab-integration.exe", address, "delta",
+    const char *const unknown[] = {"lab/windows/kvpbus-lab-integration.exe", guest.address, "delta",
                                    NULL};
     const char *const nowhere[] = {"lab/windows/kvpbus-lab-integration.exe", "127.0.0.1:1", "gamma",
                                    NULL};
@@ -298,9 +251,9 @@ Test(windows_guest, only_one_service_comes_and_only_where_there_is_none)
     cr_assert_eq(attach("gamma"), KVPBUS_EXISTS);
     cr_assert_eq(attach("alpha"), KVPBUS_UNSUPPORTED);
     cr_assert_eq(attach("delta"), KVPBUS_VM_UNKNOWN);
-    cr_assert_eq(wine_run(&wine, unknown, output, sizeof output), 4);
-    cr_assert_eq(wine_run(&wine, nowhere, output, sizeof output), 3);
-    cr_assert_eq(wine_run(&wine, usage, output, sizeof output), 0);
+    cr_assert_eq(wine_run(&guest.wine, unknown, output, sizeof output), 4);
+    cr_assert_eq(wine_run(&guest.wine, nowhere, output, sizeof output), 3);
+    cr_assert_eq(wine_run(&guest.wine, usage, output, sizeof output), 0);
     cr_assert_not_null(strstr(output, "127.0.0.1:PORT"));
     struct kvpbus_call_result result = add("kvpbus.h", "v");
     cr_assert(lab_done(&result), "the one that is there is not disturbed");
