@@ -50,3 +50,9 @@ Test(registry_checks, no_notice_is_lost)
 {
     cr_assert(group("notices", 1000));
 }
+
+Test(registry_checks, notices_come_on_a_loop)
+{
+    const char *const words[] = {"tests/windows/notice_checks.exe", NULL};
+    cr_assert(wine_checks(&wine, words, 12));
+}
