@@ -29,6 +29,7 @@ struct change_call {
     size_t count;
     struct kvpbus_call_result result;
     bool unknown;        // there is no such VM
+    bool accepted;       // the method was begun
     bool unsure;         // it may have been carried out
     char job[PATH_ROOM]; // its path; empty: there is none
 };
@@ -162,6 +163,7 @@ static HRESULT execute(struct kvpbus_wmi_connection *connection, struct change_c
         IWbemServices_ExecMethod(connection->services, connection->service, method,
                                  WBEM_FLAG_RETURN_IMMEDIATELY, NULL, parameters, NULL, &pending);
     if (SUCCEEDED(result)) {
+        change->accepted = true;
         kvpbus_com_took(pending);
         result = await_result(connection, change, pending, out);
     }
@@ -181,11 +183,25 @@ static HRESULT take_outcome(struct change_call *change, IWbemClassObject *out)
     return result;
 }
 
+// What ExecMethod, or the wait for its result, says by failing.
+static bool may_have_happened(const struct change_call *change, HRESULT result)
+{
+    switch (kvpbus_hresult_find((uint32_t)result)->kind) {
+    case KVPBUS_HRESULT_PLAIN:
+        return false;
+    case KVPBUS_HRESULT_UNSENT:
+        return change->accepted; // then it is only the answer that did not come
+    default:
+        return true;
+    }
+}
+
 static HRESULT call_step(struct kvpbus_wmi_connection *connection, struct kvpbus_wmi_call *call)
 {
     struct change_call *change = (struct change_call *)call;
     IWbemClassObject *parameters = NULL, *out = NULL;
     char vm[PATH_ROOM];
+    change->accepted = false;
     call->work.step = "looking for the VM";
     HRESULT result = find_vm(connection, change, vm);
     change->unknown = result == KVPBUS_WBEM(E_NOT_FOUND);
@@ -197,13 +213,13 @@ static HRESULT call_step(struct kvpbus_wmi_connection *connection, struct kvpbus
         call->work.step = "calling the management service";
         result = execute(connection, change, parameters, &out);
     }
-    if (SUCCEEDED(result))
+    bool answered = SUCCEEDED(result);
+    if (answered)
         result = take_outcome(change, out);
     kvpbus_com_release(&out);
     kvpbus_com_release(&parameters);
     if (FAILED(result) && change->call.sent) {
-        enum kvpbus_hresult_kind kind = kvpbus_hresult_find((uint32_t)result)->kind;
-        change->unsure = kind == KVPBUS_HRESULT_LOST || kind == KVPBUS_HRESULT_UNSURE;
+        change->unsure = answered || may_have_happened(change, result);
         change->call.sent = change->unsure; // what was not carried out may be repeated
     }
     return result;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The WMI client without Hyper-V: wmi_checks.exe, group by group, under Wine, whose WMI has no
-// namespace root\virtualization.
+// namespace root\virtualization; and wmi_fake_checks.exe, where WMI is one that does as it is told.
 #include <criterion/criterion.h>
 
 #include "wine_fixture.h"
@@ -54,4 +54,72 @@ Test(wmi_checks, threads_are_bounded)
 Test(wmi_checks, closing_waits_for_no_call_that_hangs)
 {
     cr_assert(group("closing", 6));
+}
+
+static bool fake_group(const char *name, unsigned checks)
+{
+    const char *const words[] = {"tests/windows/wmi_fake_checks.exe", name, NULL};
+    return wine_checks(&wine, words, checks);
+}
+
+TestSuite(wmi_fake, .init = start, .fini = finish);
+
+Test(wmi_fake, what_is_asked_and_answered)
+{
+    cr_assert(fake_group("exchange", 30));
+}
+
+Test(wmi_fake, every_call_of_opening_fails_once_in_every_way)
+{
+    cr_assert(fake_group("faults-opening", 1000));
+}
+
+Test(wmi_fake, every_call_of_listing_fails_once_in_every_way)
+{
+    cr_assert(fake_group("faults-list", 1500));
+}
+
+Test(wmi_fake, every_call_of_reading_fails_once_in_every_way)
+{
+    cr_assert(fake_group("faults-reading", 9000));
+}
+
+Test(wmi_fake, every_call_of_changing_fails_once_and_nothing_is_done_twice)
+{
+    cr_assert(fake_group("faults-changing", 900));
+}
+
+Test(wmi_fake, a_service_that_is_hidden_is_a_matter_of_rights)
+{
+    cr_assert(fake_group("hidden", 4));
+}
+
+Test(wmi_fake, properties_of_other_types_are_none)
+{
+    cr_assert(fake_group("types", 250));
+}
+
+Test(wmi_fake, hostile_items_are_counted_and_hurt_nobody)
+{
+    cr_assert(fake_group("hostile", 15));
+}
+
+Test(wmi_fake, each_state_of_a_job_is_what_it_is)
+{
+    cr_assert(fake_group("jobs", 35));
+}
+
+Test(wmi_fake, each_return_value_is_passed_on)
+{
+    cr_assert(fake_group("return-values", 35));
+}
+
+Test(wmi_fake, what_hangs_ends_at_the_deadline)
+{
+    cr_assert(fake_group("hangs", 20));
+}
+
+Test(wmi_fake, two_hundred_vms_are_one_query)
+{
+    cr_assert(fake_group("queries", 500));
 }
