@@ -16,7 +16,7 @@ __attribute__((constructor)) static void with_port(void)
     lab_always = "--tcp";
 }
 
-static const char *lab_address(const char *lab_directory)
+static const char *address_of_lab(const char *lab_directory)
 {
     static char address[64];
     char path[128];
@@ -33,7 +33,7 @@ static const char *lab_address(const char *lab_directory)
 
 void wmi_server_share(struct wine *wine, const char *lab_directory)
 {
-    setenv("KVPBUS_LAB", lab_address(lab_directory), 1);
+    setenv("KVPBUS_LAB", address_of_lab(lab_directory), 1);
     wine_share(wine, "wine-wmi");
 }
 
