@@ -53,7 +53,9 @@ static HRESULT WINAPI get_object(IWbemCallResult *face, LONG timeout_ms, IWbemCl
     if (out == NULL)
         return HR(E_INVALID_PARAMETER);
     *out = NULL;
-    HRESULT result = kvpbus_provider_wait(task, timeout_ms);
+    HRESULT result = kvpbus_provider_allowed(&self(face)->security);
+    if (result == S_OK)
+        result = kvpbus_provider_wait(task, timeout_ms);
     if (result != S_OK)
         return result;
     if (FAILED(task->result))
@@ -86,7 +88,9 @@ static HRESULT WINAPI get_status(IWbemCallResult *face, LONG timeout_ms, LONG *s
     const struct kvpbus_provider_task *task = self(face)->task;
     if (status == NULL)
         return HR(E_INVALID_PARAMETER);
-    HRESULT result = kvpbus_provider_wait(task, timeout_ms);
+    HRESULT result = kvpbus_provider_allowed(&self(face)->security);
+    if (result == S_OK)
+        result = kvpbus_provider_wait(task, timeout_ms);
     if (result == S_OK)
         *status = task->result;
     return result;
@@ -95,7 +99,8 @@ static HRESULT WINAPI get_status(IWbemCallResult *face, LONG timeout_ms, LONG *s
 static IWbemCallResultVtbl table = {query_interface, add_ref,      release,   get_object,
                                     get_string,      get_services, get_status};
 
-HRESULT kvpbus_provider_call_result(struct kvpbus_provider_task *task, IWbemCallResult **out)
+HRESULT kvpbus_provider_call_result(struct kvpbus_provider_task *task, const WCHAR *account,
+                                    IWbemCallResult **out)
 {
     struct call_result *call = calloc(1, sizeof *call);
     if (call == NULL)
@@ -103,7 +108,7 @@ HRESULT kvpbus_provider_call_result(struct kvpbus_provider_task *task, IWbemCall
     kvpbus_provider_made();
     call->face.lpVtbl = &table;
     call->references = 1;
-    kvpbus_provider_security(&call->security, (IUnknown *)&call->face);
+    kvpbus_provider_security(&call->security, (IUnknown *)&call->face, account);
     kvpbus_provider_task_retain(task);
     call->task = task;
     *out = &call->face;

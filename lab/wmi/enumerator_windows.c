@@ -53,6 +53,9 @@ static ULONG WINAPI release(IEnumWbemClassObject *face)
 static HRESULT WINAPI reset(IEnumWbemClassObject *face)
 {
     struct enumerator *enumerator = self(face);
+    HRESULT result = kvpbus_provider_allowed(&enumerator->security);
+    if (FAILED(result))
+        return result;
     if (enumerator->forward_only)
         return HR(E_INVALID_OPERATION);
     AcquireSRWLockExclusive(&enumerator->lock);
@@ -64,7 +67,9 @@ static HRESULT WINAPI reset(IEnumWbemClassObject *face)
 // Waits for the results. S_OK when they are there and are no error.
 static HRESULT await(const struct enumerator *enumerator, LONG timeout_ms)
 {
-    HRESULT result = kvpbus_provider_wait(enumerator->task, timeout_ms);
+    HRESULT result = kvpbus_provider_allowed(&enumerator->security);
+    if (result == S_OK)
+        result = kvpbus_provider_wait(enumerator->task, timeout_ms);
     return result == S_OK ? enumerator->task->result : result;
 }
 
@@ -121,9 +126,12 @@ static HRESULT WINAPI clone(IEnumWbemClassObject *face, IEnumWbemClassObject **o
     if (out == NULL)
         return HR(E_INVALID_PARAMETER);
     *out = NULL;
-    if (enumerator->forward_only)
-        return HR(E_INVALID_OPERATION);
-    HRESULT result = kvpbus_provider_enumerator(enumerator->task, false, out);
+    HRESULT result = kvpbus_provider_allowed(&enumerator->security);
+    if (SUCCEEDED(result) && enumerator->forward_only)
+        result = HR(E_INVALID_OPERATION);
+    if (SUCCEEDED(result))
+        result =
+            kvpbus_provider_enumerator(enumerator->task, enumerator->security.account, false, out);
     if (FAILED(result))
         return result;
     AcquireSRWLockShared(&enumerator->lock);
@@ -148,8 +156,8 @@ static HRESULT WINAPI skip(IEnumWbemClassObject *face, LONG timeout_ms, ULONG co
 static IEnumWbemClassObjectVtbl table = {query_interface, add_ref, release, reset, next,
                                          next_async,      clone,   skip};
 
-HRESULT kvpbus_provider_enumerator(struct kvpbus_provider_task *task, bool forward_only,
-                                   IEnumWbemClassObject **out)
+HRESULT kvpbus_provider_enumerator(struct kvpbus_provider_task *task, const WCHAR *account,
+                                   bool forward_only, IEnumWbemClassObject **out)
 {
     struct enumerator *enumerator = calloc(1, sizeof *enumerator);
     if (enumerator == NULL)
@@ -157,7 +165,7 @@ HRESULT kvpbus_provider_enumerator(struct kvpbus_provider_task *task, bool forwa
     kvpbus_provider_made();
     enumerator->face.lpVtbl = &table;
     enumerator->references = 1;
-    kvpbus_provider_security(&enumerator->security, (IUnknown *)&enumerator->face);
+    kvpbus_provider_security(&enumerator->security, (IUnknown *)&enumerator->face, account);
     kvpbus_provider_task_retain(task);
     enumerator->task = task;
     enumerator->forward_only = forward_only;

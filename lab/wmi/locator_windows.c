@@ -61,17 +61,22 @@ static void setting(const WCHAR *variable, const WCHAR *value, char *text)
     free(bytes);
 }
 
-// Whether a name is one of those that the setting lists, with ";" between them.
-static bool is_listed(const char *name, const char *list)
+// Finds a name in a list of the form "NAME;NAME=DOMAIN\user:password". What is behind the name goes
+// to `account`, of SETTING_MAX.
+static bool find_remote(const char *list, const char *name, char *account)
 {
-    size_t length = strlen(name);
     for (const char *entry = list; *entry != '\0'; entry += strspn(entry, ";")) {
-        size_t size = strcspn(entry, ";");
         char one[SETTING_MAX];
+        size_t size = strcspn(entry, ";");
         snprintf(one, sizeof one, "%.*s", (int)size, entry);
-        if (size == length && kvpbus_cim_compare(one, name) == 0)
-            return true;
         entry += size;
+        char *mark = strchr(one, '=');
+        if (mark != NULL)
+            *mark = '\0';
+        if (kvpbus_cim_compare(one, name) != 0)
+            continue;
+        snprintf(account, SETTING_MAX, "%s", mark != NULL ? mark + 1 : "");
+        return true;
     }
     return false;
 }
@@ -123,30 +128,54 @@ static bool is_local(const char *server, const char *own)
            kvpbus_cim_compare(server, own) == 0;
 }
 
-static HRESULT connect_lab(const char *server, const char *name_space, bool credentials,
+// What a client says of itself.
+struct caller {
+    const WCHAR *user, *password;
+};
+
+// Another computer is served when the settings name it, and to the account that they name.
+// `account` is that one, or empty.
+static HRESULT admit(const char *server, const struct caller *caller, WCHAR *account)
+{
+    char remote[SETTING_MAX], needed[SETTING_MAX];
+    WCHAR given[KVPBUS_PROVIDER_ACCOUNT_MAX];
+    setting(L"KVPBUS_LAB_REMOTE", L"Remote", remote);
+    if (!find_remote(remote, server, needed))
+        return HRESULT_FROM_WIN32(RPC_S_SERVER_UNAVAILABLE);
+    if (needed[0] == '\0')
+        return S_OK;
+    kvpbus_provider_account(NULL, caller->user, caller->password, given);
+    if (MultiByteToWideChar(CP_UTF8, 0, needed, -1, account, KVPBUS_PROVIDER_ACCOUNT_MAX) == 0)
+        return E_ACCESSDENIED;
+    return wcscmp(given, account) == 0 ? S_OK : E_ACCESSDENIED;
+}
+
+static HRESULT connect_lab(const char *server, const char *name_space, const struct caller *caller,
                            IWbemServices **out)
 {
-    char address[SETTING_MAX], remote[SETTING_MAX];
+    char address[SETTING_MAX];
+    WCHAR account[KVPBUS_PROVIDER_ACCOUNT_MAX] = L"";
     struct kvpbus_cim_scope scope = {0};
     struct kvpbus_cim_host *host;
+    HRESULT result = S_OK;
     own_name(scope.server, sizeof scope.server);
-    bool local = is_local(server, scope.server);
-    setting(L"KVPBUS_LAB_REMOTE", L"Remote", remote);
-    if (!local && !is_listed(server, remote))
-        return HRESULT_FROM_WIN32(RPC_S_SERVER_UNAVAILABLE);
-    if (local && credentials)
-        return HR(E_LOCAL_CREDENTIALS);
+    if (!is_local(server, scope.server)) {
+        result = admit(server, caller, account);
+        snprintf(scope.server, sizeof scope.server, "%s", server);
+    } else if (caller->user != NULL && *caller->user != L'\0') {
+        result = HR(E_LOCAL_CREDENTIALS);
+    }
+    if (FAILED(result))
+        return result;
     setting(L"KVPBUS_LAB", L"Address", address);
     if (address[0] == '\0')
         return HR(E_INVALID_NAMESPACE); // as on a machine without the role
-    if (!local)
-        snprintf(scope.server, sizeof scope.server, "%s", server);
     bool v2 = strchr(name_space, '\\') != strrchr(name_space, '\\');
     strcpy(scope.name_space, v2 ? "root\\virtualization\\v2" : "root\\virtualization");
     enum kvpbus_cim_status status = kvpbus_cim_host_open(address, &scope, &host);
     if (status != KVPBUS_CIM_OK)
         return kvpbus_provider_hresult(status);
-    return kvpbus_provider_services(host, out);
+    return kvpbus_provider_services(host, account, out);
 }
 
 // The system's locator, by its file: under its class it would be this one again.
@@ -185,8 +214,10 @@ static HRESULT WINAPI connect_server(IWbemLocator *face, const BSTR resource, co
     *out = NULL;
     if (!split(resource, server, name_space))
         return HR(E_INVALID_NAMESPACE);
-    if (is_hyperv(name_space))
-        return connect_lab(server, name_space, user != NULL && *user != L'\0', out);
+    if (is_hyperv(name_space)) {
+        const struct caller caller = {user, password};
+        return connect_lab(server, name_space, &caller, out);
+    }
     HRESULT result = system_locator(&system);
     if (FAILED(result))
         return result;

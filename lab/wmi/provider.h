@@ -106,20 +106,35 @@ HRESULT kvpbus_provider_wait(const struct kvpbus_provider_task *task, LONG timeo
 
 // The others: each makes an object with one reference. ------------------------------------------
 
-// Both retain the task.
-HRESULT kvpbus_provider_enumerator(struct kvpbus_provider_task *task, bool forward_only,
-                                   IEnumWbemClassObject **out);
-HRESULT kvpbus_provider_call_result(struct kvpbus_provider_task *task, IWbemCallResult **out);
+// Both retain the task. `account` is copied: whoever calls methods of the object has to act as it.
+HRESULT kvpbus_provider_enumerator(struct kvpbus_provider_task *task, const WCHAR *account,
+                                   bool forward_only, IEnumWbemClassObject **out);
+HRESULT kvpbus_provider_call_result(struct kvpbus_provider_task *task, const WCHAR *account,
+                                    IWbemCallResult **out);
 // Takes over one reference to the host, also on an error.
-HRESULT kvpbus_provider_services(struct kvpbus_cim_host *host, IWbemServices **out);
+HRESULT kvpbus_provider_services(struct kvpbus_cim_host *host, const WCHAR *account,
+                                 IWbemServices **out);
 HRESULT kvpbus_provider_locator(REFIID iid, void **out);
 HRESULT kvpbus_provider_text_source(REFIID iid, void **out);
 
-// security_windows.c: part of another object, whose references it shares.
+// security_windows.c: part of another object, whose references it shares. An object of another
+// computer is used as who CoSetProxyBlanket has said, or as the process, whatever the account was
+// with which it was connected: so it is with DCOM.
+enum { KVPBUS_PROVIDER_ACCOUNT_MAX = 256 };
+
 struct kvpbus_provider_security {
     IClientSecurity face;
     IUnknown *outer;
+    WCHAR account[KVPBUS_PROVIDER_ACCOUNT_MAX]; // "DOMAIN\\user:password"; empty: everybody
+    LONG identified;                            // the caller acts as that account
 };
-void kvpbus_provider_security(struct kvpbus_provider_security *security, IUnknown *outer);
+void kvpbus_provider_security(struct kvpbus_provider_security *security, IUnknown *outer,
+                              const WCHAR *account);
+// S_OK or E_ACCESSDENIED.
+HRESULT kvpbus_provider_allowed(const struct kvpbus_provider_security *security);
+// "DOMAIN\\user:password" in `account`, of KVPBUS_PROVIDER_ACCOUNT_MAX. An empty domain is left
+// out.
+void kvpbus_provider_account(const WCHAR *domain, const WCHAR *user, const WCHAR *password,
+                             WCHAR *account);
 
 #endif

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// IClientSecurity, without which CoSetProxyBlanket fails on an object in process: it takes every
-// setting, and there is nothing to be secured.
+// IClientSecurity, without which CoSetProxyBlanket fails on an object in process. Nothing is
+// secured here; what it looks at is on whose behalf an object of another computer is used.
+#include <stdio.h>
+#include <wchar.h>
+
 #include "provider.h"
 
 static struct kvpbus_provider_security *self(IClientSecurity *face)
@@ -47,19 +50,47 @@ static HRESULT WINAPI query_blanket(IClientSecurity *face, IUnknown *proxy, DWOR
     return S_OK;
 }
 
+void kvpbus_provider_account(const WCHAR *domain, const WCHAR *user, const WCHAR *password,
+                             WCHAR *account)
+{
+    bool has_domain = domain != NULL && *domain != L'\0';
+    account[0] = L'\0';
+    _snwprintf(account, KVPBUS_PROVIDER_ACCOUNT_MAX - 1, L"%ls%ls%ls:%ls",
+               has_domain ? domain : L"", has_domain ? L"\\" : L"", user != NULL ? user : L"",
+               password != NULL ? password : L"");
+    account[KVPBUS_PROVIDER_ACCOUNT_MAX - 1] = L'\0';
+}
+
+HRESULT kvpbus_provider_allowed(const struct kvpbus_provider_security *security)
+{
+    return security->account[0] == L'\0' || security->identified ? S_OK : E_ACCESSDENIED;
+}
+
+static bool is_account(const struct kvpbus_provider_security *security, const void *given)
+{
+    const COAUTHIDENTITY *identity = given;
+    WCHAR account[KVPBUS_PROVIDER_ACCOUNT_MAX];
+    if (given == NULL || given == COLE_DEFAULT_AUTHINFO ||
+        identity->Flags != SEC_WINNT_AUTH_IDENTITY_UNICODE)
+        return false;
+    kvpbus_provider_account((const WCHAR *)identity->Domain, (const WCHAR *)identity->User,
+                            (const WCHAR *)identity->Password, account);
+    return wcscmp(account, security->account) == 0;
+}
+
 static HRESULT WINAPI set_blanket(IClientSecurity *face, IUnknown *proxy, DWORD authentication,
                                   DWORD authorization, OLECHAR *principal, DWORD level,
                                   DWORD impersonation, void *identity, DWORD capabilities)
 {
-    (void)face;
+    struct kvpbus_provider_security *security = self(face);
     (void)proxy;
     (void)authentication;
     (void)authorization;
     (void)principal;
     (void)level;
     (void)impersonation;
-    (void)identity;
     (void)capabilities;
+    InterlockedExchange(&security->identified, is_account(security, identity) ? 1 : 0);
     return S_OK;
 }
 
@@ -76,8 +107,10 @@ static HRESULT WINAPI copy_proxy(IClientSecurity *face, IUnknown *proxy, IUnknow
 static IClientSecurityVtbl table = {query_interface, add_ref,     release,
                                     query_blanket,   set_blanket, copy_proxy};
 
-void kvpbus_provider_security(struct kvpbus_provider_security *security, IUnknown *outer)
+void kvpbus_provider_security(struct kvpbus_provider_security *security, IUnknown *outer,
+                              const WCHAR *account)
 {
     security->face.lpVtbl = &table;
     security->outer = outer;
+    wcsncpy(security->account, account, KVPBUS_PROVIDER_ACCOUNT_MAX - 1);
 }

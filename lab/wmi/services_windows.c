@@ -64,15 +64,28 @@ static HRESULT WINAPI open_namespace(IWbemServices *face, const BSTR name, LONG 
     return HR(E_INVALID_NAMESPACE); // none of those served has another below it that is served
 }
 
+// A task of this object's, if the caller may use it. Takes `in` over.
+static HRESULT begin(const struct services *services, enum kvpbus_provider_kind kind,
+                     const WCHAR *text, const WCHAR *method, struct kvpbus_cim_object *in,
+                     struct kvpbus_provider_task **task)
+{
+    HRESULT status = kvpbus_provider_allowed(&services->security);
+    if (FAILED(status)) {
+        kvpbus_cim_object_free(in);
+        return status;
+    }
+    return kvpbus_provider_task(services->host, kind, text, method, in, task);
+}
+
 // The result of a request that gives an object: now, or through a call result.
-static HRESULT give_object(struct kvpbus_provider_task *task, LONG flags, IWbemClassObject **object,
-                           IWbemCallResult **result)
+static HRESULT give_object(const struct services *services, struct kvpbus_provider_task *task,
+                           LONG flags, IWbemClassObject **object, IWbemCallResult **result)
 {
     bool background = (flags & WBEM_FLAG_RETURN_IMMEDIATELY) != 0;
     HRESULT status = S_OK;
     kvpbus_provider_run(task, background);
     if (background)
-        return kvpbus_provider_call_result(task, result);
+        return kvpbus_provider_call_result(task, services->security.account, result);
     if (FAILED(task->result) || object == NULL)
         return task->result;
     struct kvpbus_cim_object *copy = kvpbus_cim_object_copy(task->list.objects[0]);
@@ -101,11 +114,10 @@ static HRESULT WINAPI get_object(IWbemServices *face, const BSTR path, LONG flag
     if (path == NULL || (object == NULL && result == NULL))
         status = HR(E_INVALID_PARAMETER);
     if (SUCCEEDED(status))
-        status =
-            kvpbus_provider_task(self(face)->host, KVPBUS_PROVIDER_GET, path, NULL, NULL, &task);
+        status = begin(self(face), KVPBUS_PROVIDER_GET, path, NULL, NULL, &task);
     if (FAILED(status))
         return status;
-    status = give_object(task, flags, object, result);
+    status = give_object(self(face), task, flags, object, result);
     kvpbus_provider_task_release(task);
     return status;
 }
@@ -133,11 +145,10 @@ static HRESULT WINAPI exec_method(IWbemServices *face, const BSTR path, const BS
     if (SUCCEEDED(status))
         status = take_parameters(parameters, &in);
     if (SUCCEEDED(status))
-        status =
-            kvpbus_provider_task(self(face)->host, KVPBUS_PROVIDER_CALL, path, method, in, &task);
+        status = begin(self(face), KVPBUS_PROVIDER_CALL, path, method, in, &task);
     if (FAILED(status))
         return status;
-    status = give_object(task, flags, out, result);
+    status = give_object(self(face), task, flags, out, result);
     kvpbus_provider_task_release(task);
     return status;
 }
@@ -147,7 +158,7 @@ static HRESULT enumerate(IWbemServices *face, enum kvpbus_provider_kind kind, co
 {
     struct kvpbus_provider_task *task;
     bool background = (flags & WBEM_FLAG_RETURN_IMMEDIATELY) != 0;
-    HRESULT status = kvpbus_provider_task(self(face)->host, kind, text, NULL, NULL, &task);
+    HRESULT status = begin(self(face), kind, text, NULL, NULL, &task);
     if (FAILED(status))
         return status;
     task->shallow = (flags & WBEM_FLAG_SHALLOW) != 0;
@@ -156,7 +167,8 @@ static HRESULT enumerate(IWbemServices *face, enum kvpbus_provider_kind kind, co
     if (!background && FAILED(task->result))
         status = task->result;
     else
-        status = kvpbus_provider_enumerator(task, (flags & WBEM_FLAG_FORWARD_ONLY) != 0, out);
+        status = kvpbus_provider_enumerator(task, self(face)->security.account,
+                                            (flags & WBEM_FLAG_FORWARD_ONLY) != 0, out);
     kvpbus_provider_task_release(task);
     return status;
 }
@@ -217,7 +229,7 @@ static HRESULT deliver(IWbemServices *face, enum kvpbus_provider_kind kind, cons
         return HR(E_INVALID_PARAMETER);
     HRESULT status = take_parameters(parameters, &in);
     if (SUCCEEDED(status))
-        status = kvpbus_provider_task(self(face)->host, kind, text, method, in, &task);
+        status = begin(self(face), kind, text, method, in, &task);
     if (FAILED(status))
         return status;
     task->shallow = (flags & WBEM_FLAG_SHALLOW) != 0;
@@ -290,7 +302,8 @@ static IWbemServicesVtbl table = {
     exec_method_async,
 };
 
-HRESULT kvpbus_provider_services(struct kvpbus_cim_host *host, IWbemServices **out)
+HRESULT kvpbus_provider_services(struct kvpbus_cim_host *host, const WCHAR *account,
+                                 IWbemServices **out)
 {
     struct services *services = calloc(1, sizeof *services);
     if (services == NULL) {
@@ -300,7 +313,7 @@ HRESULT kvpbus_provider_services(struct kvpbus_cim_host *host, IWbemServices **o
     kvpbus_provider_made();
     services->face.lpVtbl = &table;
     services->references = 1;
-    kvpbus_provider_security(&services->security, (IUnknown *)&services->face);
+    kvpbus_provider_security(&services->security, (IUnknown *)&services->face, account);
     services->host = host;
     *out = &services->face;
     return S_OK;

@@ -81,6 +81,12 @@ Test(lab_wmi, a_slow_answer_is_a_time_out_of_its_own_caller)
     cr_assert(group("slow", 9));
 }
 
+Test(lab_wmi, another_computer_and_who_may_use_it)
+{
+    cr_assert_eq(setenv("KVPBUS_LAB_REMOTE", "hv7;hv9=CORP\\operator:secret", 1), 0);
+    cr_assert(group("remote", 25));
+}
+
 Test(lab_wmi, nothing_is_left_of_hundreds_of_polls)
 {
     cr_assert(group("references", 600));

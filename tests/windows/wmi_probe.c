@@ -121,7 +121,7 @@ static const struct {
     {"connect", probe_connecting},    {"systems", probe_systems},     {"items", probe_items},
     {"threads", probe_threads},       {"sinks", probe_sinks},         {"slow", probe_slow},
     {"references", probe_references}, {"denied", probe_denied},       {"absent", probe_absent},
-    {"stopped", probe_stopped},       {"restarted", probe_restarted},
+    {"stopped", probe_stopped},       {"restarted", probe_restarted}, {"remote", probe_remote},
 };
 
 int main(int argc, char **argv)

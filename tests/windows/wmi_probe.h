@@ -47,5 +47,6 @@ void probe_denied(void);
 void probe_absent(void);
 void probe_stopped(void);
 void probe_restarted(void);
+void probe_remote(void);
 
 #endif
