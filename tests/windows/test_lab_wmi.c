@@ -18,15 +18,9 @@ static struct lab lab;
 
 static void start(void)
 {
-    char path[96], address[32];
-    unsigned port = 0;
+    char address[LAB_ADDRESS];
     lab_start(&lab, "--tcp");
-    snprintf(path, sizeof path, "%s/host.port", lab.directory);
-    FILE *file = fopen(path, "r");
-    cr_assert_not_null(file);
-    cr_assert_eq(fscanf(file, "%u", &port), 1);
-    fclose(file);
-    snprintf(address, sizeof address, "127.0.0.1:%u", port);
+    lab_address(&lab, address);
     cr_assert_eq(setenv("KVPBUS_LAB", address, 1), 0);
     wine_make(&wine, false);
 }
