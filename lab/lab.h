@@ -35,6 +35,8 @@ enum {
     KVPBUS_LAB_ITEMS_MAX = 1024, // greatest limit of items of either side
     KVPBUS_LAB_QUEUE_MAX = 16,   // jobs that wait at one VM
     KVPBUS_LAB_JOBS_MAX = 2048,  // jobs that are remembered
+    // Checkpoints of a VM of which clients are told; more can be made.
+    KVPBUS_LAB_CHECKPOINTS_MAX = 16,
     KVPBUS_LAB_UUID_TEXT = 37,
 };
 
@@ -109,6 +111,9 @@ struct kvpbus_lab_vm {
     uv_timer_t stop_timer;  // of stopping the daemon
     uv_timer_t job_timer;   // a job's latency
     uv_timer_t cache_timer; // refreshes the cached read
+
+    char checkpoints[KVPBUS_LAB_CHECKPOINTS_MAX][KVPBUS_LAB_NAME_MAX + 1];
+    size_t checkpoint_count;
 
     struct kvpbus_lab_items host_items;
     bool host_items_changed; // since the file was written
@@ -224,6 +229,20 @@ enum kvpbus_error kvpbus_lab_vm_clone(struct kvpbus_lab_vm *vm, const char *name
                                       struct kvpbus_failure *failure);
 enum kvpbus_error kvpbus_lab_vm_import(struct kvpbus_lab_vm *vm, const char *name,
                                        struct kvpbus_failure *failure);
+
+// checkpoint.c --------------------------------------------------------------------------------
+
+// Notes those of the VM's folder, or one that has been made.
+void kvpbus_lab_checkpoints_find(struct kvpbus_lab_vm *vm);
+void kvpbus_lab_checkpoint_add(struct kvpbus_lab_vm *vm, const char *name);
+
+void kvpbus_lab_checkpoint_guid(const struct kvpbus_lab_vm *vm, size_t index, uint8_t *guid);
+
+// The host items of the checkpoint with a GUID, in *items, which the caller frees.
+// KVPBUS_VM_UNKNOWN when it is not that of one.
+enum kvpbus_error kvpbus_lab_checkpoint_items(const struct kvpbus_lab *lab, const uint8_t *guid,
+                                              size_t length, struct kvpbus_lab_items *items,
+                                              struct kvpbus_failure *failure);
 
 // vm_push.c -----------------------------------------------------------------------------------
 

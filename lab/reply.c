@@ -19,6 +19,8 @@ struct vm_entry {
     Kvpbus__Lab__Vm message;
     char texts[KVPBUS_LAB_FAULT_COUNT][FAULT_TEXT];
     char *faults[KVPBUS_LAB_FAULT_COUNT];
+    uint8_t guids[KVPBUS_LAB_CHECKPOINTS_MAX][KVPBUS_GUID_BYTES];
+    ProtobufCBinaryData checkpoints[KVPBUS_LAB_CHECKPOINTS_MAX];
 };
 
 static void fill_vm(struct vm_entry *entry, struct kvpbus_lab_vm *vm)
@@ -34,6 +36,13 @@ static void fill_vm(struct vm_entry *entry, struct kvpbus_lab_vm *vm)
     message->daemon = kvpbus_lab_driver_connected(&vm->driver);
     message->host_items = (uint32_t)vm->host_items.count;
     message->faults = entry->faults;
+    message->checkpoints = entry->checkpoints;
+    message->n_checkpoints = vm->checkpoint_count;
+    for (size_t i = 0; i < vm->checkpoint_count; i++) {
+        kvpbus_lab_checkpoint_guid(vm, i, entry->guids[i]);
+        entry->checkpoints[i].data = entry->guids[i];
+        entry->checkpoints[i].len = sizeof entry->guids[i];
+    }
     for (size_t i = 0; i < KVPBUS_LAB_FAULT_COUNT; i++) {
         char *text = entry->texts[message->n_faults];
         kvpbus_lab_fault_describe(&vm->faults, (enum kvpbus_lab_fault)i, text, FAULT_TEXT);

@@ -107,13 +107,27 @@ static void read_guest(struct kvpbus_lab_connection *connection,
         read_part(connection, (uint32_t)i, intrinsic, vms[i]);
 }
 
+static void read_checkpoint(struct kvpbus_lab_connection *connection,
+                            const Kvpbus__Lab__ReadHost *request)
+{
+    struct kvpbus_lab_items items = {0};
+    struct kvpbus_failure failure = {0};
+    enum kvpbus_error error = kvpbus_lab_checkpoint_items(connection->lab, request->guid.data,
+                                                          request->guid.len, &items, &failure);
+    if (error == KVPBUS_OK)
+        kvpbus_lab_reply_items(connection, KVPBUS_OK, 0, items.items, items.count, false);
+    else
+        kvpbus_lab_reply_error(connection, error, failure.detail);
+    kvpbus_lab_items_free(&items);
+}
+
 static void read_host(struct kvpbus_lab_connection *connection,
                       const Kvpbus__Lab__ReadHost *request)
 {
     struct kvpbus_lab_vm *vm =
         kvpbus_lab_vm_by_guid(connection->lab, request->guid.data, request->guid.len);
     if (vm == NULL) {
-        unknown_vm(connection);
+        read_checkpoint(connection, request);
         return;
     }
     vm->stats.reads_host++;

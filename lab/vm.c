@@ -362,6 +362,8 @@ enum kvpbus_error kvpbus_lab_vm_open(struct kvpbus_lab *lab, const char *name, b
     enum kvpbus_error error = kvpbus_lab_vm_prepare(vm, failure);
     if (error == KVPBUS_OK)
         error = kvpbus_lab_items_load(&vm->host_items, vm->items_file, failure);
+    if (error == KVPBUS_OK)
+        kvpbus_lab_checkpoints_find(vm);
     struct kvpbus_lab_driver_events events = {
         .connected = on_connected, .lost = on_lost, .context = vm};
     if (error == KVPBUS_OK)

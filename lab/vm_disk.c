@@ -70,7 +70,10 @@ enum kvpbus_error kvpbus_lab_vm_checkpoint(struct kvpbus_lab_vm *vm, const char 
     if (error != KVPBUS_OK)
         return error;
     items_path(path, items);
-    return kvpbus_lab_items_save(&vm->host_items, items, failure);
+    error = kvpbus_lab_items_save(&vm->host_items, items, failure);
+    if (error == KVPBUS_OK)
+        kvpbus_lab_checkpoint_add(vm, name);
+    return error;
 }
 
 // The configuration goes back with the disk, host items included, unless the lab keeps them: what

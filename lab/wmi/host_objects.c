@@ -14,7 +14,7 @@
 // The Data Exchange service among the devices of every VM.
 #define SERVICE_GUID "2A34B1C2-FD73-4043-8A5B-DD2159BC743F"
 
-enum { VMS_MAX = 256, DEVICE_TEXT = 128 };
+enum { VMS_MAX = 256, CHECKPOINTS_MAX = 16, DEVICE_TEXT = 128 };
 
 struct vm {
     uint8_t guid[KVPBUS_GUID_BYTES];
@@ -22,6 +22,8 @@ struct vm {
     char name[KVPBUS_VM_NAME_MAX + 1];
     enum kvpbus_vm_state state;
     bool exchange_enabled, daemon;
+    char checkpoints[CHECKPOINTS_MAX][KVPBUS_GUID_TEXT + 1];
+    size_t checkpoint_count;
 };
 
 struct vms {
@@ -29,6 +31,14 @@ struct vms {
     size_t count;
     bool failed;
 };
+
+static void take_checkpoints(struct vm *vm, const Kvpbus__Lab__Vm *message)
+{
+    for (size_t i = 0; i < message->n_checkpoints && i < CHECKPOINTS_MAX; i++)
+        if (message->checkpoints[i].len == KVPBUS_GUID_BYTES)
+            kvpbus_guid_format(message->checkpoints[i].data,
+                               vm->checkpoints[vm->checkpoint_count++]);
+}
 
 static void on_vms(void *context, const Kvpbus__Lab__Reply *reply)
 {
@@ -46,6 +56,7 @@ static void on_vms(void *context, const Kvpbus__Lab__Reply *reply)
         vm->state = (enum kvpbus_vm_state)message->state;
         vm->exchange_enabled = message->exchange_enabled;
         vm->daemon = message->daemon;
+        take_checkpoints(vm, message);
     }
 }
 
@@ -130,9 +141,9 @@ static struct kvpbus_cim_object *make_service(const struct kvpbus_cim_host *host
                                                             kvpbus_cim_host_scope(host)->server));
 }
 
-static void device_id(const struct vm *vm, char *text)
+static void device_id(const char *guid_text, char *text)
 {
-    snprintf(text, DEVICE_TEXT, "Microsoft:%s\\" SERVICE_GUID, vm->guid_text);
+    snprintf(text, DEVICE_TEXT, "Microsoft:%s\\" SERVICE_GUID, guid_text);
 }
 
 // A VM that is off has no devices, only their settings.
@@ -140,7 +151,7 @@ static struct kvpbus_cim_object *make_component(const struct vm *vm)
 {
     char id[DEVICE_TEXT];
     struct kvpbus_cim_object *object = new_object("Msvm_KvpExchangeComponent");
-    device_id(vm, id);
+    device_id(vm->guid_text, id);
     return checked(
         object,
         object != NULL && kvpbus_cim_set(object, "SystemName", vm->guid_text) &&
@@ -150,11 +161,12 @@ static struct kvpbus_cim_object *make_component(const struct vm *vm)
             kvpbus_cim_append(object, "StatusDescriptions", vm->daemon ? "OK" : "No Contact"));
 }
 
-static struct kvpbus_cim_object *make_settings(const struct vm *vm)
+// Of the VM, or of a checkpoint of it, by the GUID of either.
+static struct kvpbus_cim_object *make_settings(const struct vm *vm, const char *guid_text)
 {
     char id[DEVICE_TEXT];
     struct kvpbus_cim_object *object = new_object("Msvm_KvpExchangeComponentSettingData");
-    device_id(vm, id);
+    device_id(guid_text, id);
     return checked(object,
                    object != NULL && kvpbus_cim_set(object, "InstanceID", id) &&
                        kvpbus_cim_set(object, "EnabledState", vm->exchange_enabled ? "2" : "3"));
@@ -171,20 +183,39 @@ static bool refer(const struct kvpbus_cim_host *host, struct kvpbus_cim_object *
     return set;
 }
 
+// Which of the two settings a component has: its own, or with a checkpoint those of that.
 static struct kvpbus_cim_object *make_association(const struct kvpbus_cim_host *host,
                                                   const struct kvpbus_cim_class *class,
-                                                  const struct vm *vm)
+                                                  const struct vm *vm, const char *settings)
 {
     struct kvpbus_cim_object *object = kvpbus_cim_object_new(class);
     bool device = kvpbus_cim_class_is(class, "Msvm_SystemDevice");
-    bool filled =
-        object != NULL && (device ? refer(host, object, "GroupComponent", make_vm(host, vm)) &&
-                                        refer(host, object, "PartComponent", make_component(vm))
-                                  : refer(host, object, "ManagedElement", make_component(vm)) &&
-                                        refer(host, object, "SettingData", make_settings(vm)));
+    bool filled = object != NULL &&
+                  (device ? refer(host, object, "GroupComponent", make_vm(host, vm)) &&
+                                refer(host, object, "PartComponent", make_component(vm))
+                          : refer(host, object, "ManagedElement", make_component(vm)) &&
+                                refer(host, object, "SettingData", make_settings(vm, settings)));
     if (filled && kvpbus_cim_property_find(class, "IsCurrent") >= 0)
-        filled = kvpbus_cim_set(object, "IsCurrent", "1");
+        filled = kvpbus_cim_set(object, "IsCurrent", "2"); // it is not
     return checked(object, filled);
+}
+
+static bool make_all_settings(const struct vm *vm, struct kvpbus_cim_list *list)
+{
+    bool made = kvpbus_cim_list_add(list, make_settings(vm, vm->guid_text));
+    for (size_t i = 0; made && i < vm->checkpoint_count; i++)
+        made = kvpbus_cim_list_add(list, make_settings(vm, vm->checkpoints[i]));
+    return made;
+}
+
+static bool make_checkpoint_associations(const struct kvpbus_cim_host *host,
+                                         const struct kvpbus_cim_class *class, const struct vm *vm,
+                                         struct kvpbus_cim_list *list)
+{
+    bool made = true;
+    for (size_t i = 0; made && i < vm->checkpoint_count; i++)
+        made = kvpbus_cim_list_add(list, make_association(host, class, vm, vm->checkpoints[i]));
+    return made;
 }
 
 static bool make_of_vm(const struct kvpbus_cim_host *host, const struct kvpbus_cim_class *class,
@@ -193,13 +224,15 @@ static bool make_of_vm(const struct kvpbus_cim_host *host, const struct kvpbus_c
     if (kvpbus_cim_class_is(class, "Msvm_ComputerSystem"))
         return kvpbus_cim_list_add(list, make_vm(host, vm));
     if (kvpbus_cim_class_is(class, "Msvm_KvpExchangeComponentSettingData"))
-        return kvpbus_cim_list_add(list, make_settings(vm));
+        return make_all_settings(vm, list);
     if (vm->state == KVPBUS_VM_STATE_OFF)
         return true;
     if (kvpbus_cim_class_is(class, "Msvm_KvpExchangeComponent"))
         return kvpbus_cim_list_add(list, make_component(vm));
+    if (kvpbus_cim_class_is(class, "Msvm_ElementSettingData"))
+        return make_checkpoint_associations(host, class, vm, list);
     if (class->association)
-        return kvpbus_cim_list_add(list, make_association(host, class, vm));
+        return kvpbus_cim_list_add(list, make_association(host, class, vm, vm->guid_text));
     return true;
 }
 
