@@ -178,12 +178,6 @@ static const struct kvpbus_management_ops wmi_ops = {
     .close = close_management,
 };
 
-void kvpbus_wmi_management_set_deadline(struct kvpbus_management *management, unsigned ms)
-{
-    assert(management->ops == &wmi_ops);
-    kvpbus_wmi_of(management)->deadline_ms = ms;
-}
-
 long kvpbus_wmi_held(void)
 {
     return kvpbus_com_held();

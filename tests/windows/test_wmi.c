@@ -10,15 +10,10 @@ static struct wine wine;
 
 static void start(void)
 {
-    wine_make(&wine, false);
+    wine_share(&wine, "wine-wmi");
 }
 
-static void finish(void)
-{
-    wine_remove(&wine);
-}
-
-TestSuite(wmi_checks, .init = start, .fini = finish);
+TestSuite(wmi_checks, .init = start);
 
 static bool group(const char *name, unsigned checks)
 {
@@ -62,7 +57,7 @@ static bool fake_group(const char *name, unsigned checks)
     return wine_checks(&wine, words, checks);
 }
 
-TestSuite(wmi_fake, .init = start, .fini = finish);
+TestSuite(wmi_fake, .init = start);
 
 Test(wmi_fake, what_is_asked_and_answered)
 {

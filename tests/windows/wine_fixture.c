@@ -58,8 +58,10 @@ void wine_share(struct wine *wine, const char *folder)
     int length = snprintf(wine->directory, sizeof wine->directory, KVPBUS_BUILD_DIR "/%s", folder);
     cr_assert(length > 0 && length < (int)sizeof wine->directory);
     snprintf(wine->prefix, sizeof wine->prefix, "%s/prefix", wine->directory);
-    in_bash(wine, "mkdir -p \"$1\" && exec 9>\"$1/lock\" && flock 9 && "
-                  "{ [ -d \"$1/prefix\" ] || wine_prefix \"$1/prefix\"; }");
+    in_bash(wine,
+            "mkdir -p \"$1\" && exec 9>\"$1/lock\" && flock 9 && "
+            "{ [ \"$(cat \"$1/prefix/made-by\" 2>&1)\" = \"$(wine --version 2>/dev/null)\" ] || "
+            "{ rm -rf \"$1/prefix\" && wine_prefix \"$1/prefix\"; }; }");
 }
 
 void wine_remove(struct wine *wine)

@@ -7,9 +7,13 @@
 #include <string.h>
 
 #include "check.h"
+#include "kvpbus/management.h"
 #include "wmi_com_windows.h"
 #include "wmi_management.h"
 #include "wmi_workers_windows.h"
+
+// What hangs has begun by then, on a busy machine too.
+enum { HANGS_MS = 1500 };
 
 static struct kvpbus_management *management;
 static struct kvpbus_failure failure;
@@ -171,7 +175,7 @@ static void threads(void)
     CHECK(first == second);
 
     // One that hangs is left, and holds up nobody.
-    struct work *hanging = new_work(20, release);
+    struct work *hanging = new_work(HANGS_MS, release);
     CHECK(kvpbus_wmi_workers_run(workers, &hanging->task) == KVPBUS_WMI_LEFT);
     CHECK(quick(workers, &second) == KVPBUS_WMI_DONE);
     CHECK(second != first);
@@ -190,21 +194,38 @@ static void threads(void)
     CoUninitialize();
 }
 
+static HANDLE release_all;
+static SRWLOCK check_lock = SRWLOCK_INIT;
+
+static void check_left(enum kvpbus_wmi_ending ending)
+{
+    AcquireSRWLockExclusive(&check_lock);
+    CHECK(ending == KVPBUS_WMI_LEFT);
+    ReleaseSRWLockExclusive(&check_lock);
+}
+
+static DWORD WINAPI hang(void *context)
+{
+    struct work *hanging = new_work(HANGS_MS, release_all);
+    check_left(kvpbus_wmi_workers_run(context, &hanging->task));
+    return 0;
+}
+
 static void too_many_threads(void)
 {
     DWORD thread;
-    HANDLE release = CreateEventW(NULL, TRUE, FALSE, NULL);
+    HANDLE callers[KVPBUS_WMI_WORKERS_MAX];
+    release_all = CreateEventW(NULL, TRUE, FALSE, NULL);
     ended_event = CreateEventW(NULL, TRUE, FALSE, NULL);
     struct kvpbus_wmi_workers *workers = kvpbus_wmi_workers_new(on_leave, on_end, NULL);
-    for (int i = 0; i < KVPBUS_WMI_WORKERS_MAX; i++) {
-        struct work *hanging = new_work(1, release);
-        CHECK(kvpbus_wmi_workers_run(workers, &hanging->task) == KVPBUS_WMI_LEFT);
-    }
+    for (int i = 0; i < KVPBUS_WMI_WORKERS_MAX; i++)
+        callers[i] = CreateThread(NULL, 0, hang, workers, 0, NULL);
+    WaitForMultipleObjects(KVPBUS_WMI_WORKERS_MAX, callers, TRUE, INFINITE);
     struct work *late = new_work(20, NULL);
     CHECK(kvpbus_wmi_workers_run(workers, &late->task) == KVPBUS_WMI_NOT_BEGUN);
     CHECK(late->thread == 0);
     free(late);
-    SetEvent(release);
+    SetEvent(release_all);
     await(&discarded, KVPBUS_WMI_WORKERS_MAX);
     CHECK(quick(workers, &thread) == KVPBUS_WMI_DONE);
     kvpbus_wmi_workers_close(workers, 60000);
@@ -216,7 +237,7 @@ static void closing_without_waiting(void)
     HANDLE release = CreateEventW(NULL, TRUE, FALSE, NULL);
     ended_event = CreateEventW(NULL, TRUE, FALSE, NULL);
     struct kvpbus_wmi_workers *workers = kvpbus_wmi_workers_new(on_leave, on_end, NULL);
-    struct work *hanging = new_work(1, release);
+    struct work *hanging = new_work(HANGS_MS, release);
     CHECK(kvpbus_wmi_workers_run(workers, &hanging->task) == KVPBUS_WMI_LEFT);
     kvpbus_wmi_workers_close(workers, 20);
     CHECK(left_apartments == 0 && ended == 0);

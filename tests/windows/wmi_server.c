@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "frame.h"
+#include "kvpbus/management.h"
 #include "lab.pb-c.h"
 #include "wmi_management.h"
 
