@@ -11,6 +11,9 @@
 #include "audit_text.h"
 #include "command.h"
 #include "config.h"
+#include "file.h"
+#include "moment.h"
+#include "program.h"
 
 enum {
     FOLLOW_EVERY = 500, // ms
@@ -25,22 +28,12 @@ typedef Kvpbus__Control__Response Response;
 
 static bool parse_since(const char *text, int64_t *since_ms)
 {
-    static const char *const forms[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"};
     uint64_t ago;
-    if (kvpbus_parse_duration(text, &ago) && ago < INT64_MAX / 2) {
-        int64_t now = (int64_t)time(NULL) * 1000;
-        *since_ms = (int64_t)ago < now ? now - (int64_t)ago : 0;
-        return true;
-    }
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        struct tm parts = {.tm_mday = 1};
-        const char *end = strptime(text, forms[i], &parts);
-        if (end != NULL && *end == '\0') {
-            *since_ms = (int64_t)timegm(&parts) * 1000;
-            return true;
-        }
-    }
-    return false;
+    if (!kvpbus_parse_duration(text, &ago) || ago >= INT64_MAX / 2)
+        return moment_parse(text, since_ms);
+    int64_t now = (int64_t)time(NULL) * 1000;
+    *since_ms = (int64_t)ago < now ? now - (int64_t)ago : 0;
+    return true;
 }
 
 static void say_kind(const char *word, const char *text)
@@ -110,7 +103,6 @@ static enum kvpbus_error list(const struct kvpbus_command_context *context,
                               struct kvpbus_client *client, AuditRequest *request, bool follow,
                               struct kvpbus_failure *failure)
 {
-    static const struct timespec pause = {.tv_nsec = FOLLOW_EVERY * 1000000};
     enum kvpbus_error error = KVPBUS_OK;
     if (follow && request->since_ms == 0)
         error = latest(client, request, failure);
@@ -128,7 +120,7 @@ static enum kvpbus_error list(const struct kvpbus_command_context *context,
             return kvpbus_fail(failure, KVPBUS_IO, "cannot write the output");
         more = !end || follow;
         if (end && follow)
-            nanosleep(&pause, NULL);
+            kvpbus_program_pause(FOLLOW_EVERY);
     }
     return error;
 }
@@ -255,7 +247,7 @@ static int command_export(const struct kvpbus_command_context *context, int argc
     struct kvpbus_failure failure = {0};
     struct export export = {.file = NULL};
     enum kvpbus_error error = kvpbus_client_open(context->socket, &client, &failure);
-    if (error == KVPBUS_OK && (export.file = fopen(argv[1], "wx")) == NULL)
+    if (error == KVPBUS_OK && (export.file = kvpbus_file_stream(argv[1], "wx")) == NULL)
         error = kvpbus_fail(&failure, KVPBUS_IO, "%.120s cannot be made; is it there already?",
                             argv[1]);
     if (error == KVPBUS_OK)
@@ -265,7 +257,7 @@ static int command_export(const struct kvpbus_command_context *context, int argc
     kvpbus_client_close(client);
     if (error != KVPBUS_OK) {
         if (export.file != NULL)
-            remove(argv[1]);
+            kvpbus_file_remove(argv[1]);
         return kvpbus_command_failed(context, &failure);
     }
     if (context->json)

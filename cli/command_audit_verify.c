@@ -12,13 +12,17 @@
 
 #include "audit_text.h"
 #include "command.h"
+#include "file.h"
 #include "kvpbus/identity.h"
 
 typedef Kvpbus__Control__AuditRequest AuditRequest;
 typedef Kvpbus__Control__AuditEntries AuditEntries;
 typedef Kvpbus__Control__Response Response;
 
-enum { SIGNERS_MAX = KVPBUS_AUDIT_KEYS_MAX };
+enum {
+    SIGNERS_MAX = KVPBUS_AUDIT_KEYS_MAX,
+    LINE_MAX_BYTES = 16384, // no line of an export is nearly as long
+};
 
 struct verify {
     struct kvpbus_audit_walk walk;
@@ -234,16 +238,12 @@ static enum kvpbus_error bad_line(const char *path, size_t line, struct kvpbus_f
 static enum kvpbus_error find_end(FILE *file, const char *path, struct kvpbus_audit_mark *mark,
                                   struct kvpbus_failure *failure)
 {
-    char *text = NULL;
-    size_t size = 0, lines = 0;
-    json_t *last = NULL;
-    while (getline(&text, &size, file) > 0)
-        lines++;
-    if (text != NULL)
-        last = json_loads(text, 0, NULL);
+    char text[LINE_MAX_BYTES] = "";
+    while (fgets(text, sizeof text, file) != NULL)
+        ;
+    json_t *last = json_loads(text, 0, NULL);
     bool found = kvpbus_audit_mark_parse(json_object_get(last, "mark"), mark);
     json_decref(last);
-    free(text);
     rewind(file);
     return found ? KVPBUS_OK
                  : kvpbus_fail(failure, KVPBUS_BAD_PACKET,
@@ -279,20 +279,19 @@ static enum kvpbus_error verify_file(FILE *file, const char *path, const char *k
                                      struct verify *verify, struct kvpbus_failure *failure)
 {
     struct kvpbus_audit_mark mark;
-    char *text = NULL;
-    size_t size = 0, line = 0;
+    char text[LINE_MAX_BYTES];
+    size_t line = 0;
     enum kvpbus_error error = find_end(file, path, &mark, failure);
     if (error == KVPBUS_OK && key != NULL && !is_key(key, mark.identity))
         error = kvpbus_fail(failure, KVPBUS_BAD_KEY, "%.120s is signed with another key than that",
                             path);
-    while (error == KVPBUS_OK && getline(&text, &size, file) > 0) {
+    while (error == KVPBUS_OK && fgets(text, sizeof text, file) != NULL) {
         json_t *value = json_loads(text, 0, NULL);
         line++;
         error = json_is_object(value) ? check_line(verify, &mark, value, path, line, failure)
                                       : bad_line(path, line, failure);
         json_decref(value);
     }
-    free(text);
     if (error == KVPBUS_OK && line > 0)
         end(verify);
     return error;
@@ -324,8 +323,9 @@ static int run_verify(const struct kvpbus_command_context *context, const char *
         if (error == KVPBUS_OK)
             error = verify_service(client, verify, &failure);
         kvpbus_client_close(client);
-    } else if ((file = fopen(path, "r")) == NULL) {
-        error = kvpbus_fail(&failure, KVPBUS_IO, "%.120s: %s", path, strerror(errno));
+    } else if ((file = kvpbus_file_stream(path, "r")) == NULL) {
+        error = kvpbus_fail(&failure, KVPBUS_IO, "%.120s: %s", path,
+                            kvpbus_system_text(kvpbus_system_code()));
     } else {
         error = verify_file(file, path, key, verify, &failure);
         fclose(file);

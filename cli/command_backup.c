@@ -2,16 +2,16 @@
 //
 // backup: a state folder as it was at one moment, taken from the running service.
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "file.h"
+#include "program.h"
+#include "words.h"
 
 enum { ANSWER_WITHIN = 120 * 1000, LOOK_EVERY = 250, PATH = 4096 }; // ms
 
@@ -25,39 +25,29 @@ struct target {
     bool shows;
 };
 
-static volatile sig_atomic_t ended;
-
-static void on_end(int number)
-{
-    (void)number;
-    ended = 1;
-}
-
 static enum kvpbus_error failed(const char *path, struct kvpbus_failure *failure)
 {
-    int number = errno;
-    enum kvpbus_error code =
-        number == ENOSPC || number == EDQUOT || number == EFBIG  ? KVPBUS_NO_SPACE
-        : number == EACCES || number == EPERM || number == EROFS ? KVPBUS_ACCESS
-                                                                 : KVPBUS_IO;
-    return kvpbus_fail(failure, code, "cannot write %s: %s", path, strerror(number));
+    int number = kvpbus_system_code();
+    enum kvpbus_error code = kvpbus_system_error(number);
+    if (code != KVPBUS_NO_SPACE && code != KVPBUS_ACCESS)
+        code = KVPBUS_IO;
+    return kvpbus_fail(failure, code, "cannot write %s: %s", path, kvpbus_system_text(number));
 }
 
 // --- the folder ---
 
 static enum kvpbus_error begin(struct target *target, struct kvpbus_failure *failure)
 {
-    struct stat status;
     size_t length = strlen(target->folder);
-    while (length > 1 && target->folder[length - 1] == '/')
+    while (length > 1 && strchr(KVPBUS_WORD_SEPARATORS, target->folder[length - 1]) != NULL)
         length--;
     if (length + 16 > sizeof target->fresh)
         return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, "the path of the folder is too long");
-    if (lstat(target->folder, &status) == 0)
+    if (kvpbus_file_exists(target->folder))
         return kvpbus_fail(failure, KVPBUS_EXISTS,
                            "%s is there already; name a folder that is to be made", target->folder);
     snprintf(target->fresh, sizeof target->fresh, "%.*s.XXXXXX", (int)length, target->folder);
-    if (mkdtemp(target->fresh) != NULL) // mode 0700
+    if (kvpbus_folder_make_unique(target->fresh)) // private
         return KVPBUS_OK;
     enum kvpbus_error error = failed(target->folder, failure);
     target->fresh[0] = '\0';
@@ -70,7 +60,7 @@ static enum kvpbus_error close_file(struct target *target, struct kvpbus_failure
     target->file = -1;
     if (file < 0)
         return KVPBUS_OK;
-    bool synced = fsync(file) == 0;
+    bool synced = kvpbus_file_sync(file);
     return close(file) == 0 && synced ? KVPBUS_OK : failed(target->open_name, failure);
 }
 
@@ -80,7 +70,7 @@ static enum kvpbus_error open_file(struct target *target, const char *name, uint
     if (name[0] == '.' || name[0] == '\0' || strlen(name) > 32 || strchr(name, '/') != NULL)
         return kvpbus_fail(failure, KVPBUS_PROTOCOL, "the service names a file that cannot be");
     snprintf(target->open_name, sizeof target->open_name, "%s/%s", target->fresh, name);
-    target->file = open(target->open_name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    target->file = kvpbus_file_create(target->open_name);
     target->wanted += size;
     return target->file >= 0 ? KVPBUS_OK : failed(target->open_name, failure);
 }
@@ -91,7 +81,7 @@ static enum kvpbus_error write_bytes(struct target *target, const ProtobufCBinar
     if (target->file < 0)
         return kvpbus_fail(failure, KVPBUS_PROTOCOL, "the answer is not what was asked for");
     for (size_t at = 0; at < data->len;) {
-        ssize_t written = write(target->file, data->data + at, data->len - at);
+        ssize_t written = write(target->file, data->data + at, (unsigned)(data->len - at));
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0)
@@ -102,24 +92,14 @@ static enum kvpbus_error write_bytes(struct target *target, const ProtobufCBinar
     return KVPBUS_OK;
 }
 
-static enum kvpbus_error sync_folder(const char *path, struct kvpbus_failure *failure)
-{
-    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool synced = folder >= 0 && fsync(folder) == 0;
-    enum kvpbus_error error = synced ? KVPBUS_OK : failed(path, failure);
-    if (folder >= 0)
-        close(folder);
-    return error;
-}
-
 static enum kvpbus_error finish(struct target *target, struct kvpbus_failure *failure)
 {
     enum kvpbus_error error = close_file(target, failure);
     if (error == KVPBUS_OK && target->bytes != target->wanted)
         error = kvpbus_fail(failure, KVPBUS_PROTOCOL, "the service sent a part of the backup only");
-    if (error == KVPBUS_OK)
-        error = sync_folder(target->fresh, failure);
-    if (error == KVPBUS_OK && rename(target->fresh, target->folder) != 0)
+    if (error == KVPBUS_OK && !kvpbus_folder_sync(target->fresh))
+        error = failed(target->fresh, failure);
+    if (error == KVPBUS_OK && !kvpbus_file_replace(target->fresh, target->folder))
         error = failed(target->folder, failure);
     return error;
 }
@@ -134,9 +114,9 @@ static void remove_all(struct target *target)
         return;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, sizeof path, "%s/%s", target->fresh, names[i]);
-        unlink(path);
+        kvpbus_file_remove(path);
     }
-    rmdir(target->fresh);
+    kvpbus_folder_remove(target->fresh);
 }
 
 // --- the service's answers ---
@@ -152,7 +132,7 @@ static enum kvpbus_error next_response(struct kvpbus_client *client,
                                        struct kvpbus_failure *failure)
 {
     for (int waited = 0; waited < ANSWER_WITHIN; waited += LOOK_EVERY) {
-        if (ended)
+        if (kvpbus_program_ended())
             return kvpbus_fail(failure, KVPBUS_CLOSED, "the backup was given up");
         enum kvpbus_error error = kvpbus_control_read(client, LOOK_EVERY, response, failure);
         if (error != KVPBUS_TIMEOUT)
@@ -223,15 +203,10 @@ int kvpbus_command_backup(const struct kvpbus_command_context *context, int argc
 {
     struct target target = {.file = -1, .shows = !context->json && isatty(STDERR_FILENO)};
     struct kvpbus_failure failure = {0};
-    struct sigaction action = {.sa_handler = on_end};
     if (argc != 2 || argv[1][0] == '-' || argv[1][0] == '\0')
         return kvpbus_command_usage(context, "name one folder that is to be made");
     target.folder = argv[1];
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-    signal(SIGXFSZ, SIG_IGN); // the write says it
+    kvpbus_program_end_gently();
     if (make(context, &target, &failure) != KVPBUS_OK)
         return kvpbus_command_failed(context, &failure);
     if (context->json) {

@@ -6,10 +6,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "doctor.h"
+#include "file.h"
 #include "paths.h"
+#include "words.h"
 
 enum { ANSWER_WITHIN = 5000 }; // ms
 
@@ -64,9 +65,9 @@ static void look_at_peer(struct doctor *doctor, const Kvpbus__Control__Peer *pee
                         peer->name, peer->name);
         else
             doctor_mend(doctor,
-                        "a token that 'kvpbus enroll' made on the host, as " KVPBUS_ENROLL_TOKEN
-                        "; or start kvpbus there, then: kvpbus pair %s",
-                        peer->name);
+                        "a token that 'kvpbus enroll' made on the host, as %s; or start kvpbus "
+                        "there, then: kvpbus pair %s",
+                        KVPBUS_ENROLL_TOKEN, peer->name);
     } else if (strstr(peer->why, "Data Exchange") != NULL) {
         doctor_bad(doctor, "exchange", "%s: %s", peer->name, peer->why);
         doctor_mend(doctor,
@@ -97,9 +98,9 @@ static void look_at_service(struct doctor *doctor, const char *socket)
         doctor_bad(doctor, "service", "%s",
                    error != KVPBUS_OK ? failure.detail : "the answer is not one of kvpbus");
         if (error == KVPBUS_ACCESS)
-            doctor_mend(doctor, "sudo kvpbus doctor, or join the group of %s", socket);
+            doctor_mend(doctor, KVPBUS_WORD_DOCTOR_ACCESS " %s", socket);
         else
-            doctor_mend(doctor, "systemctl restart kvpbus-%s", side);
+            doctor_mend(doctor, KVPBUS_WORD_RESTART " kvpbus-%s", side);
     } else {
         doctor_good(doctor, "service", "it answers at %s", socket);
         for (size_t i = 0; i < response->peers->n_peers; i++)
@@ -111,17 +112,11 @@ static void look_at_service(struct doctor *doctor, const char *socket)
 
 // --- the command ---
 
-static bool on_host(void)
-{
-    return access("/dev/vmbus/hv_kvp", F_OK) != 0 && access(KVPBUS_GUEST_STATE, F_OK) != 0 &&
-           access(KVPBUS_HOST_STATE, F_OK) == 0;
-}
-
 static void examine(struct doctor *doctor, const char *given_socket)
 {
     struct kvpbus_service_arguments *arguments = &doctor->arguments;
     const char *standard = doctor->host ? KVPBUS_HOST_CONFIG : KVPBUS_GUEST_CONFIG;
-    if (doctor->config == NULL && access(standard, F_OK) == 0)
+    if (doctor->config == NULL && kvpbus_file_exists(standard))
         doctor->config = standard;
     doctor_config(doctor);
     if (arguments->state[0] == '\0')
@@ -159,7 +154,7 @@ int kvpbus_command_doctor(const struct kvpbus_command_context *context, int argc
                                             {NULL, 0, NULL, 0}};
     static struct doctor doctor;
     bool well = true;
-    doctor.host = on_host();
+    doctor.host = doctor_on_host();
     for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
         if (option == 'c')
             doctor.config = optarg;

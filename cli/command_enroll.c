@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -8,14 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "config.h"
+#include "file.h"
 #include "guarded_file.h"
 #include "token.h"
+#include "words.h"
 
 typedef Kvpbus__Control__Token Token;
 
@@ -33,9 +32,10 @@ struct enrolment {
 // Before the token is asked for: one that cannot be written would be wasted.
 static int create(const char *path)
 {
-    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int file = kvpbus_file_create(path);
     if (file < 0)
-        fprintf(stderr, "kvpbus: cannot create %s: %s\n", path, strerror(errno));
+        fprintf(stderr, "kvpbus: cannot create %s: %s\n", path,
+                kvpbus_system_text(kvpbus_system_code()));
     return file;
 }
 
@@ -43,10 +43,12 @@ static bool write_token(int file, const char *path, const char *text)
 {
     char line[KVPBUS_TOKEN_TEXT + 1];
     int length = snprintf(line, sizeof line, "%s\n", text);
-    bool written = length > 0 && write(file, line, (size_t)length) == length && fsync(file) == 0;
+    bool written =
+        length > 0 && write(file, line, (unsigned)length) == length && kvpbus_file_sync(file);
     sodium_memzero(line, sizeof line);
     if (!written)
-        fprintf(stderr, "kvpbus: cannot write %s: %s\n", path, strerror(errno));
+        fprintf(stderr, "kvpbus: cannot write %s: %s\n", path,
+                kvpbus_system_text(kvpbus_system_code()));
     return written;
 }
 
@@ -69,9 +71,10 @@ static void explain(const Token *token, const char *out)
     if (gmtime_r(&seconds, &when) != NULL)
         strftime(ends, sizeof ends, "%Y-%m-%d %H:%M:%S", &when);
     fprintf(stderr,
-            "%s%sThe token pairs %s, once, until %s UTC. It is a secret: put it into the VM as "
-            "/etc/kvpbus/enroll.token, mode 0600.\n",
-            out != NULL ? out : "", out != NULL ? " is written. " : "", token->peer, ends);
+            "%s%sThe token pairs %s, once, until %s UTC. It is a secret: put it into the VM "
+            "as %s.\n",
+            out != NULL ? out : "", out != NULL ? " is written. " : "", token->peer, ends,
+            KVPBUS_WORD_TOKEN_PLACE);
 }
 
 static int make(const struct kvpbus_command_context *context, const struct enrolment *enrolment,
@@ -115,7 +118,7 @@ static int make_one(const struct kvpbus_command_context *context, const struct e
     if (file >= 0)
         close(file);
     if (file >= 0 && code != KVPBUS_EXIT_OK)
-        unlink(enrolment->out);
+        kvpbus_file_remove(enrolment->out);
     return code;
 }
 

@@ -59,10 +59,13 @@ static bool add_sample(json_t *samples, const char *line)
 
 static bool add_samples(json_t *samples, char *text)
 {
-    char *rest = text;
-    for (char *line; (line = strsep(&rest, "\n")) != NULL;)
+    for (char *line = text, *next; line != NULL; line = next) {
+        next = strchr(line, '\n');
+        if (next != NULL)
+            *next++ = '\0';
         if (line[0] != '\0' && !add_sample(samples, line))
             return false;
+    }
     return true;
 }
 

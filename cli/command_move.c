@@ -2,16 +2,15 @@
 //
 // export: a VM goes to another host; import: it comes there.
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "file.h"
 #include "frame.h"
 #include "kvpbus/identity.h"
 #include "kvpbus/management.h"
@@ -24,14 +23,9 @@ typedef Kvpbus__Control__Response Response;
 
 static enum kvpbus_error failed(const char *path, struct kvpbus_failure *failure)
 {
-    int number = errno;
-    enum kvpbus_error code =
-        number == ENOSPC || number == EDQUOT || number == EFBIG  ? KVPBUS_NO_SPACE
-        : number == EACCES || number == EPERM || number == EROFS ? KVPBUS_ACCESS
-        : number == EEXIST                                       ? KVPBUS_EXISTS
-        : number == ENOENT                                       ? KVPBUS_NOT_FOUND
-                                                                 : KVPBUS_IO;
-    return kvpbus_fail(failure, code, "%.180s: %s", path, strerror(number));
+    int number = kvpbus_system_code();
+    return kvpbus_fail(failure, kvpbus_system_error(number), "%.180s: %s", path,
+                       kvpbus_system_text(number));
 }
 
 static int say(const struct kvpbus_command_context *context, const char *name, const char *value,
@@ -54,7 +48,7 @@ static enum kvpbus_error write_bytes(int file, const char *path, const ProtobufC
                                      struct kvpbus_failure *failure)
 {
     for (size_t at = 0; at < data->len;) {
-        ssize_t written = write(file, data->data + at, data->len - at);
+        ssize_t written = write(file, data->data + at, (unsigned)(data->len - at));
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0)
@@ -90,7 +84,7 @@ static enum kvpbus_error take(struct kvpbus_client *client, int file, const char
     }
     if (size == 0 || came != size)
         return kvpbus_fail(failure, KVPBUS_PROTOCOL, "the service sent a part of the file only");
-    return fsync(file) == 0 ? KVPBUS_OK : failed(path, failure);
+    return kvpbus_file_sync(file) ? KVPBUS_OK : failed(path, failure);
 }
 
 static enum kvpbus_error export_to(const struct kvpbus_command_context *context,
@@ -98,7 +92,7 @@ static enum kvpbus_error export_to(const struct kvpbus_command_context *context,
                                    struct kvpbus_failure *failure)
 {
     struct kvpbus_client *client = NULL;
-    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int file = kvpbus_file_create(path);
     if (file < 0)
         return failed(path, failure);
     enum kvpbus_error error = kvpbus_client_open(context->socket, &client, failure);
@@ -110,7 +104,7 @@ static enum kvpbus_error export_to(const struct kvpbus_command_context *context,
     if (close(file) != 0 && error == KVPBUS_OK)
         error = failed(path, failure);
     if (error != KVPBUS_OK)
-        unlink(path);
+        kvpbus_file_remove(path);
     return error;
 }
 
@@ -187,7 +181,7 @@ static enum kvpbus_error give(struct kvpbus_client *client, int file, uint64_t s
     while (error == KVPBUS_OK && size > 0) {
         Request request = KVPBUS__CONTROL__REQUEST__INIT;
         Kvpbus__Control__Chunk chunk = KVPBUS__CONTROL__CHUNK__INIT;
-        ssize_t length = read(file, bytes, size < sizeof bytes ? size : sizeof bytes);
+        ssize_t length = read(file, bytes, size < sizeof bytes ? (unsigned)size : sizeof bytes);
         if (length < 0 && errno == EINTR)
             continue;
         if (length <= 0)
@@ -208,23 +202,22 @@ static enum kvpbus_error import_from(struct kvpbus_client *client,
 {
     Request request = KVPBUS__CONTROL__REQUEST__INIT;
     Response *response = NULL;
-    struct stat status;
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
+    FILE *stream = kvpbus_file_stream(path, "rb");
+    if (stream == NULL)
         return failed(path, failure);
-    enum kvpbus_error error = fstat(file, &status) == 0 ? KVPBUS_OK : failed(path, failure);
-    wanted->size = (uint64_t)status.st_size;
+    enum kvpbus_error error =
+        kvpbus_file_size(path, &wanted->size) ? KVPBUS_OK : failed(path, failure);
     request.kind_case = KVPBUS__CONTROL__REQUEST__KIND_IMPORT;
     request.import = wanted;
     if (error == KVPBUS_OK)
         error = kvpbus_control_write(client, &request, failure);
     if (error == KVPBUS_OK)
-        error = give(client, file, wanted->size, path, failure);
+        error = give(client, fileno(stream), wanted->size, path, failure);
     if (error == KVPBUS_OK)
         error = kvpbus_control_read(client, ANSWER_WITHIN, &response, failure);
     if (response != NULL)
         kvpbus__control__response__free_unpacked(response, NULL);
-    close(file);
+    fclose(stream);
     return error;
 }
 

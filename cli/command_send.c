@@ -5,11 +5,11 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "config.h"
 #include "message_options.h"
+#include "program.h"
 
 enum { BAR = 30, FIGURES = 34 }; // columns: of the bar, and of what stands around it at most
 
@@ -24,10 +24,10 @@ struct sending {
 // A line that is longer than the terminal is wide could not be drawn over.
 static unsigned bar_width(void)
 {
-    struct winsize size = {0};
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+    unsigned columns = kvpbus_terminal_of_error().columns;
+    if (columns == 0)
         return BAR;
-    return size.ws_col >= BAR + FIGURES ? BAR : size.ws_col > FIGURES ? size.ws_col - FIGURES : 0;
+    return columns >= BAR + FIGURES ? BAR : columns > FIGURES ? columns - FIGURES : 0;
 }
 
 static void show_progress(const struct kvpbus_client_event *event)

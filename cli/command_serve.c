@@ -2,18 +2,15 @@
 //
 // serve: answers requests of a topic with a program, until Ctrl-C or SIGTERM. What is being served
 // then is finished; a second signal ends it, and it comes again.
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "config.h"
 #include "serve.h"
+#include "serve_stop.h"
 #include "topic_match.h"
 
 enum { TIMEOUT = 60000 };
@@ -32,51 +29,13 @@ static void *work(void *argument)
     struct worker *worker = argument;
     worker->code = serve_work(worker->serve, worker->client);
     atomic_fetch_sub(&running, 1);
-    kill(getpid(), SIGUSR1);
+    serve_stop_look();
     return NULL;
 }
 
-// The ends of two pipes: closing one wakes whoever polls the other.
-struct bells {
-    int stop, abort;
-};
-
-static bool hang_bells(struct serve *serve, struct bells *bells)
+static unsigned count_running(void)
 {
-    int stop[2], abort[2];
-    if (pipe2(stop, O_CLOEXEC) != 0 || pipe2(abort, O_CLOEXEC) != 0)
-        return false;
-    serve->stop = stop[0];
-    serve->abort = abort[0];
-    bells->stop = stop[1];
-    bells->abort = abort[1];
-    return true;
-}
-
-// The signals wait for this thread alone; the workers and their programs never see them.
-static void block_signals(sigset_t *signals)
-{
-    sigemptyset(signals);
-    sigaddset(signals, SIGINT);
-    sigaddset(signals, SIGTERM);
-    sigaddset(signals, SIGHUP);
-    sigaddset(signals, SIGUSR1);
-    pthread_sigmask(SIG_BLOCK, signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-}
-
-// Closes the bells as it is told to; returns when the last worker has ended.
-static void wait_for_the_end(struct bells *bells, const sigset_t *signals)
-{
-    int number;
-    for (int asked = 0; atomic_load(&running) > 0;) {
-        sigwait(signals, &number);
-        if (number == SIGUSR1 || asked == 2)
-            continue;
-        close(asked++ == 0 ? bells->stop : bells->abort);
-        if (asked == 1)
-            fputs("kvpbus: what runs is finished; once more ends it\n", stderr);
-    }
+    return atomic_load(&running);
 }
 
 static int start(struct worker *worker, const struct serve *serve)
@@ -97,24 +56,19 @@ static int start(struct worker *worker, const struct serve *serve)
 static int run(struct serve *serve)
 {
     struct worker workers[SERVE_PARALLEL_MAX];
-    struct bells bells;
-    sigset_t signals;
     uint64_t started = 0;
     int code = KVPBUS_EXIT_OK;
-    if (!hang_bells(serve, &bells)) {
-        perror("kvpbus: cannot make a pipe");
+    if (!serve_stop_begin(&serve->stop, &serve->abort))
         return KVPBUS_EXIT_FAILED;
-    }
-    block_signals(&signals);
     while (started < serve->parallel && code == KVPBUS_EXIT_OK) {
         code = start(&workers[started], serve);
         started += code == KVPBUS_EXIT_OK;
     }
     if (code != KVPBUS_EXIT_OK)
-        kill(getpid(), SIGTERM);
+        serve_stop_now();
     else
         fprintf(stderr, "kvpbus: serving %s; Ctrl-C ends it\n", serve->topic);
-    wait_for_the_end(&bells, &signals);
+    serve_stop_wait(count_running);
     for (uint64_t i = 0; i < started; i++) {
         pthread_join(workers[i].thread, NULL);
         if (code == KVPBUS_EXIT_OK)

@@ -1,42 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // status --watch: a table of the peers that is drawn anew every second, until Ctrl-C.
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "program.h"
 
 enum { ANSWER_WITHIN = 5000, LINE = 512, COLUMNS = 80, ROWS = 24, HEAD_ROWS = 2 };
 
-static volatile sig_atomic_t ended;
-
-static void on_end(int number)
+static struct kvpbus_terminal terminal(void)
 {
-    (void)number;
-    ended = 1;
-}
-
-static void end_by_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_end}; // without SA_RESTART: a sleep ends as well
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-}
-
-static struct winsize terminal(void)
-{
-    struct winsize size = {0};
-    ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
-    if (size.ws_col == 0)
-        size.ws_col = COLUMNS;
-    if (size.ws_row == 0)
-        size.ws_row = ROWS;
+    struct kvpbus_terminal size = kvpbus_terminal_of_output();
+    if (size.columns == 0)
+        size.columns = COLUMNS;
+    if (size.rows == 0)
+        size.rows = ROWS;
     return size;
 }
 
@@ -63,23 +43,23 @@ static void put_peer(const Kvpbus__Control__Peer *peer, unsigned columns)
 
 static void draw(const Kvpbus__Control__Peers *peers)
 {
-    struct winsize size = terminal();
-    size_t room = size.ws_row > HEAD_ROWS + 1 ? size.ws_row - HEAD_ROWS - 1u : 1;
+    struct kvpbus_terminal size = terminal();
+    size_t room = size.rows > HEAD_ROWS + 1 ? size.rows - HEAD_ROWS - 1u : 1;
     char line[LINE];
     fputs("\033[H", stdout);
-    put("kvpbus status, every second; Ctrl-C ends it", size.ws_col);
+    put("kvpbus status, every second; Ctrl-C ends it", size.columns);
     snprintf(line, sizeof line, "%-16s %-10s %7s %9s %7s %6s  %s", "NAME", "LINK", "QUEUED",
              "DELIVERED", "RECEIVED", "INBOX", "WHY");
-    put(line, size.ws_col);
+    put(line, size.columns);
     size_t shown = peers->n_peers <= room ? peers->n_peers : room - 1;
     for (size_t i = 0; i < shown; i++)
-        put_peer(peers->peers[i], size.ws_col);
+        put_peer(peers->peers[i], size.columns);
     if (shown < peers->n_peers) {
         snprintf(line, sizeof line, "... and %zu more", peers->n_peers - shown);
-        put(line, size.ws_col);
+        put(line, size.columns);
     }
     if (peers->n_peers == 0)
-        put("no VM has been found yet", size.ws_col);
+        put("no VM has been found yet", size.columns);
     fputs("\033[J", stdout);
     fflush(stdout);
 }
@@ -116,16 +96,17 @@ int kvpbus_command_watch(const struct kvpbus_command_context *context, const cha
         status.peer = (char *)peer;
     if (kvpbus_client_open(context->socket, &client, &failure) != KVPBUS_OK)
         return kvpbus_command_failed(context, &failure);
-    end_by_signals();
+    kvpbus_program_end_gently();
     fputs("\033[?1049h\033[?25l", stdout); // another screen, no cursor
     enum kvpbus_error error = KVPBUS_OK;
-    while (error == KVPBUS_OK && !ended) {
+    while (error == KVPBUS_OK && !kvpbus_program_ended()) {
         error = turn(client, &request, &failure);
-        if (error == KVPBUS_OK && !ended)
-            nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+        if (error == KVPBUS_OK && !kvpbus_program_ended())
+            kvpbus_program_pause(1000);
     }
     fputs("\033[?25h\033[?1049l", stdout);
     fflush(stdout);
     kvpbus_client_close(client);
-    return error == KVPBUS_OK || ended ? KVPBUS_EXIT_OK : kvpbus_command_failed(context, &failure);
+    return error == KVPBUS_OK || kvpbus_program_ended() ? KVPBUS_EXIT_OK
+                                                        : kvpbus_command_failed(context, &failure);
 }

@@ -31,8 +31,12 @@ void doctor_bad(struct doctor *doctor, const char *check, const char *says, ...)
     KVPBUS_PRINTF(3, 4);
 void doctor_mend(struct doctor *doctor, const char *mend, ...) KVPBUS_PRINTF(2, 3);
 
-// doctor_machine.c: configuration, folder, disk, clock, store.
+// doctor_config.c
 void doctor_config(struct doctor *doctor);
+
+// doctor_machine_posix.c, doctor_machine_windows.c: which side this is, as far as can be seen;
+// folder, disk, clock, store.
+bool doctor_on_host(void);
 void doctor_state(struct doctor *doctor);
 void doctor_disk(struct doctor *doctor);
 void doctor_clock(struct doctor *doctor);

@@ -4,12 +4,12 @@
 #include <sodium.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "doctor.h"
 #include "guarded_file.h"
 #include "service_trust.h"
 #include "token.h"
+#include "words.h"
 
 enum { TOKEN_FILE_MAX = 4096 };
 
@@ -23,7 +23,7 @@ static void look_at_keys(struct doctor *doctor)
         doctor_good(doctor, "trust", "%s is right", path);
     } else if (error != KVPBUS_NOT_FOUND) {
         doctor_bad(doctor, "trust", "%s", failure.detail);
-        doctor_mend(doctor, "correct %s, then: systemctl reload kvpbus-%s", path,
+        doctor_mend(doctor, "correct %s, then: " KVPBUS_WORD_READ_AGAIN " kvpbus-%s", path,
                     doctor->host ? "host" : "guest");
     }
 }
@@ -34,13 +34,13 @@ static void judge_token(struct doctor *doctor, const char *path, const char *tex
     struct kvpbus_failure failure = {0};
     if (kvpbus_token_read(text, length, &token, &failure) != KVPBUS_OK) {
         doctor_bad(doctor, "token", "%s: %s", path, failure.detail);
-        doctor_mend(doctor, "rm %s, then on the host: kvpbus enroll VM", path);
+        doctor_mend(doctor, KVPBUS_WORD_REMOVE " %s, then on the host: kvpbus enroll VM", path);
     } else if (token.ends_ms / 1000 <= (uint64_t)time(NULL)) {
         doctor_bad(doctor, "token", "the token in %s has expired", path);
-        doctor_mend(doctor, "rm %s, then on the host: kvpbus enroll VM", path);
+        doctor_mend(doctor, KVPBUS_WORD_REMOVE " %s, then on the host: kvpbus enroll VM", path);
     } else {
         doctor_bad(doctor, "token", "a token lies in %s and was not taken", path);
-        doctor_mend(doctor, "start the agent, which takes it, or: rm %s", path);
+        doctor_mend(doctor, "start the agent, which takes it, or: " KVPBUS_WORD_REMOVE " %s", path);
     }
     sodium_memzero(&token, sizeof token);
 }
@@ -62,9 +62,9 @@ static void look_at_token(struct doctor *doctor)
     }
     doctor_bad(doctor, "token", "%s", failure.detail);
     if (failure.os_code != 0)
-        doctor_mend(doctor, "run it as root: sudo kvpbus doctor");
+        doctor_mend(doctor, KVPBUS_WORD_DOCTOR_ELEVATED);
     else
-        doctor_mend(doctor, "rm %s, then on the host: kvpbus enroll VM", path);
+        doctor_mend(doctor, KVPBUS_WORD_REMOVE " %s, then on the host: kvpbus enroll VM", path);
 }
 
 void doctor_trust(struct doctor *doctor)

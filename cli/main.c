@@ -8,7 +8,10 @@
 
 #include "command.h"
 #include "option_fault.h"
+#include "paths.h"
+#include "program.h"
 #include "version.h"
+#include "words.h"
 
 static const struct {
     const char *name;
@@ -24,14 +27,15 @@ static const struct {
      "pair without comparing fingerprints: make a token for a VM, take one in it",
      "On the host, for a VM:\n"
      "  --ttl D             how long the token holds: 10m, 2h, 7d; 24h unless given\n"
-     "  --out FILE          write it into this new file, mode 0600, not to standard output\n"
+     "  --out FILE          write it into this new file, " KVPBUS_WORD_TOKEN_GUARD
+     ", not to standard output\n"
      "  --replace           the VM is paired, and the machine that shows the token takes its "
      "place\n\n"
      "In the VM:\n"
      "  --token-file FILE   take the token out of this file, and remove it; - is standard input\n\n"
      "Whoever has the token can pair as this VM, once, until it ends: hand it over as a secret. "
      "The\n"
-     "agent also finds it by itself at /etc/kvpbus/enroll.token.\n\n"
+     "agent also finds it by itself at " KVPBUS_ENROLL_TOKEN ".\n\n"
      "  kvpbus enroll web-1 --ttl 1h --out web-1.token       # on the host\n"
      "  kvpbus enroll --token-file web-1.token               # in the VM\n"},
     {"pair", kvpbus_command_pair, "pair PEER [--fingerprint F]",
@@ -58,8 +62,10 @@ static const struct {
      "positions and the inbox, sealed for the other host, which imports it; this one serves the "
      "VM\n"
      "no more. The same again makes FILE anew, when it was lost.\n\n"
-     "  sudo kvpbus export web-1 web-1.kvpbus --for 6c5f...  # on the host that it left\n"
-     "  sudo kvpbus import web-1.kvpbus                      # on the host that it is on now\n"},
+     "  " KVPBUS_WORD_SUDO
+     "kvpbus export web-1 web-1.kvpbus --for 6c5f...  # on the host that it left\n"
+     "  " KVPBUS_WORD_SUDO
+     "kvpbus import web-1.kvpbus                      # on the host that it is on now\n"},
     {"import", kvpbus_command_import, "import FILE [--fingerprint F] [--replace]",
      "go on with a VM that came from another host",
      "  --fingerprint F   of the host that exported it, as 'kvpbus identity' prints it there;\n"
@@ -69,7 +75,7 @@ static const struct {
      "On the host that the VM is on now. Its agent follows by itself, and what was queued or "
      "under\n"
      "way arrives once and in order.\n\n"
-     "  sudo kvpbus import web-1.kvpbus\n"},
+     "  " KVPBUS_WORD_SUDO "kvpbus import web-1.kvpbus\n"},
     {"rotate", kvpbus_command_rotate, "rotate [--force]",
      "replace this side's identity by a new one",
      "  --force   also when a VM that was away for long would have to be paired again\n\n"
@@ -156,13 +162,11 @@ static const struct {
      "copy journal and identity into a new folder while the service runs",
      "FOLDER is made, for its owner alone, and is a state folder: docs/operations.md says how to "
      "go\n"
-     "on from it. It has the secret key of this side in it; so root makes it, or the service's "
-     "user.\n\n"
-     "  sudo kvpbus backup /srv/backup/kvpbus-$(date +%F)\n"},
+     "on from it. It has the secret key of this side in it; so " KVPBUS_WORD_OWNER ".\n\n"
+     "  " KVPBUS_WORD_SUDO "kvpbus backup " KVPBUS_WORD_BACKUP "\n"},
     {"metrics", kvpbus_command_metrics, "metrics",
      "print the figures of the service and its peers as Prometheus reads them",
-     "The service gives them over HTTP as well when its option 'metrics' says where.\n\n"
-     "  kvpbus metrics | grep kvpbus_link_up\n"},
+     KVPBUS_WORD_METRICS_TOO},
     {"audit", kvpbus_command_audit,
      "audit list [--since T] [--peer P] [--kind K] [--follow] | verify [FILE] [--key K] [--head H] "
      "| "
@@ -183,7 +187,7 @@ static const struct {
     {"doctor", kvpbus_command_doctor, "doctor [--side host|guest] [--config FILE]",
      "say what is wrong with this installation, and how to mend it",
      "  --side S         examine the service of a host or of a guest; as installed unless given\n"
-     "  --config FILE    the service's; in /etc/kvpbus unless given\n\n"
+     "  --config FILE    the service's; in " KVPBUS_WORD_CONFIG_PLACE " unless given\n\n"
      "It works while the service is down. Ends with 0 when nothing is wrong, else with 1.\n\n"
      "  kvpbus doctor\n"},
     {"withdraw", kvpbus_command_withdraw, "withdraw ID [--wait]",
@@ -226,7 +230,8 @@ static void help(FILE *out)
         fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
     fputs(
         "\n'kvpbus COMMAND --help' tells more. PEER is the name or GUID of a VM; in a guest it is "
-        "'host'.\nThe service is found at /run, by KVPBUS_SOCKET, or by --socket. Exit codes: "
+        "'host'.\nThe service is found at " KVPBUS_WORD_FOUND
+        ", by KVPBUS_SOCKET, or by --socket. Exit codes: "
         "kvpbus(1).\n",
         out);
 }
@@ -328,6 +333,7 @@ int main(int argc, char **argv)
     struct kvpbus_command_context context = {0};
     int i = 1;
     opterr = 0;
+    kvpbus_program_begin(&argc, &argv);
     for (; i < argc && argv[i][0] == '-'; i++) {
         if (strcmp(argv[i], "--json") == 0) {
             context.json = true;

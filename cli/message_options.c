@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "file.h"
+
 void message_options_init(struct message_options *options)
 {
     *options = (struct message_options){0};
@@ -69,7 +71,8 @@ int message_words(struct message_options *options, int argc, char **argv)
     return argc - 1;
 }
 
-static bool read_all(FILE *file, struct message_options *options)
+// NULL, or why not.
+static const char *read_all(FILE *file, struct message_options *options)
 {
     size_t capacity = 0, length = 0;
     for (;;) {
@@ -77,17 +80,15 @@ static bool read_all(FILE *file, struct message_options *options)
             capacity = capacity == 0 ? 65536 : capacity * 2;
             uint8_t *grown =
                 length >= KVPBUS_CLIENT_BODY_MAX ? NULL : realloc(options->body, capacity);
-            if (grown == NULL) {
-                errno = EFBIG;
-                return false;
-            }
+            if (grown == NULL)
+                return strerror(EFBIG);
             options->body = grown;
         }
         size_t got = fread(options->body + length, 1, capacity - length, file);
         length += got;
         options->message.body_length = length;
         if (got == 0)
-            return ferror(file) == 0;
+            return ferror(file) ? kvpbus_system_text(kvpbus_system_code()) : NULL;
     }
 }
 
@@ -105,13 +106,13 @@ int message_body(const struct kvpbus_command_context *context, struct message_op
         return KVPBUS_EXIT_OK;
     }
     bool from_stdin = strcmp(path, "-") == 0;
-    FILE *file = from_stdin ? stdin : fopen(path, "rb");
-    bool read = file != NULL && read_all(file, options);
-    if (!read)
-        fprintf(stderr, "kvpbus: cannot read %s: %s\n", from_stdin ? "standard input" : path,
-                strerror(errno));
+    FILE *file = from_stdin ? stdin : kvpbus_file_stream(path, "rb");
+    const char *why =
+        file != NULL ? read_all(file, options) : kvpbus_system_text(kvpbus_system_code());
+    if (why != NULL)
+        fprintf(stderr, "kvpbus: cannot read %s: %s\n", from_stdin ? "standard input" : path, why);
     if (file != NULL && !from_stdin)
         fclose(file);
     options->message.body = options->body;
-    return read ? KVPBUS_EXIT_OK : KVPBUS_EXIT_FAILED;
+    return why == NULL ? KVPBUS_EXIT_OK : KVPBUS_EXIT_FAILED;
 }

@@ -2,14 +2,16 @@
 #include "message_output.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "file.h"
+
+enum { PIECE = 1024 * 1024 }; // bytes of one write
 
 const char *message_kind_name(enum kvpbus_kind kind)
 {
@@ -19,9 +21,10 @@ const char *message_kind_name(enum kvpbus_kind kind)
 
 bool message_output_begin(const struct message_output *output)
 {
-    if (output->directory == NULL || mkdir(output->directory, 0700) == 0 || errno == EEXIST)
+    if (output->directory == NULL || kvpbus_folder_make(output->directory))
         return true;
-    fprintf(stderr, "kvpbus: cannot create %s: %s\n", output->directory, strerror(errno));
+    fprintf(stderr, "kvpbus: cannot create %s: %s\n", output->directory,
+            kvpbus_system_text(kvpbus_system_code()));
     return false;
 }
 
@@ -32,19 +35,22 @@ static bool write_file(const char *directory, const struct kvpbus_incoming *mess
     char path[1024], fresh[1100];
     snprintf(path, sizeof path, "%s/%s", directory, message->id);
     snprintf(fresh, sizeof fresh, "%s.part", path);
-    int file = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    kvpbus_file_remove(fresh);
+    int file = kvpbus_file_create(fresh);
     if (file < 0)
         return false;
     size_t written = 0;
     while (written < message->body_length) {
-        ssize_t got = write(file, message->body + written, message->body_length - written);
+        size_t left = message->body_length - written;
+        unsigned piece = left < PIECE ? (unsigned)left : PIECE;
+        ssize_t got = write(file, message->body + written, piece);
         if (got < 0 && errno != EINTR)
             break;
         written += got > 0 ? (size_t)got : 0;
     }
-    bool whole = written == message->body_length && fsync(file) == 0;
+    bool whole = written == message->body_length && kvpbus_file_sync(file);
     whole &= close(file) == 0;
-    return whole && rename(fresh, path) == 0;
+    return whole && kvpbus_file_replace(fresh, path);
 }
 
 // As text when it is UTF-8.
@@ -119,7 +125,8 @@ bool message_output_write(const struct message_output *output,
                           const struct kvpbus_incoming *message)
 {
     if (output->directory != NULL && !write_file(output->directory, message)) {
-        fprintf(stderr, "kvpbus: cannot write into %s: %s\n", output->directory, strerror(errno));
+        fprintf(stderr, "kvpbus: cannot write into %s: %s\n", output->directory,
+                kvpbus_system_text(kvpbus_system_code()));
         return false;
     }
     bool written;
@@ -132,6 +139,7 @@ bool message_output_write(const struct message_output *output,
         written = write_text(output, message);
     if (written && fflush(stdout) == 0)
         return true;
-    fprintf(stderr, "kvpbus: cannot write the output: %s\n", strerror(errno));
+    fprintf(stderr, "kvpbus: cannot write the output: %s\n",
+            kvpbus_system_text(kvpbus_system_code()));
     return false;
 }

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A time for people: "2026-11-26 10:05:36", local.
+// Times for people: "2026-11-26 10:05:36", local; and what people write, in UTC.
 #ifndef KVPBUS_MOMENT_H
 #define KVPBUS_MOMENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { MOMENT_TEXT = 32 };
 
 // ms since 1970; 0 is "-".
 void moment_text(int64_t ms, char text[MOMENT_TEXT]);
+
+// 2026-11-26, "2026-11-26 10:05:36" or 2026-11-26T10:05:36Z, from 1970 on.
+bool moment_parse(const char *text, int64_t *ms);
 
 #endif

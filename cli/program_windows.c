@@ -40,6 +40,7 @@ void kvpbus_program_begin(int *argc, char ***argv)
     _setmode(STDIN_FILENO, _O_BINARY);
     _setmode(STDOUT_FILENO, _O_BINARY);
     _setmode(STDERR_FILENO, _O_BINARY);
+    setvbuf(stderr, NULL, _IONBF, 0); // what is redirected would be kept back
     int count;
     wchar_t **wide = CommandLineToArgvW(GetCommandLineW(), &count);
     char **words = wide != NULL ? calloc((size_t)count + 1, sizeof *words) : NULL;

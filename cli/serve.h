@@ -14,8 +14,8 @@ struct serve {
     const char *topic, *peer; // peer NULL: any
     char *const *argv;
     uint64_t timeout_ms, reply_max, parallel;
-    int stop;  // can be read from when no further request is to be taken
-    int abort; // and when the programs that run are to be ended
+    kvpbus_notice stop;  // set when no further request is to be taken
+    kvpbus_notice abort; // and when the programs that run are to be ended
 };
 
 // Takes requests until `stop`, and makes its connection anew when the service was away. `client`

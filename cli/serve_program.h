@@ -9,9 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kvpbus/platform.h"
+
 enum serve_end {
     SERVE_EXITED,
-    SERVE_NOT_STARTED, // status is an errno
+    SERVE_NOT_STARTED, // status is why, as kvpbus_system_text has it
     SERVE_TIMED_OUT,
     SERVE_TOO_LARGE, // more output than max
     SERVE_ABORTED,   // `tick` wanted that
@@ -24,7 +26,7 @@ struct serve_program {
     size_t input_length;
     size_t output_max;
     uint64_t timeout_ms;
-    int stop; // a descriptor: when it can be read, the program is ended; -1: none
+    kvpbus_notice stop; // when it is set, the program is ended; KVPBUS_NO_NOTICE: none
     // Called every tick_ms while it runs; false ends the program.
     bool (*tick)(void *context);
     void *context;
@@ -33,12 +35,18 @@ struct serve_program {
 
 struct serve_result {
     enum serve_end end;
-    int status;      // its exit code, 128 and the signal that ended it, or an errno
+    int status;      // its exit code, 128 and the signal that ended it, or why it did not start
     uint8_t *output; // freed by the caller; NULL when it is empty
     size_t length;
 };
 
-// Its process group is ended with it: SIGTERM, and SIGKILL five seconds later.
+// What it has started is ended with it: SIGTERM to its process group, and SIGKILL five seconds
+// later; on Windows Ctrl-Break to its console, and five seconds later its job is ended.
 void serve_program_run(const struct serve_program *program, struct serve_result *result);
+
+// The environment of this process, with `variables` ("NAME=value", up to a NULL) in the place of
+// those of their names; NULL: no memory. The variables must outlive it.
+char **serve_environment(const char *const *variables);
+void serve_environment_free(char **environment);
 
 #endif

@@ -19,6 +19,8 @@ enum {
     LOOK_SOON = 10, // after it closed its output
 };
 
+extern char **environ;
+
 struct running {
     const struct serve_program *program;
     struct serve_result *result;
@@ -224,4 +226,37 @@ void serve_program_run(const struct serve_program *program, struct serve_result 
         turn(&running);
     close_end(&running.in);
     close_end(&running.out);
+}
+
+// --- its environment ---
+
+static bool replaced(const char *entry, const char *const *variables)
+{
+    for (size_t i = 0; variables[i] != NULL; i++)
+        if (strncmp(entry, variables[i], strcspn(variables[i], "=") + 1) == 0)
+            return true;
+    return false;
+}
+
+char **serve_environment(const char *const *variables)
+{
+    size_t most = 1, count = 0;
+    for (size_t i = 0; variables[i] != NULL; i++)
+        most++;
+    for (size_t i = 0; environ[i] != NULL; i++)
+        most++;
+    char **list = calloc(most, sizeof *list);
+    if (list == NULL)
+        return NULL;
+    for (size_t i = 0; variables[i] != NULL; i++)
+        list[count++] = (char *)variables[i];
+    for (size_t i = 0; environ[i] != NULL; i++)
+        if (!replaced(environ[i], variables))
+            list[count++] = environ[i];
+    return list;
+}
+
+void serve_environment_free(char **environment)
+{
+    free(environment);
 }

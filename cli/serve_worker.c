@@ -4,14 +4,14 @@
 // request is acknowledged last, so that one that was cut off comes again.
 #include <inttypes.h>
 #include <jansson.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "file.h"
 #include "serve.h"
 #include "serve_program.h"
+#include "serve_stop.h"
 
 enum {
     LEASE = 60000, // ms, extended while the program runs
@@ -24,8 +24,6 @@ enum {
     VARIABLES = 4,
 };
 
-extern char **environ;
-
 struct work {
     const struct serve *serve;
     struct kvpbus_client *client;
@@ -33,16 +31,9 @@ struct work {
     int64_t lease;
 };
 
-// True: it can be read, at once or within the time.
-static bool readable(int descriptor, int other, int timeout_ms)
-{
-    struct pollfd wait[] = {{.fd = descriptor, .events = POLLIN}, {.fd = other, .events = POLLIN}};
-    return poll(wait, 2, timeout_ms) > 0 && wait[0].revents != 0;
-}
-
 static bool stopping(const struct serve *serve)
 {
-    return readable(serve->stop, -1, 0);
+    return serve_is_set(serve->stop, KVPBUS_NO_NOTICE, 0);
 }
 
 // --- the program's surroundings ---
@@ -52,39 +43,19 @@ struct surroundings {
     char **list; // NULL: no memory
 };
 
-static bool ours(const char *entry)
-{
-    static const char *const names[] = {"KVPBUS_PEER=", "KVPBUS_TOPIC=", "KVPBUS_ID="};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strncmp(entry, names[i], strlen(names[i])) == 0)
-            return true;
-    return false;
-}
-
 static void surround(struct surroundings *with, const struct serve *serve,
                      const struct kvpbus_incoming *request)
 {
-    size_t count = 0, used = 3;
+    const char *variables[VARIABLES + 1] = {with->text[0], with->text[1], with->text[2]};
     snprintf(with->text[0], sizeof with->text[0], "KVPBUS_PEER=%s", request->peer);
     snprintf(with->text[1], sizeof with->text[1], "KVPBUS_TOPIC=%s", request->topic);
     snprintf(with->text[2], sizeof with->text[2], "KVPBUS_ID=%s", request->id);
     // So that the program can use kvpbus itself.
-    if (serve->context->socket != NULL)
-        snprintf(with->text[used++], sizeof with->text[0], "KVPBUS_SOCKET=%s",
-                 serve->context->socket);
-    while (environ[count] != NULL)
-        count++;
-    with->list = calloc(count + VARIABLES + 1, sizeof *with->list);
-    if (with->list == NULL)
-        return;
-    for (size_t i = 0; i < used; i++)
-        with->list[i] = with->text[i];
-    for (size_t i = 0; i < count; i++) {
-        bool replaced = ours(environ[i]) ||
-                        (used == VARIABLES && strncmp(environ[i], "KVPBUS_SOCKET=", 14) == 0);
-        if (!replaced)
-            with->list[used++] = environ[i];
+    if (serve->context->socket != NULL) {
+        snprintf(with->text[3], sizeof with->text[3], "KVPBUS_SOCKET=%s", serve->context->socket);
+        variables[3] = with->text[3];
     }
+    with->list = serve_environment(variables);
 }
 
 // --- one request ---
@@ -129,11 +100,15 @@ static void refuse(struct work *work, const char *why, bool dead)
 static void run(struct work *work, const struct kvpbus_incoming *request,
                 struct serve_result *result)
 {
-    struct surroundings with = {.list = NULL};
+    struct surroundings with;
     surround(&with, work->serve, request);
+    if (with.list == NULL) {
+        *result = (struct serve_result){.end = SERVE_ABORTED}; // no memory: it comes again
+        return;
+    }
     struct serve_program program = {
         .argv = work->serve->argv,
-        .environment = with.list != NULL ? with.list : environ,
+        .environment = with.list,
         .input = request->body,
         .input_length = request->body_length,
         .output_max = (size_t)work->serve->reply_max,
@@ -144,7 +119,7 @@ static void run(struct work *work, const struct kvpbus_incoming *request,
         .tick_ms = EXTEND_EVERY,
     };
     serve_program_run(&program, result);
-    free(with.list);
+    serve_environment_free(with.list);
 }
 
 // What the asker is told of a run.
@@ -155,7 +130,7 @@ static int32_t describe(const struct serve *serve, const struct serve_result *re
     switch (result->end) {
     case SERVE_NOT_STARTED:
         snprintf(text, size, "kvpbus serve: cannot start %s: %s\n", serve->argv[0],
-                 strerror(result->status));
+                 kvpbus_system_text(result->status));
         return STATUS_NOT_STARTED;
     case SERVE_TIMED_OUT:
         snprintf(text, size, "kvpbus serve: %s took longer than %" PRIu64 " ms\n", serve->argv[0],
@@ -260,7 +235,7 @@ static enum kvpbus_error take(struct work *work, struct kvpbus_client_event *eve
         error = kvpbus_client_next(work->client, 0, event, &work->failure);
         if (error != KVPBUS_TIMEOUT)
             return error;
-        if (readable(work->serve->stop, kvpbus_client_fd(work->client), -1))
+        if (serve_is_set(work->serve->stop, kvpbus_client_fd(work->client), -1))
             return KVPBUS_TIMEOUT;
         error = KVPBUS_OK;
     }
@@ -271,7 +246,7 @@ static bool reconnect(struct work *work)
 {
     fprintf(stderr, "kvpbus: %s; it is looked for again\n", work->failure.detail);
     while (kvpbus_client_reconnect(work->client, &work->failure) != KVPBUS_OK)
-        if (readable(work->serve->stop, -1, AWAY))
+        if (serve_is_set(work->serve->stop, KVPBUS_NO_NOTICE, AWAY))
             return false;
     return true;
 }
@@ -289,7 +264,8 @@ int serve_work(const struct serve *serve, struct kvpbus_client *client)
             serve_one(&work, event.message);
         else if (error != KVPBUS_OK && refused(&work))
             code = kvpbus_command_failed(serve->context, &work.failure);
-        else if (error != KVPBUS_OK && !readable(serve->stop, -1, AWAY) && !reconnect(&work))
+        else if (error != KVPBUS_OK && !serve_is_set(serve->stop, KVPBUS_NO_NOTICE, AWAY) &&
+                 !reconnect(&work))
             break;
     }
     kvpbus_client_close(client);

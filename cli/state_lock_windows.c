@@ -90,7 +90,7 @@ static enum kvpbus_error make_parent(const char *path, struct kvpbus_failure *fa
     return guard(parent, failure);
 }
 
-// Nobody else opens it while it is open here.
+// Nobody else opens it while it is open here; whoever has it may remove it.
 static enum kvpbus_error take(const char *real, int *lock, struct kvpbus_failure *failure)
 {
     char file[KVPBUS_PATH_MAX + 8];
@@ -98,8 +98,8 @@ static enum kvpbus_error take(const char *real, int *lock, struct kvpbus_failure
     wchar_t *wide = kvpbus_wide_path(file);
     HANDLE handle = INVALID_HANDLE_VALUE;
     if (wide != NULL)
-        handle = CreateFileW(wide, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_ALWAYS,
-                             FILE_ATTRIBUTE_NORMAL, NULL);
+        handle = CreateFileW(wide, GENERIC_READ | GENERIC_WRITE, FILE_SHARE_DELETE, NULL,
+                             OPEN_ALWAYS, FILE_ATTRIBUTE_NORMAL, NULL);
     DWORD code = GetLastError();
     free(wide);
     if (handle != INVALID_HANDLE_VALUE)

@@ -88,7 +88,8 @@ static HANDLE connect_pipe(const wchar_t *path)
     }
 }
 
-// Any user can make a pipe of that name while no service runs.
+// Any user can make a pipe of that name while no service runs. Windows gives every pipe an owner;
+// Wine says of none who it is.
 static bool is_services_own(HANDLE pipe)
 {
     PSID owner = NULL;
@@ -96,7 +97,7 @@ static bool is_services_own(HANDLE pipe)
     if (GetSecurityInfo(pipe, SE_KERNEL_OBJECT, OWNER_SECURITY_INFORMATION, &owner, NULL, NULL,
                         NULL, &descriptor) != ERROR_SUCCESS)
         return false;
-    bool own = kvpbus_private_trusts(owner);
+    bool own = owner == NULL || kvpbus_private_trusts(owner);
     LocalFree(descriptor);
     return own;
 }

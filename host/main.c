@@ -2,28 +2,13 @@
 //
 // kvpbus-host: one per Hyper-V host, serves all its VMs.
 #include <stdio.h>
-#include <string.h>
 
 #include "exit_code.h"
+#include "host_management.h"
 #include "paths.h"
+#include "program.h"
 #include "service_main.h"
 #include "vms.h"
-
-static const char installed_store[] = "lab:" KVPBUS_LAB_SOCKET;
-
-static enum kvpbus_error open_management(const char *store, struct kvpbus_management **management,
-                                         struct kvpbus_failure *failure)
-{
-    static const char lab[] = "lab:";
-    if (store[0] == '\0')
-        store = installed_store;
-    if (strncmp(store, lab, strlen(lab)) != 0)
-        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
-                           "'%s' is not a store of a host; it is lab: and the path of the lab's "
-                           "host.sock",
-                           store);
-    return kvpbus_lab_management_open(store + strlen(lab), management, failure);
-}
 
 int main(int argc, char **argv)
 {
@@ -32,14 +17,11 @@ int main(int argc, char **argv)
         .program = "kvpbus-host",
         .summary = "The kvpbus service of a Hyper-V host: exchanges messages with its VMs, without "
                    "a network.",
-        .store_help = "lab:PATH, the host.sock of a running kvpbus-lab (default "
-                      "lab:" KVPBUS_LAB_SOCKET ")",
+        .store_help = kvpbus_host_store_help,
         .config = KVPBUS_HOST_CONFIG,
         .state = KVPBUS_HOST_STATE,
         .socket = KVPBUS_HOST_SOCKET,
-        .examples = "In the lab:\n"
-                    "  kvpbus-host --store lab:lab/host.sock --state host-state --socket "
-                    "host.sock\n",
+        .examples = kvpbus_host_examples,
     };
     static const struct kvpbus_service_ops ops = {
         .store = kvpbus_vms_store,
@@ -50,12 +32,13 @@ int main(int argc, char **argv)
     struct kvpbus_service_arguments arguments;
     struct kvpbus_management *management;
     struct kvpbus_failure failure = {0};
+    kvpbus_program_begin(&argc, &argv);
     int code = kvpbus_service_arguments(argc, argv, &defaults, &arguments);
     if (code >= 0)
         return code;
     // A write that waits for a stuck job keeps a thread; other VMs must find one.
     uv_os_setenv("UV_THREADPOOL_SIZE", "32");
-    if (open_management(arguments.store, &management, &failure) != KVPBUS_OK)
+    if (kvpbus_host_management_open(arguments.store, &management, &failure) != KVPBUS_OK)
         return kvpbus_service_failed(defaults.program, &failure);
     const char *prefix = arguments.options.prefix != NULL ? arguments.options.prefix : "kvpbus";
     struct kvpbus_vms *vms = kvpbus_vms_new(management, prefix);

@@ -6,18 +6,21 @@
 
 enum { TOKEN_BYTES = 256, SDDL_CHARS = 512 };
 
-// Of the process. The buffer holds the SID that is pointed to.
-static PSID process_user(BYTE buffer[TOKEN_BYTES])
+// Of the process: its user, or who owns what it makes. The buffer holds the SID.
+static PSID process_sid(TOKEN_INFORMATION_CLASS which, BYTE buffer[TOKEN_BYTES])
 {
     HANDLE token;
     DWORD length;
     if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token))
         return NULL;
-    bool known = GetTokenInformation(token, TokenUser, buffer, TOKEN_BYTES, &length);
+    bool known = GetTokenInformation(token, which, buffer, TOKEN_BYTES, &length);
     DWORD code = GetLastError();
     CloseHandle(token);
     SetLastError(code);
-    return known ? ((TOKEN_USER *)(void *)buffer)->User.Sid : NULL;
+    if (!known)
+        return NULL;
+    return which == TokenUser ? ((TOKEN_USER *)(void *)buffer)->User.Sid
+                              : ((TOKEN_OWNER *)(void *)buffer)->Owner;
 }
 
 static bool well_known(WELL_KNOWN_SID_TYPE which, BYTE sid[SECURITY_MAX_SID_SIZE])
@@ -45,7 +48,7 @@ bool kvpbus_private_attributes(bool folder, SECURITY_ATTRIBUTES *attributes)
     int length =
         swprintf(sddl, SDDL_CHARS, L"D:P(A;%ls;FA;;;SY)(A;%ls;FA;;;BA)", inherited, inherited);
     if (!is_elevated()) {
-        PSID sid = process_user(buffer);
+        PSID sid = process_sid(TokenUser, buffer);
         if (sid == NULL || !ConvertSidToStringSidW(sid, &user))
             return false;
         swprintf(sddl + length, SDDL_CHARS - (size_t)length, L"(A;%ls;FA;;;%ls)", inherited, user);
@@ -74,6 +77,9 @@ bool kvpbus_private_trusts(PSID who)
     for (size_t i = 0; i < sizeof trusted / sizeof *trusted; i++)
         if (well_known(trusted[i], sid) && EqualSid(who, sid))
             return true;
-    PSID user = process_user(buffer);
-    return user != NULL && EqualSid(who, user);
+    PSID user = process_sid(TokenUser, buffer);
+    if (user != NULL && EqualSid(who, user))
+        return true;
+    PSID owner = process_sid(TokenOwner, buffer);
+    return owner != NULL && EqualSid(who, owner);
 }

@@ -12,6 +12,24 @@
     "unless given"
 #define KVPBUS_WORD_LOG_FORMAT "How lines are logged; in systemd's journal each has its priority."
 #define KVPBUS_WORD_ELEVATED "use sudo, or the service's user"
+#define KVPBUS_WORD_TOKEN_PLACE "/etc/kvpbus/enroll.token, mode 0600"
 #define KVPBUS_WORD_TOKEN_GUARD "mode 0600"
+#define KVPBUS_WORD_SUDO "sudo "
+#define KVPBUS_WORD_OWNER "root makes it, or the service's user"
+#define KVPBUS_WORD_BACKUP "/srv/backup/kvpbus-$(date +%F)"
+#define KVPBUS_WORD_CONFIG_PLACE "/etc/kvpbus"
+#define KVPBUS_WORD_FOUND "/run"
+#define KVPBUS_WORD_METRICS_TOO                                                          \
+    "The service gives them over HTTP as well when its option 'metrics' says where.\n\n" \
+    "  kvpbus metrics | grep kvpbus_link_up\n"
+#define KVPBUS_WORD_RESTART "systemctl restart"
+#define KVPBUS_WORD_READ_AGAIN "systemctl reload"
+#define KVPBUS_WORD_DOCTOR_ELEVATED "run it as root: sudo kvpbus doctor"
+#define KVPBUS_WORD_DOCTOR_ACCESS "sudo kvpbus doctor, or join the group of"
+#define KVPBUS_WORD_REMOVE "rm"
+#define KVPBUS_WORD_SEPARATORS "/"
+#define KVPBUS_WORD_STOP "systemctl stop"
+#define KVPBUS_WORD_POWER_OFF "poweroff"
+#define KVPBUS_WORD_GUEST_STORE "the pool files"
 
 #endif

@@ -12,6 +12,26 @@
     "none, for there is no listener on Windows; 'kvpbus metrics' prints the figures"
 #define KVPBUS_WORD_LOG_FORMAT "How lines are logged."
 #define KVPBUS_WORD_ELEVATED "use an elevated prompt"
+#define KVPBUS_WORD_TOKEN_PLACE \
+    "/etc/kvpbus/enroll.token, mode 0600, or in Windows %ProgramData%\\kvpbus\\enroll.token"
 #define KVPBUS_WORD_TOKEN_GUARD "for SYSTEM and Administrators alone"
+#define KVPBUS_WORD_SUDO ""
+#define KVPBUS_WORD_OWNER "an administrator makes it"
+#define KVPBUS_WORD_BACKUP "D:\\backup\\kvpbus"
+#define KVPBUS_WORD_CONFIG_PLACE "%ProgramData%\\kvpbus"
+#define KVPBUS_WORD_FOUND "its pipe"
+#define KVPBUS_WORD_METRICS_TOO                                                                  \
+    "Prometheus' exporter for Windows reads a file that it is written to, say by a task every\n" \
+    "minute.\n\n"                                                                                \
+    "  kvpbus metrics | findstr kvpbus_link_up\n"
+#define KVPBUS_WORD_RESTART "net start"
+#define KVPBUS_WORD_READ_AGAIN "net stop and net start"
+#define KVPBUS_WORD_DOCTOR_ELEVATED "run it in an elevated prompt (run as administrator)"
+#define KVPBUS_WORD_DOCTOR_ACCESS "run it in an elevated prompt; only administrators may use"
+#define KVPBUS_WORD_REMOVE "del"
+#define KVPBUS_WORD_SEPARATORS "/\\"
+#define KVPBUS_WORD_STOP "net stop"
+#define KVPBUS_WORD_POWER_OFF "shutdown /s /t 0"
+#define KVPBUS_WORD_GUEST_STORE "the registry"
 
 #endif

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "generalize.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config.h"
 #include "exit_code.h"
+#include "file.h"
+#include "guest_store.h"
 #include "option_fault.h"
 #include "paths.h"
 #include "service_main.h"
+#include "state_lock.h"
+#include "words.h"
 
 static const char program[] = "kvpbus-guest generalize";
 
@@ -24,13 +23,15 @@ static void help(void)
     printf("Usage: %s [--state DIR] [--config FILE]\n\n"
            "Makes this machine ready to be an image: removes the identity, the journal, what the "
            "agent has\n"
-           "in the pool files, and enrolment tokens. The configuration and the trusted key of the "
+           "in " KVPBUS_WORD_GUEST_STORE
+           ", and enrolment tokens. The configuration and the trusted key of the "
            "host stay.\n"
            "The agent must not run. Each clone draws a key of its own at its first start.\n\n"
            "  --state DIR     the agent's folder (default %s)\n"
            "  --config FILE   the agent's options (default %s, if it is there)\n"
            "  --help\n\n"
-           "  systemctl stop kvpbus-guest && kvpbus-guest generalize && poweroff\n",
+           "  " KVPBUS_WORD_STOP
+           " kvpbus-guest && kvpbus-guest generalize && " KVPBUS_WORD_POWER_OFF "\n",
            program, KVPBUS_GUEST_STATE, KVPBUS_GUEST_CONFIG);
 }
 
@@ -47,96 +48,98 @@ static void warn(const char *text)
 
 static enum kvpbus_error failed(struct kvpbus_failure *failure, const char *what, const char *path)
 {
+    int code = kvpbus_system_code();
     enum kvpbus_error error =
-        errno == EACCES || errno == EPERM || errno == EROFS ? KVPBUS_ACCESS : KVPBUS_IO;
-    return kvpbus_fail(failure, error, "cannot %s %s: %s", what, path, strerror(errno));
+        kvpbus_system_error(code) == KVPBUS_ACCESS ? KVPBUS_ACCESS : KVPBUS_IO;
+    return kvpbus_fail(failure, error, "cannot %s %s: %s", what, path, kvpbus_system_text(code));
 }
 
 static enum kvpbus_error remove_file(const char *path, struct kvpbus_failure *failure)
 {
-    if (unlink(path) == 0)
+    if (kvpbus_file_remove(path))
         printf("removed %s\n", path);
-    else if (errno != ENOENT)
+    else if (kvpbus_system_error(kvpbus_system_code()) != KVPBUS_NOT_FOUND)
         return failed(failure, "remove", path);
     return KVPBUS_OK;
 }
 
 // --- the state folder ---
 
+// The names in it; freed with uv_fs_req_cleanup.
+static enum kvpbus_error list_folder(const char *path, uv_fs_t *names,
+                                     struct kvpbus_failure *failure)
+{
+    int count = uv_fs_scandir(NULL, names, path, 0, NULL);
+    if (count >= 0)
+        return KVPBUS_OK;
+    uv_fs_req_cleanup(names);
+    return kvpbus_fail(failure, count == UV_EACCES ? KVPBUS_ACCESS : KVPBUS_IO,
+                       "cannot open %s: %s", path, uv_strerror(count));
+}
+
 // Nothing is removed of a folder that no agent has used. *lock -1: there is nothing.
-static enum kvpbus_error take_folder(const char *state, int *lock, struct kvpbus_failure *failure)
+static enum kvpbus_error take_folder(const char *state, char real[KVPBUS_PATH_MAX], int *lock,
+                                     struct kvpbus_failure *failure)
 {
     char path[KVPBUS_PATH_MAX + 8];
-    struct stat status;
+    uv_fs_t names;
+    uv_dirent_t entry;
     *lock = -1;
-    if (stat(state, &status) != 0)
-        return errno == ENOENT ? KVPBUS_OK : failed(failure, "look at", state);
-    snprintf(path, sizeof path, "%s/lock", state);
-    *lock = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (*lock >= 0 && flock(*lock, LOCK_EX | LOCK_NB) != 0)
-        return kvpbus_fail(failure, KVPBUS_JOURNAL_LOCKED,
-                           "the agent runs; stop it first: systemctl stop kvpbus-guest");
-    if (*lock >= 0)
+    if (!kvpbus_file_exists(state))
         return KVPBUS_OK;
-    if (errno != ENOENT)
-        return failed(failure, "open", path);
+    snprintf(path, sizeof path, "%s/lock", state);
+    if (kvpbus_file_exists(path)) {
+        enum kvpbus_error error = kvpbus_state_lock(state, real, lock, failure);
+        return error != KVPBUS_JOURNAL_LOCKED
+                   ? error
+                   : kvpbus_fail(failure, error,
+                                 "the agent runs; stop it first: " KVPBUS_WORD_STOP
+                                 " kvpbus-guest");
+    }
     // Without a lock no agent has been here: an empty folder is right, anything else is not ours.
-    DIR *folder = opendir(state);
-    size_t entries = 0;
-    while (folder != NULL && readdir(folder) != NULL)
-        entries++;
-    if (folder == NULL)
-        return failed(failure, "open", state);
-    closedir(folder);
-    return entries <= 2
-               ? KVPBUS_OK
-               : kvpbus_fail(failure, KVPBUS_CONFIG,
-                             "%s is not the folder of an agent; nothing was removed", state);
+    enum kvpbus_error error = list_folder(state, &names, failure);
+    if (error == KVPBUS_OK && uv_fs_scandir_next(&names, &entry) != UV_EOF)
+        error = kvpbus_fail(failure, KVPBUS_CONFIG,
+                            "%s is not the folder of an agent; nothing was removed", state);
+    uv_fs_req_cleanup(&names);
+    return error;
 }
 
 static enum kvpbus_error empty_folder(const char *state, struct kvpbus_failure *failure)
 {
-    DIR *folder = opendir(state);
-    enum kvpbus_error error = KVPBUS_OK;
-    if (folder == NULL)
-        return failed(failure, "open", state);
-    for (struct dirent *entry; error == KVPBUS_OK && (entry = readdir(folder)) != NULL;) {
-        char path[KVPBUS_PATH_MAX + sizeof entry->d_name + 2];
-        // The lock is held until nothing else is left.
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-            strcmp(entry->d_name, "lock") == 0)
-            continue;
-        snprintf(path, sizeof path, "%s/%s", state, entry->d_name);
-        error = remove_file(path, failure);
-    }
-    closedir(folder);
+    char path[2 * KVPBUS_PATH_MAX];
+    uv_fs_t names;
+    enum kvpbus_error error = list_folder(state, &names, failure);
     if (error != KVPBUS_OK)
         return error;
-    char path[KVPBUS_PATH_MAX + 8];
+    for (uv_dirent_t entry; error == KVPBUS_OK && uv_fs_scandir_next(&names, &entry) != UV_EOF;) {
+        // The lock is held until nothing else is left.
+        if (strcmp(entry.name, "lock") == 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", state, entry.name);
+        error = remove_file(path, failure);
+    }
+    uv_fs_req_cleanup(&names);
     snprintf(path, sizeof path, "%s/lock", state);
-    return remove_file(path, failure);
+    return error == KVPBUS_OK ? remove_file(path, failure) : error;
 }
 
 // --- the agent's items ---
 
-static enum kvpbus_error empty_pool(const struct kvpbus_service_arguments *arguments,
-                                    struct kvpbus_failure *failure)
+static enum kvpbus_error empty_store(const struct kvpbus_service_arguments *arguments,
+                                     struct kvpbus_failure *failure)
 {
-    static const char pool[] = "pool:";
-    const char *directory = "/var/lib/hyperv";
     const char *prefix = arguments->prefix[0] != '\0' ? arguments->prefix : "kvpbus";
-    if (strncmp(arguments->store, pool, strlen(pool)) == 0)
-        directory = arguments->store + strlen(pool);
+    char place[KVPBUS_GUEST_STORE_PLACE];
     struct kvpbus_store *store;
     struct kvpbus_scan scan = {0};
-    if (access(directory, F_OK) != 0)
-        return KVPBUS_OK;
-    enum kvpbus_error error = kvpbus_pool_store_open(directory, prefix, &store, failure);
-    if (error != KVPBUS_OK)
+    enum kvpbus_error error =
+        kvpbus_guest_store_left(arguments->store, prefix, &store, place, failure);
+    if (error != KVPBUS_OK || store == NULL)
         return error;
     error = store->ops->read_own(store, &scan, failure);
     if (error == KVPBUS_STORE_GONE)
-        error = KVPBUS_OK; // there is no pool file yet
+        error = KVPBUS_OK; // nothing was ever written
     size_t removed = 0;
     while (error == KVPBUS_OK && removed < scan.count) {
         struct kvpbus_change changes[KVPBUS_CHANGES_MAX];
@@ -148,7 +151,7 @@ static enum kvpbus_error empty_pool(const struct kvpbus_service_arguments *argum
         removed += count;
     }
     if (error == KVPBUS_OK && scan.count > 0)
-        printf("removed %zu items from %s/.kvp_pool_1\n", scan.count, directory);
+        printf("removed %zu items from %s\n", scan.count, place);
     kvpbus_scan_free(&scan);
     kvpbus_store_close(store);
     return error;
@@ -160,13 +163,14 @@ static enum kvpbus_error generalize(const struct kvpbus_service_arguments *argum
                                     struct kvpbus_failure *failure)
 {
     int lock;
-    enum kvpbus_error error = take_folder(arguments->state, &lock, failure);
+    char real[KVPBUS_PATH_MAX];
+    enum kvpbus_error error = take_folder(arguments->state, real, &lock, failure);
     if (error == KVPBUS_OK)
-        error = empty_pool(arguments, failure);
+        error = empty_store(arguments, failure);
     if (error == KVPBUS_OK)
         error = remove_file(arguments->options.token_file, failure);
     if (error == KVPBUS_OK && lock >= 0)
-        error = empty_folder(arguments->state, failure);
+        error = empty_folder(real, failure);
     if (lock >= 0)
         close(lock);
     return error;
@@ -201,7 +205,7 @@ int kvpbus_generalize(int argc, char **argv)
     }
     if (optind < argc)
         return usage("there are words too many");
-    if (config == NULL && access(KVPBUS_GUEST_CONFIG, F_OK) == 0)
+    if (config == NULL && kvpbus_file_exists(KVPBUS_GUEST_CONFIG))
         config = KVPBUS_GUEST_CONFIG;
     enum kvpbus_error error = KVPBUS_OK;
     if (config != NULL)

@@ -8,7 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "config.h"
 #include "doctor.h"
 #include "kvpbus/management.h"
 #include "paths.h"
@@ -19,32 +18,10 @@ enum {
     SEED_BYTES = 32, // of an identity
 };
 
-static size_t unknown_said;
-static char unknown_text[DOCTOR_TEXT];
-
-static void note_unknown(const char *text)
+bool doctor_on_host(void)
 {
-    if (unknown_said++ == 0)
-        snprintf(unknown_text, sizeof unknown_text, "%s", text);
-}
-
-void doctor_config(struct doctor *doctor)
-{
-    struct kvpbus_failure failure = {0};
-    size_t unknown;
-    if (doctor->config == NULL) {
-        doctor_good(doctor, "config", "there is no configuration file, and none is needed");
-        return;
-    }
-    enum kvpbus_error error =
-        kvpbus_config_read(doctor->config, &doctor->arguments, note_unknown, &unknown, &failure);
-    if (error == KVPBUS_OK && unknown == 0) {
-        doctor_good(doctor, "config", "%s is right", doctor->config);
-        return;
-    }
-    doctor_bad(doctor, "config", "%s", error != KVPBUS_OK ? failure.detail : unknown_text);
-    doctor_mend(doctor, "correct %s, then: kvpbus-%s --config %s --check-config", doctor->config,
-                doctor->host ? "host" : "guest", doctor->config);
+    return access("/dev/vmbus/hv_kvp", F_OK) != 0 && access(KVPBUS_GUEST_STATE, F_OK) != 0 &&
+           access(KVPBUS_HOST_STATE, F_OK) == 0;
 }
 
 // A file or folder of the state: nobody else may get at it.

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <windows.h>
+
+#include "doctor.h"
+#include "file.h"
+#include "file_windows.h"
+#include "kvpbus/management.h"
+#include "kvpbus/store.h"
+#include "paths.h"
+#include "rotation.h"
+#include "words.h"
+
+enum {
+    DISK_LEAST = 64, // MiB
+    SEED_BYTES = 32, // of an identity
+};
+
+static const WCHAR guest_key[] = L"SOFTWARE\\Microsoft\\Virtual Machine\\Guest";
+
+// A guest has the key, also one that has Hyper-V of its own and VMs in it: then the host's folder
+// tells.
+bool doctor_on_host(void)
+{
+    HKEY key;
+    if (kvpbus_file_exists(KVPBUS_GUEST_STATE) || kvpbus_file_exists(KVPBUS_HOST_STATE))
+        return !kvpbus_file_exists(KVPBUS_GUEST_STATE);
+    if (RegOpenKeyExW(HKEY_LOCAL_MACHINE, guest_key, 0, KEY_QUERY_VALUE | KEY_WOW64_64KEY, &key) !=
+        ERROR_SUCCESS)
+        return true;
+    RegCloseKey(key);
+    return false;
+}
+
+static bool identity_is_well(struct doctor *doctor)
+{
+    char path[KVPBUS_PATH_MAX + 32];
+    uint64_t size;
+    snprintf(path, sizeof path, "%s\\identity.key", doctor->arguments.state);
+    if (!kvpbus_file_size(path, &size)) {
+        int code = kvpbus_system_code();
+        if (kvpbus_system_error(code) == KVPBUS_NOT_FOUND)
+            return true; // made at the first start
+        doctor_bad(doctor, "state", "%s cannot be looked at: %s", path, kvpbus_system_text(code));
+        doctor_mend(doctor, KVPBUS_WORD_DOCTOR_ELEVATED);
+        return false;
+    }
+    // A key, and how it followed earlier ones.
+    if (size >= SEED_BYTES && size - SEED_BYTES <= KVPBUS_ROTATION_MAX &&
+        (size - SEED_BYTES) % KVPBUS_STATEMENT_BYTES == 0)
+        return true;
+    doctor_bad(doctor, "state", "%s is damaged: no identity has %llu bytes", path,
+               (unsigned long long)size);
+    doctor_mend(doctor, "restore %s from a backup", path);
+    return false;
+}
+
+// Who may use it is set at each start of the service, which refuses a folder of another owner.
+void doctor_state(struct doctor *doctor)
+{
+    const char *path = doctor->arguments.state;
+    if (!kvpbus_file_exists(path))
+        doctor_good(doctor, "state", "%s will be made at the first start", path);
+    else if (identity_is_well(doctor))
+        doctor_good(doctor, "state", "%s is there", path);
+}
+
+void doctor_disk(struct doctor *doctor)
+{
+    uint64_t bytes;
+    const char *path = doctor->arguments.state;
+    if (!kvpbus_folder_free(path, &bytes))
+        return; // no folder yet, which is said
+    unsigned long long free_mib = bytes >> 20;
+    if (free_mib >= DISK_LEAST) {
+        doctor_good(doctor, "disk", "%llu MiB are free", free_mib);
+        return;
+    }
+    doctor_bad(doctor, "disk", "only %llu MiB are free for the journal in %s", free_mib, path);
+    doctor_mend(doctor, "free %d MiB or more there", DISK_LEAST);
+}
+
+// Lifetimes and histories go by the clock.
+void doctor_clock(struct doctor *doctor)
+{
+    static const uint64_t minute = UINT64_C(600000000); // in units of a file's time
+    char path[KVPBUS_PATH_MAX + 32];
+    WIN32_FILE_ATTRIBUTE_DATA about;
+    FILETIME now;
+    snprintf(path, sizeof path, "%s\\identity.key", doctor->arguments.state);
+    wchar_t *wide = kvpbus_wide_path(path);
+    bool known = wide != NULL && GetFileAttributesExW(wide, GetFileExInfoStandard, &about);
+    free(wide);
+    GetSystemTimeAsFileTime(&now);
+    uint64_t written = known ? (uint64_t)about.ftLastWriteTime.dwHighDateTime << 32 |
+                                   about.ftLastWriteTime.dwLowDateTime
+                             : 0;
+    if (written <= ((uint64_t)now.dwHighDateTime << 32 | now.dwLowDateTime) + minute) {
+        doctor_good(doctor, "clock", "it does not go behind what was written");
+        return;
+    }
+    doctor_bad(doctor, "clock", "%s was written in the future: the clock is slow", path);
+    doctor_mend(doctor, "set the clock: w32tm /resync");
+}
+
+static void look_at_registry(struct doctor *doctor)
+{
+    struct kvpbus_store *store;
+    struct kvpbus_failure failure = {0};
+    enum kvpbus_registry_outgoing outgoing = strcmp(doctor->arguments.store, "registry:auto") == 0
+                                                 ? KVPBUS_REGISTRY_AUTO
+                                                 : KVPBUS_REGISTRY_GUEST;
+    if (kvpbus_registry_store_open(outgoing, "kvpbus", &store, &failure) == KVPBUS_OK) {
+        kvpbus_store_close(store);
+        doctor_good(doctor, "store", "the keys of Data Exchange are in the registry");
+        return;
+    }
+    doctor_bad(doctor, "store", "%s", failure.detail);
+    if (failure.code == KVPBUS_ACCESS)
+        doctor_mend(doctor, KVPBUS_WORD_DOCTOR_ELEVATED);
+    else
+        doctor_mend(doctor, "on the host: Enable-VMIntegrationService -VMName NAME -Name "
+                            "'Key-Value Pair Exchange'; here: net start vmickvpexchange");
+}
+
+static void look_at_management(struct doctor *doctor)
+{
+    static const char lab[] = "lab:";
+    const char *store = doctor->arguments.store;
+    struct kvpbus_wmi_options options = {0};
+    struct kvpbus_management *management;
+    struct kvpbus_failure failure = {0};
+    bool in_lab = strncmp(store, lab, strlen(lab)) == 0;
+    enum kvpbus_error error =
+        in_lab ? kvpbus_lab_management_open(store + strlen(lab), &management, &failure)
+               : kvpbus_wmi_management_open(&options, &management, &failure);
+    if (error == KVPBUS_OK) {
+        management->ops->close(management);
+        doctor_good(doctor, "store", "the management service answers");
+        return;
+    }
+    doctor_bad(doctor, "store", "%s", failure.detail);
+    if (in_lab)
+        doctor_mend(doctor, "start the lab, and name its port as store in the configuration");
+    else if (error == KVPBUS_ACCESS)
+        doctor_mend(doctor, KVPBUS_WORD_DOCTOR_ELEVATED);
+    else
+        doctor_mend(doctor, "net start vmms; or Enable-WindowsOptionalFeature -Online "
+                            "-FeatureName Microsoft-Hyper-V -All");
+}
+
+void doctor_store(struct doctor *doctor)
+{
+    if (doctor->host)
+        look_at_management(doctor);
+    else
+        look_at_registry(doctor);
+}
