@@ -100,7 +100,7 @@ static void refuse(struct work *work, const char *why, bool dead)
 static void run(struct work *work, const struct kvpbus_incoming *request,
                 struct serve_result *result)
 {
-    struct surroundings with;
+    struct surroundings with = {.list = NULL};
     surround(&with, work->serve, request);
     if (with.list == NULL) {
         *result = (struct serve_result){.end = SERVE_ABORTED}; // no memory: it comes again
