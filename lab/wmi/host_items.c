@@ -26,7 +26,8 @@ static char *copy_bytes(const ProtobufCBinaryData *data)
     char *text = malloc(data->len + 1);
     if (text == NULL)
         return NULL;
-    memcpy(text, data->data, data->len);
+    if (data->len > 0)
+        memcpy(text, data->data, data->len);
     text[data->len] = '\0';
     return text;
 }

@@ -2,6 +2,7 @@
 //
 // What the stand-in WMI provider makes of a real lab, without WMI in between.
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -354,6 +355,32 @@ Test(lab_cim_host, methods_with_bad_parameters)
     kvpbus_cim_object_free(in);
     free(vm);
     free(path);
+}
+
+static void *poll_often(void *context)
+{
+    size_t *good = context;
+    for (int i = 0; i < 50; i++) {
+        struct kvpbus_cim_list list = {0};
+        if (kvpbus_cim_host_query(host, "SELECT * FROM Msvm_KvpExchangeComponent", &list) ==
+            KVPBUS_CIM_OK)
+            *good += list.count;
+        kvpbus_cim_list_free(&list);
+    }
+    return NULL;
+}
+
+Test(lab_cim_host, many_threads_at_once)
+{
+    enum { THREADS = 12 };
+    pthread_t threads[THREADS];
+    size_t good[THREADS] = {0};
+    for (size_t i = 0; i < THREADS; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, poll_often, &good[i]), 0);
+    for (size_t i = 0; i < THREADS; i++) {
+        cr_assert_eq(pthread_join(threads[i], NULL), 0);
+        cr_assert_eq(good[i], 100);
+    }
 }
 
 Test(lab_cim_host, the_service_as_a_whole)
