@@ -20,6 +20,8 @@ static HRESULT WINAPI query_interface(IWbemCallResult *face, REFIID iid, void **
     if (out == NULL)
         return E_POINTER;
     *out = NULL;
+    if (IsEqualIID(iid, &IID_IMarshal))
+        return kvpbus_provider_marshal(out);
     if (IsEqualIID(iid, &IID_IUnknown) || IsEqualIID(iid, &IID_IWbemCallResult))
         *out = face;
     else if (IsEqualIID(iid, &IID_IClientSecurity))

@@ -23,6 +23,8 @@ static HRESULT WINAPI query_interface(IEnumWbemClassObject *face, REFIID iid, vo
     if (out == NULL)
         return E_POINTER;
     *out = NULL;
+    if (IsEqualIID(iid, &IID_IMarshal))
+        return kvpbus_provider_marshal(out);
     if (IsEqualIID(iid, &IID_IUnknown) || IsEqualIID(iid, &IID_IEnumWbemClassObject))
         *out = face;
     else if (IsEqualIID(iid, &IID_IClientSecurity))
@@ -73,12 +75,14 @@ static HRESULT await(const struct enumerator *enumerator, LONG timeout_ms)
     return result == S_OK ? enumerator->task->result : result;
 }
 
+// As many as there are, or none at all when memory fails.
 static HRESULT take(struct enumerator *enumerator, ULONG count, IWbemClassObject **objects,
                     ULONG *returned)
 {
     const struct kvpbus_cim_list *list = &enumerator->task->list;
     const struct kvpbus_cim_scope *scope = kvpbus_cim_host_scope(enumerator->task->host);
     HRESULT result = S_OK;
+    size_t first = enumerator->position;
     while (result == S_OK && *returned < count) {
         if (enumerator->position == list->count)
             return HR(S_FALSE);
@@ -89,6 +93,13 @@ static HRESULT take(struct enumerator *enumerator, ULONG count, IWbemClassObject
         if (result == S_OK) {
             enumerator->position++;
             ++*returned;
+        }
+    }
+    if (FAILED(result)) {
+        enumerator->position = first;
+        for (; *returned > 0; --*returned) {
+            IWbemClassObject_Release(objects[*returned - 1]);
+            objects[*returned - 1] = NULL;
         }
     }
     return result;

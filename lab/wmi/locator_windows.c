@@ -21,6 +21,8 @@ static HRESULT WINAPI query_interface(IWbemLocator *face, REFIID iid, void **out
     if (out == NULL)
         return E_POINTER;
     *out = NULL;
+    if (IsEqualIID(iid, &IID_IMarshal))
+        return kvpbus_provider_marshal(out);
     if (!IsEqualIID(iid, &IID_IUnknown) && !IsEqualIID(iid, &IID_IWbemLocator))
         return E_NOINTERFACE;
     *out = face;

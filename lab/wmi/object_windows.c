@@ -17,6 +17,8 @@ static HRESULT WINAPI query_interface(IWbemClassObject *face, REFIID iid, void *
     if (out == NULL)
         return E_POINTER;
     *out = NULL;
+    if (IsEqualIID(iid, &IID_IMarshal))
+        return kvpbus_provider_marshal(out);
     if (!IsEqualIID(iid, &IID_IUnknown) && !IsEqualIID(iid, &IID_IWbemClassObject) &&
         !IsEqualIID(iid, &kvpbus_provider_own_object))
         return E_NOINTERFACE;

@@ -117,6 +117,10 @@ HRESULT kvpbus_provider_services(struct kvpbus_cim_host *host, const WCHAR *acco
 HRESULT kvpbus_provider_locator(REFIID iid, void **out);
 HRESULT kvpbus_provider_text_source(REFIID iid, void **out);
 
+// security_windows.c: what an object answers to IID_IMarshal: its pointer is good in every thread
+// of the process, whatever the apartment. There is nothing for other processes.
+HRESULT kvpbus_provider_marshal(void **out);
+
 // security_windows.c: part of another object, whose references it shares. An object of another
 // computer is used as who CoSetProxyBlanket has said, or as the process, whatever the account was
 // with which it was connected: so it is with DCOM.

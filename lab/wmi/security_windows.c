@@ -7,6 +7,17 @@
 
 #include "provider.h"
 
+HRESULT kvpbus_provider_marshal(void **out)
+{
+    IUnknown *marshaler;
+    HRESULT result = CoCreateFreeThreadedMarshaler(NULL, &marshaler);
+    if (FAILED(result))
+        return result;
+    result = IUnknown_QueryInterface(marshaler, &IID_IMarshal, out);
+    IUnknown_Release(marshaler);
+    return result;
+}
+
 static struct kvpbus_provider_security *self(IClientSecurity *face)
 {
     return CONTAINING_RECORD(face, struct kvpbus_provider_security, face);

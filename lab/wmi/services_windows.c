@@ -22,6 +22,8 @@ static HRESULT WINAPI query_interface(IWbemServices *face, REFIID iid, void **ou
     if (out == NULL)
         return E_POINTER;
     *out = NULL;
+    if (IsEqualIID(iid, &IID_IMarshal))
+        return kvpbus_provider_marshal(out);
     if (IsEqualIID(iid, &IID_IUnknown) || IsEqualIID(iid, &IID_IWbemServices))
         *out = face;
     else if (IsEqualIID(iid, &IID_IClientSecurity))

@@ -12,21 +12,35 @@ enum { THREADS = 8, ROUNDS = 20, POLLS = 300 };
 static const WCHAR all_systems[] = L"SELECT * FROM Msvm_ComputerSystem";
 
 struct worker {
-    IWbemServices *shared; // of the multithreaded apartment; NULL: a connection of its own
+    IWbemServices *shared; // of the multithreaded apartment; NULL: one that comes in `stream`, or
+    IStream *stream;       // with that NULL too, a connection of its own
     DWORD apartment;
     int good;
 };
 
+static IWbemServices *services_of(struct worker *worker)
+{
+    IWbemServices *services = NULL;
+    HRESULT result;
+    if (worker->shared != NULL) {
+        IWbemServices_AddRef(worker->shared);
+        return worker->shared;
+    }
+    if (worker->stream == NULL)
+        return probe_connect(V2, &result);
+    CoGetInterfaceAndReleaseStream(worker->stream, &IID_IWbemServices, (void **)&services);
+    return services;
+}
+
 static DWORD WINAPI work(void *context)
 {
     struct worker *worker = context;
-    HRESULT result;
     if (FAILED(CoInitializeEx(NULL, worker->apartment)))
         return 1;
-    IWbemServices *services = worker->shared != NULL ? worker->shared : probe_connect(V2, &result);
+    IWbemServices *services = services_of(worker);
     for (int i = 0; services != NULL && i < ROUNDS; i++)
         worker->good += probe_count(services, all_systems) == 3 ? 1 : 0;
-    if (worker->shared == NULL && services != NULL)
+    if (services != NULL)
         IWbemServices_Release(services);
     CoUninitialize();
     return 0;
@@ -42,6 +56,10 @@ void probe_threads(void)
     for (int i = 0; i < THREADS; i++) {
         workers[i].apartment = i % 2 == 0 ? COINIT_MULTITHREADED : COINIT_APARTMENTTHREADED;
         workers[i].shared = i % 2 == 0 ? services : NULL;
+        // Every other of the single-threaded apartments is given the object as COM wants it.
+        EXPECT(i % 4 != 1 ||
+               CoMarshalInterThreadInterfaceInStream(&IID_IWbemServices, (IUnknown *)services,
+                                                     &workers[i].stream) == S_OK);
         threads[i] = CreateThread(NULL, 0, work, &workers[i], 0, NULL);
         EXPECT(threads[i] != NULL);
     }
@@ -164,14 +182,27 @@ void probe_slow(void)
     IWbemServices_Release(services);
 }
 
+static FARPROC function(const char *name)
+{
+    HMODULE module = GetModuleHandleW(L"kvpbus-lab-wmi.dll");
+    return module != NULL ? GetProcAddress(module, name) : NULL;
+}
+
 // What the provider counts, by its name; -1 when it is not there.
 static LONG living(void)
 {
-    HMODULE module = GetModuleHandleW(L"kvpbus-lab-wmi.dll");
-    FARPROC found = module != NULL ? GetProcAddress(module, "kvpbus_provider_objects") : NULL;
+    FARPROC found = function("kvpbus_provider_objects");
     LONG (*objects)(void) = NULL;
     memcpy(&objects, &found, sizeof objects);
     return objects != NULL ? objects() : -1;
+}
+
+static HRESULT can_unload(void)
+{
+    FARPROC found = function("DllCanUnloadNow");
+    HRESULT(WINAPI * answer)(void) = NULL;
+    memcpy(&answer, &found, sizeof answer);
+    return answer != NULL ? answer() : E_FAIL;
 }
 
 void probe_references(void)
@@ -192,8 +223,10 @@ void probe_references(void)
     for (int i = 0; i < 500 && living() != before; i++)
         Sleep(10);
     EXPECT(living() == before);
+    EXPECT(can_unload() == S_FALSE);
     IWbemServices_Release(services);
-    EXPECT(living() < before);
+    EXPECT(living() == 0);
+    EXPECT(can_unload() == S_OK);
 }
 
 void probe_denied(void)
