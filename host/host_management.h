@@ -6,6 +6,10 @@
 
 #include "kvpbus/management.h"
 
+// Takes the options that only this system has out of the command line. KVPBUS_INVALID_ARGUMENT.
+enum kvpbus_error kvpbus_host_management_take(int *argc, char **argv,
+                                              struct kvpbus_failure *failure);
+
 // As --store has it; "" for what the machine has itself.
 enum kvpbus_error kvpbus_host_management_open(const char *store,
                                               struct kvpbus_management **management,

@@ -13,6 +13,15 @@ const char kvpbus_host_examples[] =
     "In the lab:\n"
     "  kvpbus-host --store lab:lab/host.sock --state host-state --socket host.sock\n";
 
+enum kvpbus_error kvpbus_host_management_take(int *argc, char **argv,
+                                              struct kvpbus_failure *failure)
+{
+    (void)argc;
+    (void)argv;
+    (void)failure;
+    return KVPBUS_OK;
+}
+
 enum kvpbus_error kvpbus_host_management_open(const char *store,
                                               struct kvpbus_management **management,
                                               struct kvpbus_failure *failure)

@@ -33,6 +33,8 @@ int main(int argc, char **argv)
     struct kvpbus_management *management;
     struct kvpbus_failure failure = {0};
     kvpbus_program_begin(&argc, &argv);
+    if (kvpbus_host_management_take(&argc, argv, &failure) != KVPBUS_OK)
+        return kvpbus_service_failed(defaults.program, &failure);
     int code = kvpbus_service_arguments(argc, argv, &defaults, &arguments);
     if (code >= 0)
         return code;
