@@ -35,8 +35,8 @@ static size_t position(const struct guest_call *guest, const uint8_t guid[KVPBUS
 // Whether the component can be in contact with its guest, as far as it says so itself.
 static HRESULT has_contact(IWbemClassObject *object, bool *contact)
 {
-    uint32_t enabled, status;
-    bool enabled_set, status_set;
+    uint32_t enabled = 0, status = 0;
+    bool enabled_set = false, status_set = false;
     HRESULT result = kvpbus_com_number(object, L"EnabledState", &enabled, &enabled_set);
     if (SUCCEEDED(result))
         result = kvpbus_com_first_number(object, L"OperationalStatus", &status, &status_set);

@@ -237,6 +237,66 @@ Test(wmi_lab, also_where_no_object_writes_texts)
     exchange_characters(true);
 }
 
+// --- states ---
+
+static struct kvpbus_vm listed(int vm)
+{
+    struct kvpbus_vm *vms, found = {.name = ""};
+    size_t count;
+    cr_assert_eq(management->ops->list(management, &vms, &count, &failure), KVPBUS_OK);
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(vms[i].guid, lab.guids[vm], KVPBUS_GUID_BYTES) == 0)
+            found = vms[i];
+    free(vms);
+    return found;
+}
+
+Test(wmi_lab, each_state_of_a_vm_is_told, .timeout = 120)
+{
+    static const struct {
+        const char *words;
+        enum kvpbus_vm_state state;
+        enum kvpbus_error read; // of the guest's items
+        bool disabled;
+    } steps[] = {
+        {"list", KVPBUS_VM_STATE_RUNNING, KVPBUS_OK, false},
+        {"pause alpha", KVPBUS_VM_STATE_PAUSED, KVPBUS_STORE_GONE, false},
+        {"resume alpha", KVPBUS_VM_STATE_RUNNING, KVPBUS_OK, false},
+        {"save alpha", KVPBUS_VM_STATE_SAVED, KVPBUS_VM_OFF, false},
+        {"start alpha", KVPBUS_VM_STATE_RUNNING, KVPBUS_OK, false},
+        {"fault alpha disable-exchange", KVPBUS_VM_STATE_RUNNING, KVPBUS_EXCHANGE_DISABLED, true},
+        {"fault alpha clear", KVPBUS_VM_STATE_RUNNING, KVPBUS_OK, false},
+        {"stop alpha", KVPBUS_VM_STATE_OFF, KVPBUS_VM_OFF, false},
+        {"start alpha", KVPBUS_VM_STATE_RUNNING, KVPBUS_OK, false},
+    };
+    struct kvpbus_scan scan = {0};
+    open_server(NULL);
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        struct kvpbus_scan host = {0};
+        enum kvpbus_error error = KVPBUS_STORE_GONE;
+        lab_ctl(&lab, steps[i].words);
+        struct kvpbus_vm vm = listed(LAB_ALPHA);
+        cr_assert_str_eq(vm.name, "alpha");
+        cr_assert_eq(vm.state, steps[i].state, "%s: %d", steps[i].words, (int)vm.state);
+        cr_assert_eq(vm.exchange_enabled, !steps[i].disabled, "%s", steps[i].words);
+        // The guest's daemon comes a moment after its VM.
+        for (int tries = 0; tries < 100 && error == KVPBUS_STORE_GONE; tries++) {
+            error = read_vm(LAB_ALPHA, &scan);
+            if (error == steps[i].read)
+                break;
+            lab_sleep_ms(50);
+        }
+        cr_assert_eq(error, steps[i].read, "%s: %d", steps[i].words, (int)error);
+        cr_assert_eq(
+            management->ops->read_host(management, "kvpbus", lab.guids[LAB_ALPHA], &host, &failure),
+            KVPBUS_OK, "%s", steps[i].words);
+        kvpbus_scan_free(&host);
+        cr_assert_eq(read_vm(LAB_BETA, &scan), KVPBUS_OK, "%s", steps[i].words);
+    }
+    kvpbus_scan_free(&scan);
+    close_server();
+}
+
 // --- what is not there, and what hangs ---
 
 Test(wmi_lab, a_vm_that_is_not_there)
