@@ -7,6 +7,9 @@
 
 struct fake_wmi fake;
 
+// Of what one call writes and another may see: the job, and what was asked last.
+static SRWLOCK guard = SRWLOCK_INIT;
+
 // --- what every object has ---
 
 // All interfaces begin alike, and each object here has one.
@@ -20,7 +23,8 @@ struct object {
 
 static bool fails(void)
 {
-    return InterlockedIncrement(&fake.calls) == fake.fails_at;
+    LONG call = InterlockedIncrement(&fake.calls);
+    return call == fake.fails_at || (fake.fails_every > 0 && call % fake.fails_every == 0);
 }
 
 static struct object *new_object(const void *table)
@@ -202,10 +206,12 @@ static HRESULT WINAPI exec_query(IWbemServices *face, const BSTR language, const
     if (fails())
         return fake.fails_as;
     InterlockedIncrement(&fake.queries);
-    WideCharToMultiByte(CP_UTF8, 0, query, -1, fake.last_query, sizeof fake.last_query, NULL, NULL);
     if (fake.query_hangs != NULL)
         WaitForSingleObject(fake.query_hangs, INFINITE);
+    AcquireSRWLockExclusive(&guard);
+    WideCharToMultiByte(CP_UTF8, 0, query, -1, fake.last_query, sizeof fake.last_query, NULL, NULL);
     const struct fake_rows *rows = rows_of(fake.last_query);
+    ReleaseSRWLockExclusive(&guard);
     if (rows == NULL)
         return (HRESULT)WBEM_E_INVALID_QUERY;
     struct object *made = new_object(&rows_table);
@@ -243,9 +249,11 @@ static HRESULT WINAPI get_object(IWbemServices *face, const BSTR path, LONG flag
         return (HRESULT)WBEM_E_NOT_FOUND;
     if (vm && fake.object_hangs != NULL)
         WaitForSingleObject(fake.object_hangs, INFINITE);
+    AcquireSRWLockExclusive(&guard);
     if (job)
         set_state(&fake.job);
     struct object *made = new_class_object(job ? &fake.job : &row);
+    ReleaseSRWLockExclusive(&guard);
     if (vm)
         fake_row_text(&made->row, L"__PATH", path);
     *out = (IWbemClassObject *)made;
@@ -282,8 +290,10 @@ static HRESULT WINAPI exec_method(IWbemServices *face, const BSTR path, const BS
         return fake.fails_as;
     InterlockedIncrement(&fake.executed);
     fake.looks = 0;
+    AcquireSRWLockExclusive(&guard);
     swprintf(fake.last_method, 64, L"%ls", method);
     remember_items(&((struct object *)in)->row);
+    ReleaseSRWLockExclusive(&guard);
     *result = (IWbemCallResult *)new_object(&result_table);
     return S_OK;
 }

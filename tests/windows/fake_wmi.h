@@ -45,6 +45,7 @@ struct fake_wmi {
 
     // The call, counted from 1, that fails, and as what; 0: none.
     long fails_at;
+    long fails_every; // or each so many; 0: none
     HRESULT fails_as;
     // Whoever asks for one of these waits for `release`. NULL: nobody does.
     HANDLE query_hangs, object_hangs;

@@ -114,6 +114,12 @@ Test(wmi_fake, what_hangs_ends_at_the_deadline)
     cr_assert(fake_group("hangs", 20));
 }
 
+Test(wmi_fake, many_threads_and_a_connection_that_is_lost_again_and_again)
+{
+    const char *const words[] = {"tests/windows/wmi_crowd_checks.exe", NULL};
+    cr_assert(wine_checks(&wine, words, 12));
+}
+
 Test(wmi_fake, two_hundred_vms_are_one_query)
 {
     cr_assert(fake_group("queries", 500));
