@@ -40,7 +40,7 @@ static void print_help(void)
           "  import VM                       gives a VM that is off another GUID\n"
           "  fault VM KIND [N] [--count C]   a fault, for C strikes or until 'clear'\n"
           "  service STATE                   what WMI clients find of the management service:\n"
-          "                                  restart, stop, deny, absent, or normal again\n"
+          "                                  restart, stop, deny, absent, hide, or normal\n"
           "  stats [VM]                      counters since the lab was started\n"
           "\n"
           "VM is a name or a GUID. Kinds of faults:\n",
@@ -182,7 +182,7 @@ static int service(const struct arguments *arguments)
     uint32_t state;
     if (!kvpbus_lab_service_parse(word, &state))
         return kvpbus_lab_usage_error(
-            "there is no state '%s': restart, stop, deny, absent or normal", word);
+            "there is no state '%s': restart, stop, deny, absent, hide or normal", word);
     query.state = (Kvpbus__Lab__ServiceState)state;
     request.kind_case = KVPBUS__LAB__REQUEST__KIND_SERVICE;
     request.service = &query;

@@ -69,6 +69,7 @@ enum kvpbus_lab_service_state {
     KVPBUS_LAB_SERVICE_STOPPED,
     KVPBUS_LAB_SERVICE_DENIES,
     KVPBUS_LAB_SERVICE_ABSENT,
+    KVPBUS_LAB_SERVICE_HIDES,
     KVPBUS_LAB_SERVICE_STATES,
 };
 
@@ -303,7 +304,8 @@ bool kvpbus_lab_service_set(struct kvpbus_lab *lab, uint32_t state);
 enum kvpbus_lab_service_state kvpbus_lab_service_refusal(const struct kvpbus_lab *lab,
                                                          uint64_t incarnation);
 
-// The state that a word of the command line names: "restart", "stop", "deny", "absent", "normal".
+// The state that a word of the command line names: "restart", "stop", "deny", "absent", "hide",
+// "normal".
 bool kvpbus_lab_service_parse(const char *word, uint32_t *state);
 
 // server.c ------------------------------------------------------------------------------------

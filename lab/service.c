@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The management service as a whole, which can be restarted, be stopped, deny access or be missing.
-// It is so only for clients that come through it, as WMI's do: the lab itself goes on.
+// The management service as a whole, which can be restarted, be stopped, deny access, hide or be
+// missing. It is so only for clients that come through it, as WMI's do: the lab itself goes on.
 #include <string.h>
 
 #include "lab.h"
@@ -15,6 +15,7 @@ SAME(RESTARTED, RESTARTED);
 SAME(STOPPED, STOPPED);
 SAME(DENIES, DENIES);
 SAME(ABSENT, ABSENT);
+SAME(HIDES, HIDES);
 
 void kvpbus_lab_service_start(struct kvpbus_lab *lab)
 {
@@ -48,7 +49,7 @@ bool kvpbus_lab_service_parse(const char *word, uint32_t *state)
     static const char *const words[] = {
         [KVPBUS_LAB_SERVICE_NORMAL] = "normal", [KVPBUS_LAB_SERVICE_RESTARTED] = "restart",
         [KVPBUS_LAB_SERVICE_STOPPED] = "stop",  [KVPBUS_LAB_SERVICE_DENIES] = "deny",
-        [KVPBUS_LAB_SERVICE_ABSENT] = "absent",
+        [KVPBUS_LAB_SERVICE_ABSENT] = "absent", [KVPBUS_LAB_SERVICE_HIDES] = "hide",
     };
     for (*state = 0; *state < KVPBUS_LAB_SERVICE_STATES; ++*state)
         if (strcmp(words[*state], word) == 0)

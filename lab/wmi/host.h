@@ -22,6 +22,7 @@ enum kvpbus_cim_status {
     KVPBUS_CIM_ACCESS_DENIED,
     KVPBUS_CIM_DISCONNECTED, // the service has been restarted since the client connected
     KVPBUS_CIM_UNREACHABLE,  // no lab runs there
+    KVPBUS_CIM_HIDDEN,       // within the provider: there are no objects for this client
     KVPBUS_CIM_FAILED,       // the lab has said something else
 };
 

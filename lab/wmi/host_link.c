@@ -90,6 +90,8 @@ static enum kvpbus_cim_status status_of_service(Kvpbus__Lab__ServiceState state)
         return KVPBUS_CIM_ACCESS_DENIED;
     case KVPBUS__LAB__SERVICE_STATE__SERVICE_ABSENT:
         return KVPBUS_CIM_INVALID_NAMESPACE;
+    case KVPBUS__LAB__SERVICE_STATE__SERVICE_HIDES:
+        return KVPBUS_CIM_HIDDEN;
     default:
         return KVPBUS_CIM_FAILED;
     }
@@ -150,7 +152,8 @@ static enum kvpbus_cim_status greet(struct kvpbus_cim_host *host)
     Kvpbus__Lab__ListVms list = KVPBUS__LAB__LIST_VMS__INIT;
     request.kind_case = KVPBUS__LAB__REQUEST__KIND_LIST;
     request.list = &list;
-    return kvpbus_cim_ask(host, &request, on_greeting, host, NULL);
+    enum kvpbus_cim_status status = kvpbus_cim_ask(host, &request, on_greeting, host, NULL);
+    return status == KVPBUS_CIM_HIDDEN ? KVPBUS_CIM_OK : status;
 }
 
 enum kvpbus_cim_status kvpbus_cim_host_open(const char *address,

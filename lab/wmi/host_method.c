@@ -108,7 +108,7 @@ enum kvpbus_cim_status kvpbus_cim_make_job(struct kvpbus_cim_host *host, const c
     request.job = &query;
     enum kvpbus_cim_status status = kvpbus_cim_ask(host, &request, on_outcome, &answer, NULL);
     if (status != KVPBUS_CIM_OK)
-        return status;
+        return status == KVPBUS_CIM_HIDDEN ? KVPBUS_CIM_NOT_FOUND : status;
     if (!answer.given || answer.error != KVPBUS_OK)
         return answer.error == KVPBUS_NOT_FOUND ? KVPBUS_CIM_NOT_FOUND : KVPBUS_CIM_FAILED;
     job_id(query.id, id, sizeof id);

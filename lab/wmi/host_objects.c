@@ -245,6 +245,10 @@ enum kvpbus_cim_status kvpbus_cim_make_instances(struct kvpbus_cim_host *host,
         return KVPBUS_CIM_NOMEM;
     enum kvpbus_cim_status status = list_vms(host, vms);
     bool made = true;
+    if (status == KVPBUS_CIM_HIDDEN) {
+        free(vms);
+        return KVPBUS_CIM_OK;
+    }
     if (status == KVPBUS_CIM_OK && kvpbus_cim_class_is(class, "Msvm_ComputerSystem"))
         made = kvpbus_cim_list_add(list, make_hosting_system(host));
     if (status == KVPBUS_CIM_OK &&

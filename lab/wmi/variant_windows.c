@@ -32,6 +32,7 @@ HRESULT kvpbus_provider_hresult(enum kvpbus_cim_status status)
         return RPC_E_DISCONNECTED;
     case KVPBUS_CIM_UNREACHABLE:
         return HRESULT_FROM_WIN32(RPC_S_SERVER_UNAVAILABLE);
+    case KVPBUS_CIM_HIDDEN: // between two requests of one call
     case KVPBUS_CIM_FAILED:
         break;
     }

@@ -383,6 +383,26 @@ Test(lab_cim_host, many_threads_at_once)
     }
 }
 
+Test(lab_cim_host, everything_is_hidden)
+{
+    struct kvpbus_cim_host *other;
+    struct kvpbus_cim_object *object;
+    char *path = path_of("SELECT * FROM Msvm_VirtualSystemManagementService"), *job;
+    cr_assert_eq(call("AddKvpItems", "kvpbus.h", "x", &job), 4096);
+    lab_ctl(&lab, "service hide");
+    cr_assert_eq(kvpbus_cim_host_open(lab.socket, &scope, &other), KVPBUS_CIM_OK);
+    cr_assert_eq(count("SELECT * FROM CIM_ManagedElement"), 0);
+    cr_assert_eq(kvpbus_cim_host_get(other, path, &object), KVPBUS_CIM_NOT_FOUND);
+    cr_assert_eq(kvpbus_cim_host_get(host, job, &object), KVPBUS_CIM_NOT_FOUND);
+    cr_assert_eq(kvpbus_cim_host_call(host, path, "AddKvpItems", NULL, &object),
+                 KVPBUS_CIM_NOT_FOUND);
+    lab_ctl(&lab, "service normal");
+    cr_assert_eq(count("SELECT * FROM Msvm_ComputerSystem"), 3);
+    kvpbus_cim_host_release(other);
+    free(job);
+    free(path);
+}
+
 Test(lab_cim_host, the_service_as_a_whole)
 {
     struct kvpbus_cim_list list;

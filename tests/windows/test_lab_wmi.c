@@ -94,6 +94,8 @@ Test(lab_wmi, a_service_that_denies_is_stopped_or_is_not_there)
     cr_assert(group("stopped", 4));
     lab_ctl(&lab, "service absent");
     cr_assert(group("absent", 4));
+    lab_ctl(&lab, "service hide");
+    cr_assert(group("hidden", 7));
     lab_ctl(&lab, "service normal");
     cr_assert(group("connect", 32));
 }

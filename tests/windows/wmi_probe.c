@@ -122,6 +122,7 @@ static const struct {
     {"threads", probe_threads},       {"sinks", probe_sinks},         {"slow", probe_slow},
     {"references", probe_references}, {"denied", probe_denied},       {"absent", probe_absent},
     {"stopped", probe_stopped},       {"restarted", probe_restarted}, {"remote", probe_remote},
+    {"hidden", probe_hidden},
 };
 
 int main(int argc, char **argv)

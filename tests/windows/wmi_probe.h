@@ -46,6 +46,7 @@ void probe_references(void);
 void probe_denied(void);
 void probe_absent(void);
 void probe_stopped(void);
+void probe_hidden(void);
 void probe_restarted(void);
 void probe_remote(void);
 

@@ -250,6 +250,22 @@ void probe_stopped(void)
     EXPECT(result == HRESULT_FROM_WIN32(RPC_S_SERVER_UNAVAILABLE));
 }
 
+void probe_hidden(void)
+{
+    HRESULT result;
+    IWbemServices *services = probe_connect(V2, &result);
+    IWbemClassObject *object = NULL;
+    BSTR class = SysAllocString(L"Msvm_ComputerSystem");
+    EXPECT(services != NULL);
+    EXPECT(probe_count(services, all_systems) == 0);
+    EXPECT(probe_count(services, L"SELECT * FROM Msvm_VirtualSystemManagementService") == 0);
+    EXPECT(IWbemServices_GetObject(services, class, 0, NULL, &object, NULL) == S_OK);
+    EXPECT(object != NULL && probe_number(object, L"__GENUS") == 1);
+    IWbemClassObject_Release(object);
+    IWbemServices_Release(services);
+    SysFreeString(class);
+}
+
 // Connects, says so, and goes on when it is told that the service has been restarted.
 void probe_restarted(void)
 {
