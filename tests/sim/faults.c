@@ -125,27 +125,31 @@ static void draw_identities(struct sim_world *world)
                      SIM_REBIND, SIM_GUEST, 0);
 }
 
-static bool planned(const struct sim_plan *plan, int kind)
+static size_t planned(const struct sim_plan *plan, int kind)
 {
+    size_t count = 0;
     for (size_t i = 0; i < plan->event_count; i++)
-        if (plan->events[i].kind == kind)
-            return true;
-    return false;
+        count += plan->events[i].kind == kind;
+    return count;
 }
 
 // In half of the seeds. A VM that goes back to before it was rebound cannot follow another host,
-// which has signed for its new id alone: it has to be paired again by a person.
+// which has signed for its new id alone, nor one that goes back behind more changes than are told:
+// they have to be paired again by a person.
 static void draw_moves(struct sim_world *world)
 {
     struct sim_rng rng;
     const struct sim_plan *plan = &world->plan;
-    if ((world->options.profile->always & SIM_GROUP_IDENTITY) == 0 ||
-        (plan->on[SIM_REVERT_GUEST_DISK] && planned(plan, SIM_REBIND)))
+    bool guest_reverts = plan->on[SIM_REVERT_GUEST_DISK];
+    size_t most = KVPBUS_STATEMENTS_MAX;
+    if (guest_reverts)
+        most -= planned(plan, SIM_REBIND) > 0 ? most : planned(plan, SIM_ROTATE);
+    if ((world->options.profile->always & SIM_GROUP_IDENTITY) == 0 || most == 0)
         return;
     sim_rng_seed(&rng, world->options.seed, 6);
     if (sim_rng_chance(&rng, 500))
         return;
-    for (uint64_t n = sim_rng_range(&rng, 1, 3); n > 0; n--)
+    for (uint64_t n = sim_rng_range(&rng, 1, most); n > 0; n--)
         sim_plan_add(world, sim_rng_range(&rng, world->plan.length / 20, world->plan.length),
                      SIM_MOVE, SIM_HOST, 0);
 }
