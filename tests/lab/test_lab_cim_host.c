@@ -117,7 +117,7 @@ static unsigned end_of(char *job)
 {
     unsigned state = 0, error = 0;
     cr_assert_not_null(job);
-    for (int i = 0; i < 500 && state < 7; i++) {
+    for (int i = 0; i < 6000 && state < 7; i++) {
         struct kvpbus_cim_object *object;
         lab_sleep_ms(i > 0 ? 10 : 0);
         cr_assert_eq(kvpbus_cim_host_get(host, job, &object), KVPBUS_CIM_OK);
@@ -223,7 +223,7 @@ Test(lab_cim_host, exchange_that_is_off_and_a_guest_without_its_service)
     lab_ctl(&lab, "fault alpha enable-exchange");
     cr_assert_str_eq(only(with_guid(text), "OperationalStatus"), "2");
     lab_ctl(&lab, "fault alpha daemon-absent");
-    for (int i = 0; i < 500 && strcmp(only(with_guid(text), "OperationalStatus"), "12") != 0; i++)
+    for (int i = 0; i < 6000 && strcmp(only(with_guid(text), "OperationalStatus"), "12") != 0; i++)
         lab_sleep_ms(10);
     cr_assert_str_eq(only(with_guid(text), "OperationalStatus"), "12");
 }

@@ -46,7 +46,7 @@ IWbemClassObject *probe_single(IWbemServices *services, const WCHAR *query)
     ULONG count = 0;
     if (FAILED(probe_query(services, query, WBEM_FLAG_RETURN_IMMEDIATELY, &objects)))
         return NULL;
-    IEnumWbemClassObject_Next(objects, 10000, 2, found, &count);
+    IEnumWbemClassObject_Next(objects, PATIENCE_MS, 2, found, &count);
     IEnumWbemClassObject_Release(objects);
     if (count == 1)
         return found[0];
@@ -66,7 +66,7 @@ int probe_count(IWbemServices *services, const WCHAR *query)
     if (FAILED(result))
         return -1;
     for (;;) {
-        result = IEnumWbemClassObject_Next(objects, 10000, 1, &object, &got);
+        result = IEnumWbemClassObject_Next(objects, PATIENCE_MS, 1, &object, &got);
         if (result != S_OK)
             break;
         IWbemClassObject_Release(object);

@@ -19,6 +19,9 @@ void probe_expect(bool holds, const char *text, const char *file, int line);
 // WBEM_E_… and WBEM_S_… are numbers without a sign in the header.
 #define HR(name) ((HRESULT)WBEM_##name)
 
+// Of a call that is expected to be answered, on a machine with much else to do.
+enum { PATIENCE_MS = 60000 };
+
 #define V2 L"root\\virtualization\\v2"
 
 // NULL when it cannot be connected; *result says why.

@@ -6,7 +6,7 @@
 
 #include "wmi_probe.h"
 
-enum { STEPS_MAX = 500, STEP_MS = 10 };
+enum { STEPS_MAX = 6000, STEP_MS = 10 };
 
 static IWbemServices *services;
 static BSTR service_path, vm_path;
@@ -89,9 +89,9 @@ static IWbemClassObject *call(const WCHAR *method, IWbemClassObject *in, bool se
     } else {
         EXPECT(IWbemServices_ExecMethod(services, service_path, name, WBEM_FLAG_RETURN_IMMEDIATELY,
                                         NULL, in, NULL, &result) == S_OK);
-        EXPECT(IWbemCallResult_GetCallStatus(result, 10000, &status) == S_OK);
+        EXPECT(IWbemCallResult_GetCallStatus(result, PATIENCE_MS, &status) == S_OK);
         EXPECT(status == S_OK);
-        EXPECT(IWbemCallResult_GetResultObject(result, 10000, &out) == S_OK);
+        EXPECT(IWbemCallResult_GetResultObject(result, PATIENCE_MS, &out) == S_OK);
         IWbemCallResult_Release(result);
     }
     SysFreeString(name);

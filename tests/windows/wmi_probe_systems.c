@@ -127,7 +127,7 @@ static HRESULT query_error(IWbemServices *services, const WCHAR *query)
     EXPECT(objects == NULL);
     EXPECT(probe_query(services, query, WBEM_FLAG_RETURN_IMMEDIATELY, &objects) == S_OK);
     if (objects != NULL) {
-        EXPECT(IEnumWbemClassObject_Next(objects, 10000, 1, &object, &count) == result);
+        EXPECT(IEnumWbemClassObject_Next(objects, PATIENCE_MS, 1, &object, &count) == result);
         EXPECT(count == 0);
         IEnumWbemClassObject_Release(objects);
     }
@@ -142,16 +142,16 @@ static void check_enumerator(IWbemServices *services)
     ULONG count = 0;
     const WCHAR query[] = L"SELECT * FROM Msvm_ComputerSystem";
     EXPECT(probe_query(services, query, 0, &objects) == S_OK);
-    EXPECT(IEnumWbemClassObject_Skip(objects, 10000, 1) == S_OK);
+    EXPECT(IEnumWbemClassObject_Skip(objects, PATIENCE_MS, 1) == S_OK);
     EXPECT(IEnumWbemClassObject_Clone(objects, &copy) == S_OK);
-    EXPECT(IEnumWbemClassObject_Next(objects, 10000, 4, found, &count) == HR(S_FALSE));
+    EXPECT(IEnumWbemClassObject_Next(objects, PATIENCE_MS, 4, found, &count) == HR(S_FALSE));
     EXPECT(count == 2);
     for (ULONG i = 0; i < count; i++)
         IWbemClassObject_Release(found[i]);
-    EXPECT(IEnumWbemClassObject_Next(copy, 10000, 1, found, &count) == S_OK);
+    EXPECT(IEnumWbemClassObject_Next(copy, PATIENCE_MS, 1, found, &count) == S_OK);
     IWbemClassObject_Release(found[0]);
     EXPECT(IEnumWbemClassObject_Reset(copy) == S_OK);
-    EXPECT(IEnumWbemClassObject_Skip(copy, 10000, 9) == HR(S_FALSE));
+    EXPECT(IEnumWbemClassObject_Skip(copy, PATIENCE_MS, 9) == HR(S_FALSE));
     EXPECT(IEnumWbemClassObject_QueryInterface(copy, &IID_IClientSecurity, (void **)&security) ==
            S_OK);
     IClientSecurity_Release(security);
