@@ -315,7 +315,7 @@ Test(wmi_lab, a_vm_that_is_not_there)
 
 Test(wmi_lab, a_stuck_job_ends_at_the_deadline_and_holds_up_nobody)
 {
-    const char *const options[] = {"--deadline", "2000", NULL};
+    const char *const options[] = {"--deadline", "5000", NULL};
     struct kvpbus_call_result result;
     open_server(options);
     lab_ctl(&lab, "fault alpha lost-job --count 1");
@@ -328,10 +328,10 @@ Test(wmi_lab, a_stuck_job_ends_at_the_deadline_and_holds_up_nobody)
 
 Test(wmi_lab, a_query_that_hangs_ends_at_the_deadline)
 {
-    const char *const options[] = {"--deadline", "2000", NULL};
+    const char *const options[] = {"--deadline", "5000", NULL};
     struct kvpbus_scan scan = {0};
     open_server(options);
-    lab_ctl(&lab, "fault alpha latency 5000");
+    lab_ctl(&lab, "fault alpha latency 10000");
     cr_assert_eq(read_vm(LAB_ALPHA, &scan), KVPBUS_TIMEOUT);
     cr_assert_eq(read_vm(LAB_BETA, &scan), KVPBUS_OK);
     lab_ctl(&lab, "fault alpha clear");

@@ -12,8 +12,8 @@
 #include "wmi_management.h"
 #include "wmi_workers_windows.h"
 
-// What hangs has begun by then, on a busy machine too.
-enum { HANGS_MS = 1500 };
+// What hangs has begun by then, on a busy machine too: one, or all of them.
+enum { HANGS_MS = 3000, ALL_HANG_MS = 8000 };
 
 static struct kvpbus_management *management;
 static struct kvpbus_failure failure;
@@ -206,7 +206,7 @@ static void check_left(enum kvpbus_wmi_ending ending)
 
 static DWORD WINAPI hang(void *context)
 {
-    struct work *hanging = new_work(HANGS_MS, release_all);
+    struct work *hanging = new_work(ALL_HANG_MS, release_all);
     check_left(kvpbus_wmi_workers_run(context, &hanging->task));
     return 0;
 }

@@ -466,7 +466,7 @@ static void hangs(void)
 {
     static const int running = 4;
     HANDLE release = CreateEventW(NULL, TRUE, FALSE, NULL);
-    begin(VMS, 1500);
+    begin(VMS, 2000);
     // A job that does not end.
     CHECK(job_of(&running, 1) == KVPBUS_TIMEOUT);
     CHECK(result.job_state == KVPBUS_JOB_NEW || result.job_state == KVPBUS_JOB_RUNNING);
