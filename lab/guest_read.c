@@ -44,9 +44,17 @@ static void give_last(struct kvpbus_lab_vm *vm, kvpbus_lab_read_done *done, void
     give(vm, count > 0 ? vm->last_read.items + first : NULL, count, done, context);
 }
 
+static int by_key(const void *one, const void *other)
+{
+    return strcmp(((const struct kvpbus_lab_item *)one)->key,
+                  ((const struct kvpbus_lab_item *)other)->key);
+}
+
 static void finish(struct read *read, enum kvpbus_error error)
 {
     struct kvpbus_lab_vm *vm = read->vm;
+    if (vm->lab->options.sort_guest && read->items.count > 0)
+        qsort(read->items.items, read->items.count, sizeof *read->items.items, by_key);
     if (error == KVPBUS_OK && read->pool == KVP_POOL_GUEST) {
         struct kvpbus_lab_items old = vm->last_read;
         vm->last_read = read->items;

@@ -35,10 +35,16 @@ void kvpbus_lab_jobs_free(struct kvpbus_lab *lab)
     }
 }
 
+static bool value_is_text(const struct kvpbus_lab_item *item)
+{
+    return kvpbus_lab_text_within(item->value, strlen(item->value), SIZE_MAX);
+}
+
 // What the service refuses before it makes a job.
 static uint32_t refusal(struct kvpbus_lab_vm *vm, enum kvpbus_operation operation,
                         const struct kvpbus_lab_item *items, size_t count)
 {
+    const struct kvpbus_lab_options *options = &vm->lab->options;
     int64_t code;
     if (kvpbus_lab_fault_strikes(&vm->faults, KVPBUS_LAB_FAULT_ERROR, &code))
         return (uint32_t)code;
@@ -49,15 +55,18 @@ static uint32_t refusal(struct kvpbus_lab_vm *vm, enum kvpbus_operation operatio
         if (item->key[0] == '\0' ||
             !kvpbus_lab_text_within(item->key, strlen(item->key), KVPBUS_LAB_KEY_UNITS))
             return KVPBUS_RETURN_INVALID_PARAMETER;
-        if (operation != KVPBUS_OP_REMOVE &&
-            !kvpbus_lab_text_within(item->value, strlen(item->value), KVPBUS_LAB_VALUE_UNITS))
+        if (operation != KVPBUS_OP_REMOVE && !value_is_text(item))
             return KVPBUS_RETURN_INVALID_PARAMETER;
+        if (operation != KVPBUS_OP_REMOVE &&
+            !kvpbus_lab_text_within(item->value, strlen(item->value), options->value_limit))
+            return options->too_long;
         for (size_t j = 0; j < i; j++)
             if (strcmp(items[j].key, item->key) == 0)
                 return KVPBUS_RETURN_INVALID_PARAMETER;
     }
-    if (!vm->exchange_enabled || vm->state == KVPBUS_VM_STATE_PAUSED ||
-        vm->state == KVPBUS_VM_STATE_SAVED)
+    if (!vm->exchange_enabled && options->exchange_off != KVPBUS_RETURN_COMPLETED)
+        return options->exchange_off;
+    if (vm->state == KVPBUS_VM_STATE_PAUSED || vm->state == KVPBUS_VM_STATE_SAVED)
         return KVPBUS_RETURN_INVALID_STATE;
     if (vm->queue_length >= KVPBUS_LAB_QUEUE_MAX)
         return KVPBUS_RETURN_IN_USE;
@@ -83,6 +92,14 @@ static void draw_faults(struct kvpbus_lab_job *job)
         job->not_delivered = true;
 }
 
+static void alter_text(enum kvpbus_lab_item_text how, char value[KVPBUS_LAB_VALUE_BYTES + 1])
+{
+    if (how == KVPBUS_LAB_TEXT_TRIMMED)
+        kvpbus_lab_text_trim(value);
+    else if (how == KVPBUS_LAB_TEXT_ESCAPED)
+        kvpbus_lab_text_escape(value, KVPBUS_LAB_VALUE_UNITS + 1);
+}
+
 static struct kvpbus_lab_job *make_job(struct kvpbus_lab_vm *vm, enum kvpbus_operation operation,
                                        const struct kvpbus_lab_item *items, size_t count)
 {
@@ -97,6 +114,8 @@ static struct kvpbus_lab_job *make_job(struct kvpbus_lab_vm *vm, enum kvpbus_ope
         return NULL;
     }
     memcpy(copy, items, count * sizeof *copy);
+    for (size_t i = 0; i < count; i++)
+        alter_text(lab->options.item_text, copy[i].value);
     free_job(*slot);
     *slot = job;
     job->id = ++lab->last_job;

@@ -132,6 +132,19 @@ static void on_delivered(struct kvpbus_lab_request *request, uint32_t status)
     kvpbus_lab_job_run(job);
 }
 
+// Whether the guest hears of it: not when it is off, nor when the host only keeps what it is given.
+static bool is_sent(const struct kvpbus_lab_job *job, const struct kvpbus_lab_item *item)
+{
+    const struct kvpbus_lab_vm *vm = job->vm;
+    const struct kvpbus_lab_item *kept = kvpbus_lab_items_find(&vm->host_items, item->key);
+    if (vm->state == KVPBUS_VM_STATE_OFF || job->not_delivered)
+        return false;
+    if (!vm->exchange_enabled && vm->lab->options.exchange_off == KVPBUS_RETURN_COMPLETED)
+        return false;
+    return !(vm->lab->options.skip_unchanged && job->operation == KVPBUS_OP_MODIFY &&
+             kept != NULL && strcmp(kept->value, item->value) == 0);
+}
+
 // Checks one item and begins with it. Returns false when the job waits for the guest or has ended.
 static bool do_item(struct kvpbus_lab_job *job, const struct kvpbus_lab_item *item)
 {
@@ -147,7 +160,7 @@ static bool do_item(struct kvpbus_lab_job *job, const struct kvpbus_lab_item *it
         fail_full(job);
         return false;
     }
-    bool send = vm->state != KVPBUS_VM_STATE_OFF && !job->not_delivered;
+    bool send = is_sent(job, item);
     if (!send || !vm->lab->options.drop_failed)
         keep(job, item);
     if (!send)

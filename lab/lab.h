@@ -40,6 +40,13 @@ enum {
     KVPBUS_LAB_UUID_TEXT = 37,
 };
 
+// What becomes of the text of the host's values.
+enum kvpbus_lab_item_text {
+    KVPBUS_LAB_TEXT_EXACT,
+    KVPBUS_LAB_TEXT_TRIMMED, // blanks at both ends are gone
+    KVPBUS_LAB_TEXT_ESCAPED, // & < > are references, as if escaped once too often
+};
+
 // How this lab behaves; the fact sheet leaves open which of these a real host does.
 struct kvpbus_lab_options {
     const char *directory; // absolute
@@ -54,6 +61,12 @@ struct kvpbus_lab_options {
     uint32_t job_latency_ms; // of each job
     uint32_t modify_missing; // return code: 32773 or 32779
     uint32_t remove_missing; // return code: 0 or 32773
+    uint32_t value_limit;    // UTF-16 units of the longest value that is accepted
+    uint32_t too_long;       // return code for a longer one: 32773 or 32768
+    uint32_t exchange_off;   // what calls give while Data Exchange is off: 32775, 32777; 0: kept
+    enum kvpbus_lab_item_text item_text;
+    bool skip_unchanged;     // a Modify that changes nothing is not sent to the guest
+    bool sort_guest;         // the guest's items are enumerated by their keys
     bool atomic;             // a batch is checked whole before any of it is done
     bool drop_failed;        // an item that the guest did not take is not kept either
     bool revert_keeps_items; // the host items stay as they are when a VM is reverted

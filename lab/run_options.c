@@ -35,6 +35,13 @@ static const char help[] =
     "  --atomic                   a batch is checked whole before any of it is done\n"
     "  --modify-missing CODE      what Modify of a missing key gives: 32773 or 32779 (32773)\n"
     "  --remove-missing CODE      what Remove of a missing key gives: 0 or 32773 (0)\n"
+    "  --value-limit N            units of the longest value that is accepted, 512 to 1023 (1023)\n"
+    "  --too-long CODE            what a longer one gives: 32773 or 32768 (32773)\n"
+    "  --exchange-off CODE        what calls give while Data Exchange is off: 32775, 32777, or 0,\n"
+    "                             then the host keeps the items (32775)\n"
+    "  --item-text HOW            values of the host are kept exact, trimmed or escaped (exact)\n"
+    "  --skip-unchanged           a Modify that changes nothing is not sent to the guest\n"
+    "  --sort-guest               the guest's items are read in the order of their keys\n"
     "  --drop-failed              an item that the guest did not take is not kept either\n"
     "  --push-at-reconnect        all host items are sent again when the daemon comes back\n"
     "                             within one boot\n"
@@ -57,6 +64,12 @@ enum {
     OPTION_ATOMIC,
     OPTION_MODIFY_MISSING,
     OPTION_REMOVE_MISSING,
+    OPTION_VALUE_LIMIT,
+    OPTION_TOO_LONG,
+    OPTION_EXCHANGE_OFF,
+    OPTION_ITEM_TEXT,
+    OPTION_SKIP_UNCHANGED,
+    OPTION_SORT_GUEST,
     OPTION_DROP_FAILED,
     OPTION_PUSH_AT_RECONNECT,
     OPTION_REVERT_KEEPS_ITEMS,
@@ -77,6 +90,12 @@ static const struct option long_options[] = {
     {"atomic", no_argument, NULL, OPTION_ATOMIC},
     {"modify-missing", required_argument, NULL, OPTION_MODIFY_MISSING},
     {"remove-missing", required_argument, NULL, OPTION_REMOVE_MISSING},
+    {"value-limit", required_argument, NULL, OPTION_VALUE_LIMIT},
+    {"too-long", required_argument, NULL, OPTION_TOO_LONG},
+    {"exchange-off", required_argument, NULL, OPTION_EXCHANGE_OFF},
+    {"item-text", required_argument, NULL, OPTION_ITEM_TEXT},
+    {"skip-unchanged", no_argument, NULL, OPTION_SKIP_UNCHANGED},
+    {"sort-guest", no_argument, NULL, OPTION_SORT_GUEST},
     {"drop-failed", no_argument, NULL, OPTION_DROP_FAILED},
     {"push-at-reconnect", no_argument, NULL, OPTION_PUSH_AT_RECONNECT},
     {"revert-keeps-items", no_argument, NULL, OPTION_REVERT_KEEPS_ITEMS},
@@ -119,20 +138,69 @@ static int code(const char *name, uint32_t one, uint32_t other, uint32_t *target
                                   (unsigned)other, optarg);
 }
 
+static int exchange_off(uint32_t *target)
+{
+    uint32_t value;
+    if (kvpbus_lab_parse_number(optarg, 0, UINT16_MAX, &value) &&
+        (value == KVPBUS_RETURN_COMPLETED || value == KVPBUS_RETURN_INVALID_STATE ||
+         value == KVPBUS_RETURN_NOT_AVAILABLE)) {
+        *target = value;
+        return -1;
+    }
+    return kvpbus_lab_usage_error("--exchange-off is 0, 32775 or 32777, not '%s'", optarg);
+}
+
+static int item_text(enum kvpbus_lab_item_text *target)
+{
+    static const char *const words[] = {[KVPBUS_LAB_TEXT_EXACT] = "exact",
+                                        [KVPBUS_LAB_TEXT_TRIMMED] = "trimmed",
+                                        [KVPBUS_LAB_TEXT_ESCAPED] = "escaped"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(optarg, words[i]) == 0) {
+            *target = (enum kvpbus_lab_item_text)i;
+            return -1;
+        }
+    }
+    return kvpbus_lab_usage_error("--item-text is exact, trimmed or escaped, not '%s'", optarg);
+}
+
+static bool *flag(struct kvpbus_lab_options *options, int option)
+{
+    switch (option) {
+    case OPTION_STOPPED:
+        return &options->stopped;
+    case OPTION_TCP:
+        return &options->tcp;
+    case OPTION_ATOMIC:
+        return &options->atomic;
+    case OPTION_SKIP_UNCHANGED:
+        return &options->skip_unchanged;
+    case OPTION_SORT_GUEST:
+        return &options->sort_guest;
+    case OPTION_DROP_FAILED:
+        return &options->drop_failed;
+    case OPTION_PUSH_AT_RECONNECT:
+        return &options->push_at_reconnect;
+    case OPTION_REVERT_KEEPS_ITEMS:
+        return &options->revert_keeps_items;
+    default:
+        return NULL;
+    }
+}
+
 static int apply(struct kvpbus_lab_options *options, int option, const char *name)
 {
-    enum { HOUR_MS = 3600000 };
+    enum { HOUR_MS = 3600000, VALUE_LIMIT_LEAST = 512 };
+    bool *set = flag(options, option);
+    if (set != NULL) {
+        *set = true;
+        return -1;
+    }
     switch (option) {
     case OPTION_VM:
         return add_vm(options, optarg, false);
     case OPTION_WINDOWS_VM:
         return add_vm(options, optarg, true);
-    case OPTION_STOPPED:
-        options->stopped = true;
-        return -1;
-    case OPTION_TCP:
-        options->tcp = true;
-        return -1;
     case OPTION_DAEMON:
         options->daemon = optarg;
         return -1;
@@ -146,24 +214,21 @@ static int apply(struct kvpbus_lab_options *options, int option, const char *nam
         return number(name, 0, HOUR_MS, &options->latency_ms);
     case OPTION_JOB_LATENCY:
         return number(name, 0, HOUR_MS, &options->job_latency_ms);
-    case OPTION_ATOMIC:
-        options->atomic = true;
-        return -1;
     case OPTION_MODIFY_MISSING:
         return code(name, KVPBUS_RETURN_INVALID_PARAMETER, KVPBUS_RETURN_NOT_FOUND,
                     &options->modify_missing);
     case OPTION_REMOVE_MISSING:
         return code(name, KVPBUS_RETURN_COMPLETED, KVPBUS_RETURN_INVALID_PARAMETER,
                     &options->remove_missing);
-    case OPTION_DROP_FAILED:
-        options->drop_failed = true;
-        return -1;
-    case OPTION_PUSH_AT_RECONNECT:
-        options->push_at_reconnect = true;
-        return -1;
-    case OPTION_REVERT_KEEPS_ITEMS:
-        options->revert_keeps_items = true;
-        return -1;
+    case OPTION_VALUE_LIMIT:
+        return number(name, VALUE_LIMIT_LEAST, KVPBUS_LAB_VALUE_UNITS, &options->value_limit);
+    case OPTION_TOO_LONG:
+        return code(name, KVPBUS_RETURN_INVALID_PARAMETER, KVPBUS_RETURN_FAILED,
+                    &options->too_long);
+    case OPTION_EXCHANGE_OFF:
+        return exchange_off(&options->exchange_off);
+    case OPTION_ITEM_TEXT:
+        return item_text(&options->item_text);
     default:
         return KVPBUS_LAB_EXIT_USAGE;
     }
@@ -175,6 +240,9 @@ int kvpbus_lab_run_options(int argc, char **argv, struct kvpbus_lab_options *opt
         .daemon = DAEMON,
         .item_limit = 256,
         .guest_limit = KVPBUS_LAB_ITEMS_MAX,
+        .value_limit = KVPBUS_LAB_VALUE_UNITS,
+        .too_long = KVPBUS_RETURN_INVALID_PARAMETER,
+        .exchange_off = KVPBUS_RETURN_INVALID_STATE,
         .modify_missing = KVPBUS_RETURN_INVALID_PARAMETER,
         .remove_missing = KVPBUS_RETURN_COMPLETED,
     };

@@ -2,6 +2,7 @@
 #include "text.h"
 
 #include <stdint.h>
+#include <string.h>
 
 // Bytes of the character at text[0], 0 when it is not well-formed UTF-8 (overlong forms and
 // surrogates included).
@@ -55,4 +56,50 @@ bool kvpbus_lab_text_within(const char *text, size_t text_length, size_t units)
     size_t length;
     return kvpbus_lab_text_fit(text, text_length, units, SIZE_MAX, &length) &&
            length == text_length;
+}
+
+void kvpbus_lab_text_trim(char *text)
+{
+    size_t first = strspn(text, " ");
+    size_t end = strlen(text);
+    if (text[first] == '\0')
+        return;
+    while (text[end - 1] == ' ')
+        end--;
+    memmove(text, text + first, end - first);
+    text[end - first] = '\0';
+}
+
+static const char *reference(char character)
+{
+    switch (character) {
+    case '&':
+        return "&amp;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    default:
+        return NULL;
+    }
+}
+
+void kvpbus_lab_text_escape(char *text, size_t size)
+{
+    size_t length = 0;
+    size_t at = strlen(text);
+    for (size_t i = 0; text[i] != '\0'; i++)
+        length += reference(text[i]) != NULL ? strlen(reference(text[i])) : 1;
+    if (length >= size)
+        return;
+    text[length] = '\0';
+    while (at > 0) { // from behind, so that nothing is overwritten before it was read
+        const char *written = reference(text[--at]);
+        size_t bytes = written != NULL ? strlen(written) : 1;
+        length -= bytes;
+        if (written != NULL)
+            memcpy(text + length, written, bytes);
+        else
+            text[length] = text[at];
+    }
 }

@@ -15,4 +15,10 @@ bool kvpbus_lab_text_fit(const char *text, size_t text_length, size_t units, siz
 // True when the text is UTF-8 and has 0 to `units` UTF-16 units.
 bool kvpbus_lab_text_within(const char *text, size_t text_length, size_t units);
 
+// Takes the blanks at both ends away, unless there is nothing else.
+void kvpbus_lab_text_trim(char *text);
+
+// Writes & < > as references; as it was when that takes more than `size` bytes with the NUL.
+void kvpbus_lab_text_escape(char *text, size_t size);
+
 #endif

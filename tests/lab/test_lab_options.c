@@ -54,6 +54,82 @@ Test(lab_options, an_item_that_the_guest_did_not_take_may_be_dropped)
     cr_assert_str_eq(lab_host_value(&lab, LAB_BETA, "kvpbus.0"), "v");
 }
 
+Test(lab_options, a_longer_value_may_be_refused_with_another_code)
+{
+    char value[1024];
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    lab_start(&lab, "--value-limit 1022 --too-long 32768");
+    struct kvpbus_call_result result = lab_call(&lab, LAB_ALPHA, KVPBUS_OP_ADD, "kvpbus.0", value);
+    cr_assert_eq(result.return_value, KVPBUS_RETURN_FAILED);
+    result = lab_call(&lab, LAB_ALPHA, KVPBUS_OP_ADD, "kvpbus.0", value + 1);
+    cr_assert(lab_done(&result));
+}
+
+Test(lab_options, with_data_exchange_off_the_host_may_keep_what_it_is_given)
+{
+    lab_start(&lab, "--exchange-off 0");
+    lab_ctl(&lab, "fault alpha disable-exchange");
+    struct kvpbus_call_result result = lab_call(&lab, LAB_ALPHA, KVPBUS_OP_ADD, "kvpbus.0", "v");
+    cr_assert(lab_done(&result), "%u %s", (unsigned)result.return_value, result.description);
+    cr_assert_null(lab_pool_value(&lab, LAB_ALPHA, 0, "kvpbus.0"));
+    lab_ctl(&lab, "fault alpha enable-exchange");
+    result = lab_call(&lab, LAB_ALPHA, KVPBUS_OP_ADD, "kvpbus.1", "w");
+    cr_assert(lab_done(&result));
+    cr_assert_str_eq(lab_pool_value(&lab, LAB_ALPHA, 0, "kvpbus.0"), "v");
+}
+
+Test(lab_options, with_data_exchange_off_calls_may_not_be_available)
+{
+    lab_start(&lab, "--exchange-off 32777");
+    lab_ctl(&lab, "fault alpha disable-exchange");
+    struct kvpbus_call_result result = lab_call(&lab, LAB_ALPHA, KVPBUS_OP_ADD, "kvpbus.0", "v");
+    cr_assert_eq(result.return_value, KVPBUS_RETURN_NOT_AVAILABLE);
+}
+
+static const char *kept(const char *value)
+{
+    struct kvpbus_call_result result = lab_call(&lab, LAB_ALPHA, KVPBUS_OP_ADD, "kvpbus.0", value);
+    cr_assert(lab_done(&result));
+    return lab_host_value(&lab, LAB_ALPHA, "kvpbus.0");
+}
+
+Test(lab_options, values_may_be_trimmed)
+{
+    lab_start(&lab, "--item-text trimmed");
+    cr_assert_str_eq(kept("  a <b> & c "), "a <b> & c");
+}
+
+Test(lab_options, values_may_be_escaped)
+{
+    lab_start(&lab, "--item-text escaped");
+    cr_assert_str_eq(kept(" a <b> & c "), " a &lt;b&gt; &amp; c ");
+}
+
+Test(lab_options, a_modify_that_changes_nothing_may_not_reach_the_guest)
+{
+    lab_start(&lab, "--skip-unchanged");
+    lab_call(&lab, LAB_ALPHA, KVPBUS_OP_ADD, "kvpbus.0", "v");
+    lab_ctl(&lab, "fault alpha wipe-pool 0");
+    struct kvpbus_call_result result = lab_call(&lab, LAB_ALPHA, KVPBUS_OP_MODIFY, "kvpbus.0", "v");
+    cr_assert(lab_done(&result));
+    cr_assert_null(lab_pool_value(&lab, LAB_ALPHA, 0, "kvpbus.0"));
+    lab_call(&lab, LAB_ALPHA, KVPBUS_OP_MODIFY, "kvpbus.0", "w");
+    cr_assert_str_eq(lab_pool_value(&lab, LAB_ALPHA, 0, "kvpbus.0"), "w");
+}
+
+Test(lab_options, guest_items_may_be_read_in_the_order_of_their_keys)
+{
+    struct kvpbus_scan scan = {0};
+    lab_start(&lab, "--sort-guest");
+    lab_guest_write(&lab, LAB_ALPHA, "kvpbus.2", "second");
+    lab_guest_write(&lab, LAB_ALPHA, "kvpbus.1", "first");
+    cr_assert_eq(lab_read(&lab, LAB_ALPHA, &scan), KVPBUS_OK);
+    cr_assert_eq(scan.count, 2);
+    cr_assert_str_eq(scan.items[0].key, "kvpbus.1");
+    kvpbus_scan_free(&scan);
+}
+
 Test(lab_options, reads_may_come_from_a_copy_of_some_age)
 {
     struct kvpbus_scan scan = {0};
@@ -130,6 +206,9 @@ static struct wrong wrong_lines[] = {
     {"run DIR --vm alpha --vm alpha", 2, "two VMs"},
     {"run DIR --vm alpha --item-limit 0", 2, "--item-limit needs a number from 1"},
     {"run DIR --vm alpha --modify-missing 5", 2, "32773 or 32779"},
+    {"run DIR --vm alpha --exchange-off 5", 2, "0, 32775 or 32777"},
+    {"run DIR --vm alpha --item-text bold", 2, "exact, trimmed or escaped"},
+    {"run DIR --vm alpha --value-limit 2000", 2, "from 512 to 1023"},
     {"run DIR --vm alpha --fast", 2, "no option '--fast'"},
     {"run DIR --vm alpha --daemon /none", 11, "hyperv-daemons"},
     {"run /nowhere/lab --vm alpha", 1, "/nowhere/lab"},
