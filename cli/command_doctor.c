@@ -1,182 +1,149 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// doctor: what is wrong with this installation, and how to mend it.
+// doctor: the options, and which of its three parts they mean.
 #include <getopt.h>
-#include <jansson.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "config.h"
 #include "doctor.h"
+#include "doctor_vm.h"
 #include "file.h"
+#include "host_management.h"
 #include "paths.h"
-#include "words.h"
 
-enum { ANSWER_WITHIN = 5000 }; // ms
+enum {
+    ANSWER_FOR = 600000,       // ms that --answer goes on, unless given
+    ANSWER_LONGEST = 86400000, // ms
+};
 
-static void KVPBUS_PRINTF(4, 0)
-    found(struct doctor *doctor, const char *check, bool good, const char *says, va_list arguments)
+struct words {
+    struct doctor installation;
+    struct doctor_vm vm;
+    const char *store;
+    bool answers;
+    uint64_t answer_ms;
+};
+
+static void pass_over(const char *text)
 {
-    if (doctor->count == DOCTOR_FINDINGS_MAX)
-        return;
-    struct doctor_finding *finding = &doctor->findings[doctor->count++];
-    finding->check = check;
-    finding->good = good;
-    vsnprintf(finding->says, sizeof finding->says, says, arguments);
+    (void)text; // an option that is not known is for the look at the installation
 }
 
-void doctor_good(struct doctor *doctor, const char *check, const char *says, ...)
+// The store that the service of this side has, unless the user has named one.
+static enum kvpbus_error configured_store(struct words *words, struct kvpbus_failure *failure)
 {
-    va_list arguments;
-    va_start(arguments, says);
-    found(doctor, check, true, says, arguments);
-    va_end(arguments);
+    const char *standard = words->answers ? KVPBUS_GUEST_CONFIG : KVPBUS_HOST_CONFIG;
+    struct doctor *installation = &words->installation;
+    size_t unknown;
+    if (words->store != NULL)
+        return KVPBUS_OK;
+    words->store = installation->arguments.store;
+    if (installation->config == NULL && kvpbus_file_exists(standard))
+        installation->config = standard;
+    if (installation->config == NULL)
+        return KVPBUS_OK;
+    return kvpbus_config_read(installation->config, &installation->arguments, pass_over, &unknown,
+                              failure);
 }
 
-void doctor_bad(struct doctor *doctor, const char *check, const char *says, ...)
+// "1,4,9"
+static bool take_only(const char *text, bool only[DOCTOR_QUESTIONS + 1])
 {
-    va_list arguments;
-    va_start(arguments, says);
-    found(doctor, check, false, says, arguments);
-    va_end(arguments);
-}
-
-void doctor_mend(struct doctor *doctor, const char *mend, ...)
-{
-    struct doctor_finding *finding = &doctor->findings[doctor->count - 1];
-    va_list arguments;
-    va_start(arguments, mend);
-    vsnprintf(finding->mend, sizeof finding->mend, mend, arguments);
-    va_end(arguments);
-}
-
-// --- the service ---
-
-static void look_at_peer(struct doctor *doctor, const Kvpbus__Control__Peer *peer)
-{
-    if (!peer->paired) {
-        doctor_bad(doctor, "pairing", "%s is not paired", peer->name);
-        if (peer->pending_fingerprint[0] != '\0')
-            doctor_mend(doctor, "kvpbus pair %s", peer->name);
-        else if (doctor->host)
-            doctor_mend(doctor,
-                        "kvpbus enroll %s --out FILE, and FILE into the VM; or start kvpbus "
-                        "there, then: kvpbus pair %s",
-                        peer->name, peer->name);
-        else
-            doctor_mend(doctor,
-                        "a token that 'kvpbus enroll' made on the host, as %s; or start kvpbus "
-                        "there, then: kvpbus pair %s",
-                        KVPBUS_ENROLL_TOKEN, peer->name);
-    } else if (strstr(peer->why, "Data Exchange") != NULL) {
-        doctor_bad(doctor, "exchange", "%s: %s", peer->name, peer->why);
-        doctor_mend(doctor,
-                    "Enable-VMIntegrationService -VMName %s -Name 'Key-Value Pair Exchange'",
-                    peer->name);
-    } else {
-        doctor_good(doctor, "pairing", "%s is paired: %s", peer->name, peer->state);
+    for (char *end;; text = end + 1) {
+        unsigned long number = strtoul(text, &end, 10);
+        if (end == text || number < 1 || number > DOCTOR_QUESTIONS)
+            return false;
+        only[number] = true;
+        if (*end != ',')
+            return *end == '\0';
     }
 }
 
-static void look_at_service(struct doctor *doctor, const char *socket)
+static bool take_until(const char *text, unsigned *until)
 {
-    Kvpbus__Control__Request request = KVPBUS__CONTROL__REQUEST__INIT;
-    Kvpbus__Control__StatusRequest status = KVPBUS__CONTROL__STATUS_REQUEST__INIT;
-    Kvpbus__Control__Response *response = NULL;
-    struct kvpbus_client *client = NULL;
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+    if (end == text || *end != '\0' || number < 1 || number > DOCTOR_UNTIL_MAX)
+        return false;
+    *until = (unsigned)number;
+    return true;
+}
+
+// What is wrong with an option, NULL when nothing is.
+static const char *take_option(struct words *words, int option)
+{
+    switch (option) {
+    case 's':
+        if (strcmp(optarg, "host") != 0 && strcmp(optarg, "guest") != 0)
+            return "a side is host or guest";
+        words->installation.host = strcmp(optarg, "host") == 0;
+        return NULL;
+    case 'c':
+        words->installation.config = optarg;
+        return NULL;
+    case 'v':
+        words->vm.name = optarg;
+        return NULL;
+    case 'S':
+        words->store = optarg;
+        return NULL;
+    case 'r':
+        words->vm.report = optarg;
+        return NULL;
+    case 'u':
+        return take_until(optarg, &words->vm.until) ? NULL : "--until is a number from 1 to 1024";
+    case 'o':
+        return take_only(optarg, words->vm.only) ? NULL : "--only names questions: 1 to 11, or 4,5";
+    case 'a':
+        words->answers = true;
+        return NULL;
+    default:
+        return kvpbus_parse_duration(optarg, &words->answer_ms) &&
+                       words->answer_ms <= ANSWER_LONGEST
+                   ? NULL
+                   : "--for is how long, up to 1d: 10m, 2h";
+    }
+}
+
+static int measure(const struct kvpbus_command_context *context, struct words *words)
+{
     struct kvpbus_failure failure = {0};
-    request.kind_case = KVPBUS__CONTROL__REQUEST__KIND_STATUS;
-    request.status = &status;
-    enum kvpbus_error error = kvpbus_client_open(socket, &client, &failure);
-    if (error == KVPBUS_OK)
-        error = kvpbus_control_write(client, &request, &failure);
-    if (error == KVPBUS_OK)
-        error = kvpbus_control_read(client, ANSWER_WITHIN, &response, &failure);
-    kvpbus_client_close(client);
-    if (error != KVPBUS_OK || response->kind_case != KVPBUS__CONTROL__RESPONSE__KIND_PEERS) {
-        const char *side = doctor->host ? "host" : "guest";
-        doctor_bad(doctor, "service", "%s",
-                   error != KVPBUS_OK ? failure.detail : "the answer is not one of kvpbus");
-        if (error == KVPBUS_ACCESS)
-            doctor_mend(doctor, KVPBUS_WORD_DOCTOR_ACCESS " %s", socket);
-        else
-            doctor_mend(doctor, KVPBUS_WORD_RESTART " kvpbus-%s", side);
-    } else {
-        doctor_good(doctor, "service", "it answers at %s", socket);
-        for (size_t i = 0; i < response->peers->n_peers; i++)
-            look_at_peer(doctor, response->peers->peers[i]);
-    }
-    if (response != NULL)
-        kvpbus__control__response__free_unpacked(response, NULL);
-}
-
-// --- the command ---
-
-static void examine(struct doctor *doctor, const char *given_socket)
-{
-    struct kvpbus_service_arguments *arguments = &doctor->arguments;
-    const char *standard = doctor->host ? KVPBUS_HOST_CONFIG : KVPBUS_GUEST_CONFIG;
-    if (doctor->config == NULL && kvpbus_file_exists(standard))
-        doctor->config = standard;
-    doctor_config(doctor);
-    if (arguments->state[0] == '\0')
-        strcpy(arguments->state, doctor->host ? KVPBUS_HOST_STATE : KVPBUS_GUEST_STATE);
-    if (arguments->socket[0] == '\0')
-        strcpy(arguments->socket, doctor->host ? KVPBUS_HOST_SOCKET : KVPBUS_GUEST_SOCKET);
-    doctor_state(doctor);
-    doctor_disk(doctor);
-    doctor_clock(doctor);
-    doctor_store(doctor);
-    doctor_trust(doctor);
-    look_at_service(doctor, given_socket != NULL ? given_socket : arguments->socket);
-}
-
-static void print_json(const struct doctor *doctor, bool well)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < doctor->count; i++) {
-        const struct doctor_finding *finding = &doctor->findings[i];
-        json_array_append_new(list, json_pack("{s:s, s:b, s:s, s:s}", "check", finding->check,
-                                              "good", (int)finding->good, "says", finding->says,
-                                              "mend", finding->mend));
-    }
-    json_t *report = json_pack("{s:s, s:b, s:o}", "side", doctor->host ? "host" : "guest", "good",
-                               (int)well, "checks", list);
-    json_dumpf(report, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(report);
+    if (configured_store(words, &failure) != KVPBUS_OK)
+        return kvpbus_command_failed(context, &failure);
+    words->vm.store = words->store;
+    return words->answers ? doctor_answer(context, words->store, words->answer_ms)
+                          : doctor_vm(context, &words->vm);
 }
 
 int kvpbus_command_doctor(const struct kvpbus_command_context *context, int argc, char **argv)
 {
-    static const struct option options[] = {{"side", required_argument, NULL, 's'},
-                                            {"config", required_argument, NULL, 'c'},
-                                            {NULL, 0, NULL, 0}};
-    static struct doctor doctor;
-    bool well = true;
-    doctor.host = doctor_on_host();
+    static const struct option options[] = {
+        {"side", required_argument, NULL, 's'},   {"config", required_argument, NULL, 'c'},
+        {"vm", required_argument, NULL, 'v'},     {"store", required_argument, NULL, 'S'},
+        {"until", required_argument, NULL, 'u'},  {"only", required_argument, NULL, 'o'},
+        {"report", required_argument, NULL, 'r'}, {"answer", no_argument, NULL, 'a'},
+        {"for", required_argument, NULL, 'f'},    {NULL, 0, NULL, 0}};
+    static struct words words = {.answer_ms = ANSWER_FOR, .vm.until = DOCTOR_UNTIL};
+    struct kvpbus_failure failure = {0};
+    bool more = false;
+    words.installation.host = doctor_on_host();
+    if (kvpbus_host_management_take(&argc, argv, &failure) != KVPBUS_OK)
+        return kvpbus_command_failed(context, &failure);
     for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
-        if (option == 'c')
-            doctor.config = optarg;
-        else if (option != 's')
+        if (option == '?' || option == ':')
             return kvpbus_command_bad_option(context, argv, option);
-        else if (strcmp(optarg, "host") != 0 && strcmp(optarg, "guest") != 0)
-            return kvpbus_command_usage(context, "a side is host or guest");
-        else
-            doctor.host = strcmp(optarg, "host") == 0;
+        const char *wrong = take_option(&words, option);
+        if (wrong != NULL)
+            return kvpbus_command_usage(context, wrong);
+        more = more || strchr("scva", option) == NULL;
     }
+    bool measures = words.vm.name != NULL || words.answers;
     if (optind < argc)
         return kvpbus_command_usage(context, "there are words too many");
-    examine(&doctor, context->socket);
-    for (size_t i = 0; i < doctor.count; i++)
-        well &= doctor.findings[i].good;
-    if (context->json)
-        print_json(&doctor, well);
-    for (size_t i = 0; !context->json && i < doctor.count; i++) {
-        const struct doctor_finding *finding = &doctor.findings[i];
-        printf("%-4s %-8s %s\n", finding->good ? "ok" : "BAD", finding->check, finding->says);
-        if (!finding->good)
-            printf("     mend it: %s\n", finding->mend);
-    }
-    return well ? KVPBUS_EXIT_OK : KVPBUS_EXIT_FAILED;
+    if (words.vm.name != NULL && words.answers)
+        return kvpbus_command_usage(context, "--vm is for the host, --answer for the guest");
+    if (!measures && more)
+        return kvpbus_command_usage(context, "these options go with --vm or --answer");
+    return measures ? measure(context, &words) : doctor_installation(context, &words.installation);
 }

@@ -31,6 +31,9 @@ void doctor_bad(struct doctor *doctor, const char *check, const char *says, ...)
     KVPBUS_PRINTF(3, 4);
 void doctor_mend(struct doctor *doctor, const char *mend, ...) KVPBUS_PRINTF(2, 3);
 
+// doctor_installation.c: looks at all of it and says what was found; returns an exit code.
+int doctor_installation(const struct kvpbus_command_context *context, struct doctor *doctor);
+
 // doctor_config.c
 void doctor_config(struct doctor *doctor);
 

@@ -184,12 +184,27 @@ static const struct {
      "  kvpbus audit list --since 1d --kind paired\n"
      "  kvpbus audit verify\n"
      "  kvpbus audit export audit.jsonl && kvpbus audit verify audit.jsonl\n"},
-    {"doctor", kvpbus_command_doctor, "doctor [--side host|guest] [--config FILE]",
-     "say what is wrong with this installation, and how to mend it",
+    {"doctor", kvpbus_command_doctor,
+     "doctor [--side host|guest] [--config FILE] | doctor --vm VM [OPTION ...] | doctor --answer",
+     "say what is wrong with this installation, and how to mend it; measure at a VM",
      "  --side S         examine the service of a host or of a guest; as installed unless given\n"
      "  --config FILE    the service's; in " KVPBUS_WORD_CONFIG_PLACE " unless given\n\n"
      "It works while the service is down. Ends with 0 when nothing is wrong, else with 1.\n\n"
-     "  kvpbus doctor\n"},
+     "On a host, for a VM: how Hyper-V really does what its documentation leaves open. A few "
+     "items\n"
+     "of its own are written and removed again; service and VM go on.\n"
+     "  --vm VM          measure at this VM, which runs\n"
+     "  --store S        as of kvpbus-host; as configured unless given\n"
+     "  --only N,N       these questions alone; 8 asks you for a checkpoint, 9 is for VMs that\n"
+     "                   are off or have no Data Exchange\n"
+     "  --until N        try up to N items of either side, at most 1024; 8 unless given\n"
+     "  --report FILE    write it into this new file too, as JSON\n\n"
+     "In the VM, for what only it can tell:\n"
+     "  --answer         answer the doctor of the host, until Ctrl-C\n"
+     "  --for D          at most so long; 10m unless given\n\n"
+     "  kvpbus doctor\n"
+     "  kvpbus doctor --answer                             # in the VM; then on the host:\n"
+     "  kvpbus doctor --vm web-1 --report web-1.json\n"},
     {"withdraw", kvpbus_command_withdraw, "withdraw ID [--wait]",
      "take back a message that has not been delivered",
      "  --wait   until it is known whether it was in time\n\n"

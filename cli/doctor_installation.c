@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is wrong with this installation, and how to mend it.
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "doctor.h"
+#include "file.h"
+#include "paths.h"
+#include "words.h"
+
+enum { ANSWER_WITHIN = 5000 }; // ms
+
+static void KVPBUS_PRINTF(4, 0)
+    found(struct doctor *doctor, const char *check, bool good, const char *says, va_list arguments)
+{
+    if (doctor->count == DOCTOR_FINDINGS_MAX)
+        return;
+    struct doctor_finding *finding = &doctor->findings[doctor->count++];
+    finding->check = check;
+    finding->good = good;
+    vsnprintf(finding->says, sizeof finding->says, says, arguments);
+}
+
+void doctor_good(struct doctor *doctor, const char *check, const char *says, ...)
+{
+    va_list arguments;
+    va_start(arguments, says);
+    found(doctor, check, true, says, arguments);
+    va_end(arguments);
+}
+
+void doctor_bad(struct doctor *doctor, const char *check, const char *says, ...)
+{
+    va_list arguments;
+    va_start(arguments, says);
+    found(doctor, check, false, says, arguments);
+    va_end(arguments);
+}
+
+void doctor_mend(struct doctor *doctor, const char *mend, ...)
+{
+    struct doctor_finding *finding = &doctor->findings[doctor->count - 1];
+    va_list arguments;
+    va_start(arguments, mend);
+    vsnprintf(finding->mend, sizeof finding->mend, mend, arguments);
+    va_end(arguments);
+}
+
+// --- the service ---
+
+static void look_at_peer(struct doctor *doctor, const Kvpbus__Control__Peer *peer)
+{
+    if (!peer->paired) {
+        doctor_bad(doctor, "pairing", "%s is not paired", peer->name);
+        if (peer->pending_fingerprint[0] != '\0')
+            doctor_mend(doctor, "kvpbus pair %s", peer->name);
+        else if (doctor->host)
+            doctor_mend(doctor,
+                        "kvpbus enroll %s --out FILE, and FILE into the VM; or start kvpbus "
+                        "there, then: kvpbus pair %s",
+                        peer->name, peer->name);
+        else
+            doctor_mend(doctor,
+                        "a token that 'kvpbus enroll' made on the host, as %s; or start kvpbus "
+                        "there, then: kvpbus pair %s",
+                        KVPBUS_ENROLL_TOKEN, peer->name);
+    } else if (strstr(peer->why, "Data Exchange") != NULL) {
+        doctor_bad(doctor, "exchange", "%s: %s", peer->name, peer->why);
+        doctor_mend(doctor,
+                    "Enable-VMIntegrationService -VMName %s -Name 'Key-Value Pair Exchange'",
+                    peer->name);
+    } else {
+        doctor_good(doctor, "pairing", "%s is paired: %s", peer->name, peer->state);
+    }
+}
+
+static void look_at_service(struct doctor *doctor, const char *socket)
+{
+    Kvpbus__Control__Request request = KVPBUS__CONTROL__REQUEST__INIT;
+    Kvpbus__Control__StatusRequest status = KVPBUS__CONTROL__STATUS_REQUEST__INIT;
+    Kvpbus__Control__Response *response = NULL;
+    struct kvpbus_client *client = NULL;
+    struct kvpbus_failure failure = {0};
+    request.kind_case = KVPBUS__CONTROL__REQUEST__KIND_STATUS;
+    request.status = &status;
+    enum kvpbus_error error = kvpbus_client_open(socket, &client, &failure);
+    if (error == KVPBUS_OK)
+        error = kvpbus_control_write(client, &request, &failure);
+    if (error == KVPBUS_OK)
+        error = kvpbus_control_read(client, ANSWER_WITHIN, &response, &failure);
+    kvpbus_client_close(client);
+    if (error != KVPBUS_OK || response->kind_case != KVPBUS__CONTROL__RESPONSE__KIND_PEERS) {
+        const char *side = doctor->host ? "host" : "guest";
+        doctor_bad(doctor, "service", "%s",
+                   error != KVPBUS_OK ? failure.detail : "the answer is not one of kvpbus");
+        if (error == KVPBUS_ACCESS)
+            doctor_mend(doctor, KVPBUS_WORD_DOCTOR_ACCESS " %s", socket);
+        else
+            doctor_mend(doctor, KVPBUS_WORD_RESTART " kvpbus-%s", side);
+    } else {
+        doctor_good(doctor, "service", "it answers at %s", socket);
+        for (size_t i = 0; i < response->peers->n_peers; i++)
+            look_at_peer(doctor, response->peers->peers[i]);
+    }
+    if (response != NULL)
+        kvpbus__control__response__free_unpacked(response, NULL);
+}
+
+// --- the command ---
+
+static void examine(struct doctor *doctor, const char *given_socket)
+{
+    struct kvpbus_service_arguments *arguments = &doctor->arguments;
+    const char *standard = doctor->host ? KVPBUS_HOST_CONFIG : KVPBUS_GUEST_CONFIG;
+    if (doctor->config == NULL && kvpbus_file_exists(standard))
+        doctor->config = standard;
+    doctor_config(doctor);
+    if (arguments->state[0] == '\0')
+        strcpy(arguments->state, doctor->host ? KVPBUS_HOST_STATE : KVPBUS_GUEST_STATE);
+    if (arguments->socket[0] == '\0')
+        strcpy(arguments->socket, doctor->host ? KVPBUS_HOST_SOCKET : KVPBUS_GUEST_SOCKET);
+    doctor_state(doctor);
+    doctor_disk(doctor);
+    doctor_clock(doctor);
+    doctor_store(doctor);
+    doctor_trust(doctor);
+    look_at_service(doctor, given_socket != NULL ? given_socket : arguments->socket);
+}
+
+static void print_json(const struct doctor *doctor, bool well)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < doctor->count; i++) {
+        const struct doctor_finding *finding = &doctor->findings[i];
+        json_array_append_new(list, json_pack("{s:s, s:b, s:s, s:s}", "check", finding->check,
+                                              "good", (int)finding->good, "says", finding->says,
+                                              "mend", finding->mend));
+    }
+    json_t *report = json_pack("{s:s, s:b, s:o}", "side", doctor->host ? "host" : "guest", "good",
+                               (int)well, "checks", list);
+    json_dumpf(report, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(report);
+}
+
+int doctor_installation(const struct kvpbus_command_context *context, struct doctor *doctor)
+{
+    bool well = true;
+    examine(doctor, context->socket);
+    for (size_t i = 0; i < doctor->count; i++)
+        well &= doctor->findings[i].good;
+    if (context->json)
+        print_json(doctor, well);
+    for (size_t i = 0; !context->json && i < doctor->count; i++) {
+        const struct doctor_finding *finding = &doctor->findings[i];
+        printf("%-4s %-8s %s\n", finding->good ? "ok" : "BAD", finding->check, finding->says);
+        if (!finding->good)
+            printf("     mend it: %s\n", finding->mend);
+    }
+    return well ? KVPBUS_EXIT_OK : KVPBUS_EXIT_FAILED;
+}
