@@ -14,6 +14,20 @@ function(kvpbus_program name)
     target_link_libraries(${name} PRIVATE ${arg_LINKS} kvpbus_warnings)
 endfunction()
 
+# What Windows shows of a program's file. windres knows nothing of the compiler's options.
+function(kvpbus_describe name description)
+    if(NOT WIN32)
+        return()
+    endif()
+    set(resource ${CMAKE_CURRENT_BINARY_DIR}/${name}.rc)
+    configure_file(${PROJECT_SOURCE_DIR}/cmake/version.rc.in ${resource} @ONLY)
+    add_custom_command(OUTPUT ${resource}.o
+        COMMAND ${CMAKE_RC_COMPILER} -O coff ${resource} ${resource}.o
+        DEPENDS ${resource}
+        VERBATIM)
+    target_sources(${name} PRIVATE ${resource}.o)
+endfunction()
+
 # All generated code, for tools that read the sources without building them.
 add_custom_target(kvpbus_generated)
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -125,6 +126,21 @@ int wine_run(const struct wine *wine, const char *const *words, char *output, si
     cr_assert_eq(waitpid(pid, &status, 0), pid);
     cr_assert(WIFEXITED(status), "%s was killed", words[0]);
     return WEXITSTATUS(status);
+}
+
+int wine_run_both(const struct wine *wine, const char *const *words, char *output, size_t size)
+{
+    int own = dup(STDERR_FILENO), errors = memfd_create("stderr", MFD_CLOEXEC);
+    cr_assert(own >= 0 && errors >= 0);
+    dup2(errors, STDERR_FILENO);
+    int status = wine_run(wine, words, output, size);
+    dup2(own, STDERR_FILENO);
+    size_t length = strlen(output);
+    ssize_t got = pread(errors, output + length, size - 1 - length, 0);
+    output[length + (got > 0 ? (size_t)got : 0)] = '\0';
+    close(own);
+    close(errors);
+    return status;
 }
 
 bool wine_checks(const struct wine *wine, const char *const *words, unsigned checks)

@@ -39,6 +39,9 @@ pid_t wine_start(const struct wine *wine, const char *const *words, int input, i
 // program has to say is to be checked as well.
 int wine_run(const struct wine *wine, const char *const *words, char *output, size_t size);
 
+// The same with standard error behind standard output.
+int wine_run_both(const struct wine *wine, const char *const *words, char *output, size_t size);
+
 // Runs a program of checks (check.h): true when it says at last that it ran `checks` or more of
 // them, and that all held. What it says goes to standard error when not.
 bool wine_checks(const struct wine *wine, const char *const *words, unsigned checks);
