@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 set(KVPBUS_SANITIZE "" CACHE STRING "Sanitizers for all code, as -fsanitize takes them")
-option(KVPBUS_COVERAGE "Instrument for gcov" OFF)
+option(KVPBUS_COVERAGE "Count what is executed, into files of the folder profile (clang)" OFF)
 set(KVPBUS_WINDOWS_BUILD "${CMAKE_SOURCE_DIR}/build/mingw" CACHE PATH
     "Build folder of the preset mingw; what it has is tested under Wine when it is there before this one")
 option(KVPBUS_FUZZ "Build the fuzzers (clang)" OFF)
@@ -47,8 +47,7 @@ elseif(NOT KVPBUS_COVERAGE)
     endif()
 endif()
 if(KVPBUS_COVERAGE)
-    add_compile_options(--coverage -fprofile-update=atomic)
-    add_link_options(--coverage)
+    add_link_options(-fprofile-instr-generate)
 endif()
 
 # Carried by our own targets only, not by generated code.

@@ -8,6 +8,15 @@ function(kvpbus_layer name)
     target_link_libraries(${name} PUBLIC ${arg_LINKS} PRIVATE kvpbus_warnings)
 endfunction()
 
+# What scripts/coverage measures. %m: all processes of one program add to one file.
+function(kvpbus_counted name)
+    if(KVPBUS_COVERAGE)
+        target_compile_options(${name} PRIVATE
+            -fprofile-instr-generate=${PROJECT_BINARY_DIR}/profile/%m.profraw
+            -fprofile-update=atomic -fcoverage-mapping)
+    endif()
+endfunction()
+
 function(kvpbus_program name)
     cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
     add_executable(${name} ${arg_SOURCES})
