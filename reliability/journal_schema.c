@@ -159,9 +159,9 @@ static const char consuming[] =
     " dead_letter WHERE class = 2) AS bulk ON bulk.peer = peer.id GROUP BY peer.id;";
 static_assert(TALLY_BULK_QUEUED == 8 && TALLY_BULK_RECEIVED == 9, "the statements name them");
 
-// met: my identity when the peer last agreed on positions, or was paired. former: VM ids that it had before,
-// newest first. rebound: it has not agreed on positions under the present one. vm: the VM id that
-// the bundle was signed for, NULL the peer's present one.
+// met: my identity when the peer last agreed on positions, or was paired. former: VM ids that it
+// had before, newest first. rebound: it has not agreed on positions under the present one. vm: the
+// VM id that the bundle was signed for, NULL the peer's present one.
 static const char identities[] =
     "ALTER TABLE peer ADD COLUMN met BLOB; ALTER TABLE peer ADD COLUMN former BLOB;"
     "ALTER TABLE peer ADD COLUMN rebound INTEGER NOT NULL DEFAULT 0;"
