@@ -321,7 +321,7 @@ struct wrong {
     char says[64];
 };
 
-static struct wrong wrongs[] = {
+static const struct wrong wrongs[] = {
     {"stop alpha", "--store lab:host.sock --vm alpha", 1, "VM alpha is off, and has to run"},
     {"pause alpha", "--store lab:host.sock --vm alpha", 1, "VM alpha is paused"},
     {"fault alpha disable-exchange", "--store lab:host.sock --vm alpha", 1,
@@ -338,19 +338,19 @@ static struct wrong wrongs[] = {
     {"", "--answer --for ever", 2, "--for is how long"},
 };
 
-ParameterizedTestParameters(doctor_vm, what_is_wrong_is_said)
+// Of a program with two parameterised tests Criterion leaks one, which the sanitizer tells.
+Test(doctor_vm, what_is_wrong_is_said, .fini = end, .timeout = 300)
 {
-    return cr_make_param_array(struct wrong, wrongs, sizeof wrongs / sizeof *wrongs);
-}
-
-ParameterizedTest(struct wrong *wrong, doctor_vm, what_is_wrong_is_said, .fini = end,
-                  .timeout = 120)
-{
-    world_begin(&world, "");
-    if (wrong->fault[0] != '\0')
-        lab_ctl(&world.lab, wrong->fault);
-    cr_assert_eq(world_shell(&world, "$KVPBUS doctor %s", wrong->words), wrong->exit_code, "%s",
-                 world_output());
-    cr_assert_not_null(strstr(world_output(), wrong->says), "%s", world_output());
-    nothing_is_left();
+    for (size_t i = 0; i < sizeof wrongs / sizeof *wrongs; i++) {
+        const struct wrong *wrong = &wrongs[i];
+        if (i > 0)
+            end();
+        world_begin(&world, "");
+        if (wrong->fault[0] != '\0')
+            lab_ctl(&world.lab, wrong->fault);
+        cr_assert_eq(world_shell(&world, "$KVPBUS doctor %s", wrong->words), wrong->exit_code, "%s",
+                     world_output());
+        cr_assert_not_null(strstr(world_output(), wrong->says), "%s", world_output());
+        nothing_is_left();
+    }
 }

@@ -161,7 +161,7 @@ Test(windows_state, an_identity_is_made_once_and_for_one_process)
     cr_assert_str_eq(output, first);
     kill_agent();
     put_file("state/identity.key", "too short");
-    ends(1, "is not an identity", WORDS(GUEST, "--state", path_of("state"), "--socket", PIPE));
+    ends(5, "is not an identity", WORDS(GUEST, "--state", path_of("state"), "--socket", PIPE));
 }
 
 Test(windows_state, what_a_pipe_is_sent_harms_nobody)
