@@ -122,7 +122,7 @@ static const char *judge_order(const char *names)
 bool doctor_order(struct doctor_vm *doctor)
 {
     static const char about[] = "the guest's items";
-    char answer[DOCTOR_ANSWER], names[DOCTOR_ORDER_COUNT + 1];
+    char answer[DOCTOR_ANSWER], names[DOCTOR_ORDER_COUNT + 1] = {0};
     struct kvpbus_scan scan = {0};
     if (!doctor_helped(doctor, about))
         return true;

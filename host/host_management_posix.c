@@ -13,6 +13,7 @@ const char kvpbus_host_examples[] =
     "In the lab:\n"
     "  kvpbus-host --store lab:lab/host.sock --state host-state --socket host.sock\n";
 
+// NOLINTNEXTLINE(readability-non-const-parameter): Windows takes its own options out of it
 enum kvpbus_error kvpbus_host_management_take(int *argc, char **argv,
                                               struct kvpbus_failure *failure)
 {
