@@ -44,6 +44,11 @@ struct serve_result {
 // later; on Windows Ctrl-Break to its console, and five seconds later its job is ended.
 void serve_program_run(const struct serve_program *program, struct serve_result *result);
 
+// Adds to the output, which has room for `capacity` bytes. False: it would be more than `max`, or
+// there is no memory.
+bool serve_output_keep(struct serve_result *result, size_t *capacity, size_t max,
+                       const uint8_t *bytes, size_t length);
+
 // The environment of this process, with `variables` ("NAME=value", up to a NULL) in the place of
 // those of their names; NULL: no memory. The variables must outlive it.
 char **serve_environment(const char *const *variables);

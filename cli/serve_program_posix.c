@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -123,24 +122,9 @@ static void feed(struct running *running)
         close_end(&running->in);
 }
 
-static bool hold(struct running *running, size_t length)
-{
-    struct serve_result *result = running->result;
-    if (result->length + length <= running->capacity)
-        return true;
-    size_t capacity = 2 * (result->length + length);
-    uint8_t *grown = realloc(result->output, capacity);
-    if (grown == NULL)
-        return false;
-    result->output = grown;
-    running->capacity = capacity;
-    return true;
-}
-
 // False: nothing more is there now.
 static bool collect(struct running *running)
 {
-    struct serve_result *result = running->result;
     uint8_t piece[PIECE];
     ssize_t got = read(running->out, piece, sizeof piece);
     if (got < 0)
@@ -151,13 +135,9 @@ static bool collect(struct running *running)
     }
     if (running->kill_at >= 0)
         return true; // it is thrown away
-    if ((size_t)got > running->program->output_max - result->length ||
-        !hold(running, (size_t)got)) {
+    if (!serve_output_keep(running->result, &running->capacity, running->program->output_max, piece,
+                           (size_t)got))
         end_it(running, SERVE_TOO_LARGE);
-        return true;
-    }
-    memcpy(result->output + result->length, piece, (size_t)got);
-    result->length += (size_t)got;
     return true;
 }
 

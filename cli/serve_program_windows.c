@@ -211,31 +211,13 @@ static void feed(struct running *running)
     }
 }
 
-static bool hold(struct running *running, size_t length)
-{
-    struct serve_result *result = running->result;
-    if (result->length + length <= running->capacity)
-        return true;
-    size_t capacity = 2 * (result->length + length);
-    uint8_t *grown = realloc(result->output, capacity);
-    if (grown == NULL)
-        return false;
-    result->output = grown;
-    running->capacity = capacity;
-    return true;
-}
-
 static void take(struct running *running, size_t length)
 {
-    struct serve_result *result = running->result;
     if (running->kill_at != 0)
         return; // it is thrown away
-    if (length > running->program->output_max - result->length || !hold(running, length)) {
+    if (!serve_output_keep(running->result, &running->capacity, running->program->output_max,
+                           running->out.bytes, length))
         end_it(running, SERVE_TOO_LARGE);
-        return;
-    }
-    memcpy(result->output + result->length, running->out.bytes, length);
-    result->length += length;
 }
 
 static void collect(struct running *running)

@@ -350,3 +350,20 @@ const char *lab_line(const struct lab *lab, int vm, const char *name)
     line[strcspn(line, "\n")] = '\0';
     return line;
 }
+
+void lab_put_peer(void *context, const char *key, const char *value)
+{
+    lab_guest_write(context, LAB_ALPHA, key, value);
+}
+
+void lab_plant_foreign(void *context, const char *key, const char *value)
+{
+    struct kvpbus_call_result result = lab_call(context, LAB_ALPHA, KVPBUS_OP_ADD, key, value);
+    cr_assert(lab_done(&result));
+}
+
+bool lab_foreign_intact(void *context, const char *key, const char *value)
+{
+    const char *now = lab_pool_value(context, LAB_ALPHA, 0, key);
+    return now != NULL && strcmp(now, value) == 0;
+}

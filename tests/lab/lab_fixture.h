@@ -63,6 +63,11 @@ const char *lab_pool_value(const struct lab *lab, int vm, int pool, const char *
 // What a program in the guest writes into pool 1.
 void lab_guest_write(const struct lab *lab, int vm, const char *key, const char *value);
 
+// What the conformance suite asks of the peer of a host's store: alpha of the lab `context`.
+void lab_put_peer(void *context, const char *key, const char *value);
+void lab_plant_foreign(void *context, const char *key, const char *value);
+bool lab_foreign_intact(void *context, const char *key, const char *value);
+
 // Reads the guest's items. Returns the result for this VM.
 enum kvpbus_error lab_read(const struct lab *lab, int vm, struct kvpbus_scan *scan);
 

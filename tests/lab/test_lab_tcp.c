@@ -33,12 +33,6 @@ static void finish(void)
 
 TestSuite(lab_tcp, .init = start, .fini = finish);
 
-static void put_peer(void *context, const char *key, const char *value)
-{
-    (void)context;
-    lab_guest_write(&lab, LAB_ALPHA, key, value);
-}
-
 Test(lab_tcp, a_store_over_it_keeps_the_contract)
 {
     struct kvpbus_management *management;
@@ -48,7 +42,8 @@ Test(lab_tcp, a_store_over_it_keeps_the_contract)
                  failure.detail);
     cr_assert_eq(kvpbus_management_store_open(management, lab.guids[LAB_ALPHA], "kvpbus", &store),
                  KVPBUS_OK);
-    const struct conformance suite = {.store = store, .put_peer = put_peer, .random_steps = 10};
+    const struct conformance suite = {
+        .store = store, .context = &lab, .put_peer = lab_put_peer, .random_steps = 10};
     conformance_run(&suite);
     kvpbus_store_close(store);
     management->ops->close(management);

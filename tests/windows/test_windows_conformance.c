@@ -50,15 +50,10 @@ static void host_puts(void *context, const char *key, const char *value)
     put(host, key, value);
 }
 
-static void linux_guest_puts(void *context, const char *key, const char *value)
-{
-    (void)context;
-    lab_guest_write(&lab, LAB_ALPHA, key, value);
-}
-
 static void run(struct kvpbus_store *store, void (*put_peer)(void *, const char *, const char *))
 {
-    const struct conformance suite = {.store = store, .put_peer = put_peer, .random_steps = STEPS};
+    const struct conformance suite = {
+        .store = store, .context = &lab, .put_peer = put_peer, .random_steps = STEPS};
     conformance_run(&suite);
 }
 
@@ -98,7 +93,7 @@ Test(windows_conformance, of_a_windows_host_that_uses_the_labs_own_api)
     guest_start(&guest, &lab, NULL);
     snprintf(kind, sizeof kind, "lab:%s/alpha", guest.address);
     open_windows_host(kind);
-    run(host, linux_guest_puts);
+    run(host, lab_put_peer);
 }
 
 static void open_wmi(const char *kind)

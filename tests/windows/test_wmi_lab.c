@@ -79,26 +79,6 @@ static enum kvpbus_error add(int vm, const char *key, const char *value,
 
 // --- the contract of a store ---
 
-static void put_peer(void *context, const char *key, const char *value)
-{
-    (void)context;
-    lab_guest_write(&lab, LAB_ALPHA, key, value);
-}
-
-static void plant_foreign(void *context, const char *key, const char *value)
-{
-    (void)context;
-    struct kvpbus_call_result result = lab_call(&lab, LAB_ALPHA, KVPBUS_OP_ADD, key, value);
-    cr_assert(lab_done(&result));
-}
-
-static bool foreign_intact(void *context, const char *key, const char *value)
-{
-    (void)context;
-    const char *now = lab_pool_value(&lab, LAB_ALPHA, 0, key);
-    return now != NULL && strcmp(now, value) == 0;
-}
-
 Test(wmi_lab, a_vms_store_keeps_the_contract_on_windows)
 {
     struct kvpbus_store *store;
@@ -107,9 +87,10 @@ Test(wmi_lab, a_vms_store_keeps_the_contract_on_windows)
                  failure.detail);
     const struct conformance suite = {
         .store = store,
-        .put_peer = put_peer,
-        .plant_foreign = plant_foreign,
-        .foreign_intact = foreign_intact,
+        .context = &lab,
+        .put_peer = lab_put_peer,
+        .plant_foreign = lab_plant_foreign,
+        .foreign_intact = lab_foreign_intact,
         .random_steps = 60,
     };
     conformance_run(&suite);
