@@ -5,69 +5,81 @@
 
 #include "wql.h"
 
-enum { LIKE_STEPS_MAX = 1000000 };
-
 // Bytes of the character of UTF-8 that begins here.
 static size_t width(const char *text)
 {
     size_t length = 1;
-    while (((unsigned char)text[length] & 0xC0) == 0x80)
+    while (length < 4 && ((unsigned char)text[length] & 0xC0) == 0x80)
         length++;
     return length;
 }
 
+// The character that begins here, as a number: its bytes, which are in the order of characters.
+// Case does not matter, of ASCII letters.
+static uint32_t character(const char *text)
+{
+    uint32_t number = kvpbus_cim_lower(*text);
+    for (size_t i = 1; i < width(text); i++)
+        number = number << 8 | (unsigned char)text[i];
+    return number;
+}
+
 // Whether the character is one of "[…]"; *pattern then stands behind the bracket. A set that does
 // not end matches nothing.
-static bool in_set(const char *text, const char **pattern)
+static bool in_set(uint32_t c, const char **pattern)
 {
     const char *set = *pattern + 1;
     const char *end = strchr(set, ']');
-    unsigned char c = kvpbus_cim_lower(*text);
     bool found = false;
     if (end == NULL)
         return false;
     bool excluded = *set == '^';
-    for (set += excluded ? 1 : 0; set < end; set++) {
-        const char *last = set[1] == '-' && set + 2 < end ? set + 2 : set;
-        found = found || (kvpbus_cim_lower(*set) <= c && c <= kvpbus_cim_lower(*last));
-        set = last;
+    for (set += excluded ? 1 : 0; set < end; set += width(set)) {
+        const char *first = set;
+        const char *dash = set + width(set);
+        if (*dash == '-' && dash + 1 < end)
+            set = dash + 1;
+        found = found || (character(first) <= c && c <= character(set));
     }
     *pattern = end + 1;
     return found != excluded;
 }
 
-static bool like(const char *text, const char *pattern, int *steps)
+// Whether the next character of the text is what the pattern, which does not begin with %, begins
+// with; both then stand behind it.
+static bool take_one(const char **text, const char **pattern)
 {
-    while (*pattern != '\0') {
-        if (--*steps < 0)
+    uint32_t c = character(*text);
+    if (**pattern == '[') {
+        if (!in_set(c, pattern))
             return false;
-        if (*pattern == '%') {
-            do {
-                if (like(text, pattern + 1, steps))
-                    return true;
-            } while (*text++ != '\0' && *steps > 0);
+    } else {
+        if (**pattern != '_' && character(*pattern) != c)
             return false;
-        }
-        if (*text == '\0')
-            return false;
-        if (*pattern == '[') {
-            if (!in_set(text, &pattern))
-                return false;
-            text += width(text);
-        } else if (*pattern == '_') {
-            text += width(text);
-            pattern++;
-        } else if (kvpbus_cim_lower(*text++) != kvpbus_cim_lower(*pattern++)) {
-            return false;
-        }
+        *pattern += width(*pattern);
     }
-    return *text == '\0';
+    *text += width(*text);
+    return true;
 }
 
+// Only the last % has to be able to take more: what stands before it has its text.
 bool kvpbus_wql_like(const char *text, const char *pattern)
 {
-    int steps = LIKE_STEPS_MAX;
-    return like(text, pattern, &steps);
+    const char *behind_any = NULL; // in the pattern
+    const char *not_taken = NULL;  // by that %, in the text
+    while (*text != '\0') {
+        if (*pattern == '%') {
+            behind_any = ++pattern;
+            not_taken = text;
+        } else if (!take_one(&text, &pattern)) {
+            if (behind_any == NULL)
+                return false;
+            not_taken += width(not_taken);
+            text = not_taken;
+            pattern = behind_any;
+        }
+    }
+    return pattern[strspn(pattern, "%")] == '\0';
 }
 
 static bool is_joint(const struct kvpbus_wql_node *node)

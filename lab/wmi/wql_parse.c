@@ -250,17 +250,26 @@ static enum kvpbus_wql_operator mirrored(enum kvpbus_wql_operator operator_)
     }
 }
 
+// LIKE and ISA want text; null is neither less nor more than anything.
+static int add_comparison(struct parser *parser, const struct kvpbus_wql_node *node)
+{
+    bool needs_text = node->operator_ == KVPBUS_WQL_LIKE || node->operator_ == KVPBUS_WQL_ISA;
+    bool ordered = node->operator_ >= KVPBUS_WQL_LESS && node->operator_ <= KVPBUS_WQL_AT_LEAST;
+    if (needs_text && (node->literal == NULL || node->is_number))
+        return -1;
+    return ordered && node->literal == NULL ? -1 : add_node(parser, node);
+}
+
 // "property operator literal", "literal operator property" or "property IS [NOT] NULL".
 static int comparison_of(struct parser *parser)
 {
     struct kvpbus_wql_node node = {0};
-    bool reversed = is_literal(parser);
-    if (reversed) {
+    if (is_literal(parser)) {
         if (!literal(parser, &node) || !operator_of(parser, &node) ||
             node.operator_ >= KVPBUS_WQL_LIKE || (node.property = name(parser)) == NULL)
             return -1;
         node.operator_ = mirrored(node.operator_);
-        return add_node(parser, &node);
+        return add_comparison(parser, &node);
     }
     node.property = name(parser);
     if (node.property == NULL)
@@ -271,11 +280,7 @@ static int comparison_of(struct parser *parser)
     }
     if (!operator_of(parser, &node) || !literal(parser, &node))
         return -1;
-    bool needs_text = node.operator_ == KVPBUS_WQL_LIKE || node.operator_ == KVPBUS_WQL_ISA;
-    if (needs_text && (node.literal == NULL || node.is_number))
-        return -1;
-    bool ordered = node.operator_ >= KVPBUS_WQL_LESS && node.operator_ <= KVPBUS_WQL_AT_LEAST;
-    return ordered && node.literal == NULL ? -1 : add_node(parser, &node);
+    return add_comparison(parser, &node);
 }
 
 static int factor(struct parser *parser)

@@ -109,9 +109,38 @@ Test(lab_wql, like_has_any_text_one_character_and_sets)
     cr_assert(finds("ElementName LIKE '%\\\\%'"));
 }
 
-Test(lab_wql, a_pattern_made_to_take_for_ever_is_given_up)
+Test(lab_wql, sets_have_whole_characters)
 {
-    char text[2001], pattern[2001];
+    cr_assert(kvpbus_wql_like("\u00e4", "[\u00e4]"));
+    cr_assert_not(kvpbus_wql_like("\u00f6", "[\u00e4]"));
+    cr_assert(kvpbus_wql_like("\u00f6", "[^\u00e4]"));
+    cr_assert(kvpbus_wql_like("\u00f6x", "[\u00e4-\u00fc][W-Y]"));
+    cr_assert(kvpbus_wql_like("\u20ac", "[\u00e4-\U0001f600]"));
+    cr_assert_not(kvpbus_wql_like("\u00e3", "[\u00e4-\u00fc]"));
+    cr_assert_not(kvpbus_wql_like("\u00c4", "[\u00e4]"));
+    cr_assert(kvpbus_wql_like("a-", "[ab-][-b]"));
+    cr_assert_not(kvpbus_wql_like("a", "%["));
+}
+
+Test(lab_wql, any_text_takes_as_much_as_the_rest_leaves)
+{
+    static char many[16001];
+    cr_assert(kvpbus_wql_like("aXbXc", "a%X%c"));
+    cr_assert(kvpbus_wql_like("aab", "%ab"));
+    cr_assert(kvpbus_wql_like("abcabd", "%abd%"));
+    cr_assert_not(kvpbus_wql_like("abcabd", "%abd_"));
+    cr_assert(kvpbus_wql_like("\u00e4\u00f6", "%_[\u00f6]%"));
+    memset(many, '%', sizeof many - 1);
+    cr_assert(kvpbus_wql_like("abc", many));
+    cr_assert(kvpbus_wql_like("", many));
+    many[sizeof many - 2] = 'd';
+    cr_assert_not(kvpbus_wql_like("abc", many));
+    cr_assert(kvpbus_wql_like("abcd", many));
+}
+
+Test(lab_wql, a_pattern_made_to_take_for_ever_does_not)
+{
+    char text[4001], pattern[2001];
     memset(text, 'a', sizeof text - 1);
     text[sizeof text - 1] = '\0';
     for (size_t i = 0; i < sizeof pattern - 1; i++)
@@ -119,6 +148,11 @@ Test(lab_wql, a_pattern_made_to_take_for_ever_is_given_up)
     pattern[sizeof pattern - 2] = 'b';
     pattern[sizeof pattern - 1] = '\0';
     cr_assert_not(kvpbus_wql_like(text, pattern));
+    // Nor is a long search given up.
+    memset(pattern + 1, 'a', sizeof pattern - 3);
+    cr_assert_not(kvpbus_wql_like(text, pattern));
+    text[sizeof text - 2] = 'b';
+    cr_assert(kvpbus_wql_like(text, pattern));
 }
 
 Test(lab_wql, selected_properties)
@@ -180,6 +214,8 @@ Test(lab_wql, everything_else_is_refused)
         "SELECT * FROM Class WHERE Name LIKE 5",
         "SELECT * FROM Class WHERE Name LIKE NULL",
         "SELECT * FROM Class WHERE Name < NULL",
+        "SELECT * FROM Class WHERE NULL < Name",
+        "SELECT * FROM Class WHERE NULL >= Name",
         "SELECT * FROM Class WHERE Name = 5x",
         "SELECT a,, b FROM Class",
         "SELECT * FROM Class WITHIN 2",
