@@ -83,6 +83,8 @@ void kvpbus_lab_driver_answer(struct kvpbus_lab_driver *driver, uint32_t status,
         return;
     if (item != NULL)
         driver->head->item = *item;
+    else if (driver->head->operation == KVP_OP_ENUMERATE && status == HV_S_OK)
+        status = HV_E_FAIL;
     finish_head(driver, status);
     send_next(driver);
 }

@@ -65,7 +65,8 @@ void kvpbus_lab_driver_close(struct kvpbus_lab_driver *driver);
 // A service has come. False when there is one already.
 bool kvpbus_lab_driver_attach(struct kvpbus_lab_driver *driver, struct kvpbus_lab_device *device);
 
-// The answer to the request in flight; `item` for an enumeration with status 0, else NULL.
+// The answer to the request in flight; `item` for an enumeration with status 0, else NULL. Such an
+// enumeration without one has failed.
 void kvpbus_lab_driver_answer(struct kvpbus_lab_driver *driver, uint32_t status,
                               const struct kvpbus_lab_item *item);
 

@@ -162,6 +162,10 @@ Test(lab_guest, that_answers_what_is_no_text_ends_the_read_with_what_there_is)
     give(0, 0, long_value, long_value); // cut, as the wire cuts it
     give(1, 0x80004005, NULL, NULL);
     cr_assert_eq(end_read(KVPBUS_OK), 1);
+    begin_read();
+    give(0, 0, "kvpbus.h", "a");
+    give(1, 0, NULL, NULL); // no item at all
+    cr_assert_eq(end_read(KVPBUS_OK), 1);
 }
 
 Test(lab_guest, that_speaks_unasked_is_not_heard)
