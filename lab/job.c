@@ -158,7 +158,7 @@ bool kvpbus_lab_job_outcome(const struct kvpbus_lab *lab, uint64_t id,
                             struct kvpbus_lab_outcome *outcome)
 {
     const struct kvpbus_lab_job *job = lab->jobs[id % KVPBUS_LAB_JOBS_MAX];
-    if (job == NULL || job->id != id || id <= lab->forgotten_jobs)
+    if (job == NULL || job->id != id)
         return false;
     *outcome = job->outcome;
     return true;

@@ -150,7 +150,7 @@ struct kvpbus_lab {
     size_t vm_count;
     struct kvpbus_lab_job *jobs[KVPBUS_LAB_JOBS_MAX]; // by id modulo the size
     uint64_t last_job;
-    uint64_t forgotten_jobs; // up to this one, by a restart of the service
+    uint64_t forgotten_jobs; // up to this one, by a restart of the service, for its own clients
     enum kvpbus_lab_service_state service;
     uint64_t incarnation; // of the service
     struct kvpbus_lab_server *server;

@@ -185,11 +185,20 @@ static void call(struct kvpbus_lab_connection *connection, const Kvpbus__Lab__Ca
     reply_outcome(connection, &outcome);
 }
 
+// Jobs that a restart of the service has forgotten are so for clients that come through it.
+static bool outcome_of(const struct kvpbus_lab_connection *connection, uint64_t job,
+                       struct kvpbus_lab_outcome *outcome)
+{
+    const struct kvpbus_lab *lab = connection->lab;
+    bool forgotten = connection->request->through_service && job <= lab->forgotten_jobs;
+    return !forgotten && kvpbus_lab_job_outcome(lab, job, outcome);
+}
+
 void kvpbus_lab_request_job_ended(struct kvpbus_lab_connection *connection)
 {
     struct kvpbus_lab_outcome outcome;
     assert(connection->wait == KVPBUS_LAB_WAIT_JOB);
-    if (kvpbus_lab_job_outcome(connection->lab, connection->wait_job, &outcome))
+    if (outcome_of(connection, connection->wait_job, &outcome))
         reply_outcome(connection, &outcome);
     else
         kvpbus_lab_reply_error(connection, KVPBUS_NOT_FOUND, "the job is not known any more");
@@ -207,7 +216,7 @@ static void query_job(struct kvpbus_lab_connection *connection,
     uint32_t wait = request->wait_ms < JOB_WAIT_MAX_MS ? request->wait_ms : JOB_WAIT_MAX_MS;
     connection->wait = KVPBUS_LAB_WAIT_JOB;
     connection->wait_job = request->id;
-    bool known = kvpbus_lab_job_outcome(connection->lab, request->id, &outcome);
+    bool known = outcome_of(connection, request->id, &outcome);
     if (!known || outcome.state >= KVPBUS_JOB_COMPLETED || wait == 0)
         kvpbus_lab_request_job_ended(connection);
     else

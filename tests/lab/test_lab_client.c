@@ -63,6 +63,66 @@ Test(lab_client, a_slow_job_of_one_vm_delays_no_other_call)
     kvpbus_scan_free(&scan);
 }
 
+// One request on a connection of its own, and its reply.
+static Kvpbus__Lab__Reply *exchange(const Kvpbus__Lab__Request *request)
+{
+    Kvpbus__Lab__Reply *reply;
+    int fd;
+    int64_t deadline = kvpbus_lab_channel_deadline(30000);
+    cr_assert_eq(kvpbus_lab_channel_open(lab.socket, deadline, &fd, NULL), KVPBUS_OK);
+    cr_assert_eq(kvpbus_lab_channel_send(fd, request, deadline, NULL), KVPBUS_OK);
+    cr_assert_eq(kvpbus_lab_channel_receive(fd, &reply, deadline, NULL), KVPBUS_OK);
+    kvpbus_lab_channel_close(fd);
+    return reply;
+}
+
+static uint64_t begin_job(void)
+{
+    Kvpbus__Lab__Call call = KVPBUS__LAB__CALL__INIT;
+    Kvpbus__Lab__Item item = KVPBUS__LAB__ITEM__INIT, *items = &item;
+    Kvpbus__Lab__Request request = KVPBUS__LAB__REQUEST__INIT;
+    item.key = (ProtobufCBinaryData){8, (uint8_t *)"kvpbus.0"};
+    call.operation = KVPBUS_OP_ADD;
+    call.guid = (ProtobufCBinaryData){KVPBUS_GUID_BYTES, lab.guids[LAB_ALPHA]};
+    call.n_items = 1;
+    call.items = &items;
+    request.kind_case = KVPBUS__LAB__REQUEST__KIND_CALL;
+    request.call = &call;
+    Kvpbus__Lab__Reply *reply = exchange(&request);
+    cr_assert_not_null(reply->outcome);
+    uint64_t job = reply->outcome->job;
+    kvpbus__lab__reply__free_unpacked(reply, NULL);
+    cr_assert_neq(job, 0);
+    return job;
+}
+
+// Waits for the end of a job; the lab's error when it does not know it.
+static enum kvpbus_error end_job(uint64_t job, bool through_service)
+{
+    Kvpbus__Lab__JobQuery query = KVPBUS__LAB__JOB_QUERY__INIT;
+    Kvpbus__Lab__Request request = KVPBUS__LAB__REQUEST__INIT;
+    query.id = job;
+    query.wait_ms = 20000;
+    request.kind_case = KVPBUS__LAB__REQUEST__KIND_JOB;
+    request.job = &query;
+    request.through_service = through_service;
+    Kvpbus__Lab__Reply *reply = exchange(&request);
+    enum kvpbus_error error = (enum kvpbus_error)reply->error;
+    if (error == KVPBUS_OK)
+        cr_assert_eq(reply->outcome->job_state, KVPBUS_JOB_COMPLETED);
+    kvpbus__lab__reply__free_unpacked(reply, NULL);
+    return error;
+}
+
+Test(lab_client, follows_its_job_across_a_restart_of_the_service)
+{
+    lab_ctl(&lab, "fault alpha job-latency 300 --count 1");
+    uint64_t job = begin_job();
+    lab_ctl(&lab, "service restart");
+    cr_assert_eq(end_job(job, false), KVPBUS_OK);
+    cr_assert_eq(end_job(job, true), KVPBUS_NOT_FOUND);
+}
+
 struct worker {
     pthread_t thread;
     unsigned number;
