@@ -20,7 +20,8 @@ enum {
 
 struct kvpbus_lab_item {
     char key[KVPBUS_LAB_KEY_BYTES + 1];
-    char value[KVPBUS_LAB_VALUE_BYTES + 1];
+    // With room for one more character, which makes a call's value too long.
+    char value[KVPBUS_LAB_VALUE_BYTES + 4 + 1];
 };
 
 // Zero-initialised apart from `limit`, which the owner sets; kvpbus_lab_items_free frees the array.

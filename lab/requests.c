@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "guest_service.h"
+#include "text.h"
 
 enum { JOB_WAIT_MAX_MS = 60000 };
 
@@ -162,6 +163,18 @@ static bool take(const ProtobufCBinaryData *data, char *text, size_t size)
     return true;
 }
 
+// What is longer than any value may be is cut behind the first character too many, for the service
+// to refuse. Two units more than the limit, since a character may take two.
+static bool take_value(const ProtobufCBinaryData *data, struct kvpbus_lab_item *item)
+{
+    ProtobufCBinaryData kept = *data;
+    if (data->len >= sizeof item->value &&
+        !kvpbus_lab_text_fit((const char *)data->data, data->len, KVPBUS_LAB_VALUE_UNITS + 2,
+                             sizeof item->value - 1, &kept.len))
+        return false;
+    return take(&kept, item->value, sizeof item->value);
+}
+
 static void call(struct kvpbus_lab_connection *connection, const Kvpbus__Lab__Call *request)
 {
     struct kvpbus_lab_outcome outcome = {.return_value = KVPBUS_RETURN_INVALID_PARAMETER};
@@ -178,7 +191,7 @@ static void call(struct kvpbus_lab_connection *connection, const Kvpbus__Lab__Ca
     bool valid = items != NULL && request->operation <= KVPBUS_OP_REMOVE;
     for (size_t i = 0; valid && i < count; i++)
         valid = take(&request->items[i]->key, items[i].key, sizeof items[i].key) &&
-                take(&request->items[i]->value, items[i].value, sizeof items[i].value);
+                take_value(&request->items[i]->value, &items[i]);
     if (valid)
         kvpbus_lab_call(vm, (enum kvpbus_operation)request->operation, items, count, &outcome);
     free(items);

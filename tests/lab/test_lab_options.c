@@ -66,6 +66,36 @@ Test(lab_options, a_longer_value_may_be_refused_with_another_code)
     cr_assert(lab_done(&result));
 }
 
+// A value of `count` characters, each of these bytes, with other characters behind them. Static.
+static const char *long_value(const char *character, size_t count, const char *behind)
+{
+    static char value[16384];
+    value[0] = '\0';
+    for (char *end = value; count > 0; count--)
+        end = stpcpy(end, character);
+    return strcat(value, behind);
+}
+
+static uint32_t code_of(const char *value)
+{
+    return lab_call(&lab, LAB_ALPHA, KVPBUS_OP_ADD, "kvpbus.0", value).return_value;
+}
+
+Test(lab_options, that_code_is_for_values_of_any_length_that_are_text)
+{
+    static const char euro[] = "\u20ac", smile[] = "\U0001f600";
+    lab_start(&lab, "--too-long 32768");
+    cr_assert_eq(code_of(long_value("v", 1024, "")), KVPBUS_RETURN_FAILED);
+    cr_assert_eq(code_of(long_value("v", 16000, "")), KVPBUS_RETURN_FAILED);
+    cr_assert_eq(code_of(long_value(euro, 1024, "")), KVPBUS_RETURN_FAILED);
+    cr_assert_eq(code_of(long_value(euro, 1023, smile)), KVPBUS_RETURN_FAILED);
+    cr_assert_eq(code_of(long_value(euro, 1022, smile)), KVPBUS_RETURN_FAILED);
+    cr_assert_eq(code_of(long_value(euro, 4000, "")), KVPBUS_RETURN_FAILED);
+    cr_assert_eq(code_of(long_value("v", 16000, "\xff")), KVPBUS_RETURN_INVALID_PARAMETER);
+    cr_assert_eq(lab_host_count(&lab, LAB_ALPHA), 0);
+    cr_assert_eq(code_of(long_value(euro, 1023, "")), KVPBUS_RETURN_JOB_STARTED);
+}
+
 Test(lab_options, with_data_exchange_off_the_host_may_keep_what_it_is_given)
 {
     lab_start(&lab, "--exchange-off 0");
