@@ -5,10 +5,12 @@
 
 #include "wql.h"
 
-// Bytes of the character of UTF-8 that begins here.
+// Bytes of the character of UTF-8 that begins here; 1 at the text's end.
 static size_t width(const char *text)
 {
     size_t length = 1;
+    if ((unsigned char)*text < 0xC0)
+        return length;
     while (length < 4 && ((unsigned char)text[length] & 0xC0) == 0x80)
         length++;
     return length;

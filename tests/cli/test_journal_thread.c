@@ -58,7 +58,7 @@ static void finish(void)
     cr_assert_eq(system(command), 0);
 }
 
-TestSuite(journal_thread, .init = begin, .fini = finish, .timeout = 60);
+TestSuite(journal_thread, .init = begin, .fini = finish);
 
 static size_t peer_count(struct kvpbus_journal *journal)
 {

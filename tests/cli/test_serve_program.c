@@ -23,7 +23,7 @@ static void forget(void)
     free(result.output);
 }
 
-TestSuite(serve_program, .init = ignore_pipes, .fini = forget, .timeout = 60);
+TestSuite(serve_program, .init = ignore_pipes, .fini = forget);
 
 static struct serve_program shell(const char *script)
 {

@@ -51,7 +51,7 @@ static void open_service(void)
     open_as(KVPBUS_ROLE_HOST);
 }
 
-TestSuite(service, .init = open_service, .fini = finish, .timeout = 30);
+TestSuite(service, .init = open_service, .fini = finish);
 
 static void suspended(void *context, struct kvpbus_endpoint *endpoint)
 {

@@ -9,7 +9,7 @@
 
 #define ID "0123456789abcdef0123456789abcdef.7"
 
-TestSuite(client, .init = fake_begin, .fini = fake_end, .timeout = 20);
+TestSuite(client, .init = fake_begin, .fini = fake_end);
 
 static void begin_send(enum kvpbus_wait wait)
 {

@@ -12,7 +12,7 @@
 
 #define ID "0123456789abcdef0123456789abcdef.7"
 
-TestSuite(client_faults, .init = fake_begin, .fini = fake_end, .timeout = 30);
+TestSuite(client_faults, .init = fake_begin, .fini = fake_end);
 
 static void begin_receive(void)
 {

@@ -24,7 +24,7 @@ static void end(void)
     world_end(&world);
 }
 
-TestSuite(audit, .init = begin, .fini = end, .timeout = 180);
+TestSuite(audit, .init = begin, .fini = end);
 
 static void configure(const char *text)
 {

@@ -26,7 +26,7 @@ static void end(void)
     world_end(&world);
 }
 
-TestSuite(backup, .init = begin, .fini = end, .timeout = 240);
+TestSuite(backup, .init = begin, .fini = end);
 
 static void shell_ok(const char *command)
 {

@@ -250,7 +250,7 @@ Test(e2e_bad_input, a_disk_that_is_full_at_the_start)
     fails(world_shell(&world, ON_SMALL_DISK("16k", START_SMALL)), 7, "small/state");
 }
 
-Test(e2e_bad_input, a_disk_that_fills_up, .timeout = 110)
+Test(e2e_bad_input, a_disk_that_fills_up)
 {
     if (!may_mount())
         cr_skip_test("no mount namespaces here");

@@ -45,7 +45,7 @@ static void finish(void)
     world_end(&world);
 }
 
-TestSuite(e2e_consume, .init = begin, .fini = finish, .timeout = 180);
+TestSuite(e2e_consume, .init = begin, .fini = finish);
 
 static void send_text(const char *topic, const char *text)
 {

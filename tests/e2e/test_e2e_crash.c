@@ -62,7 +62,7 @@ static void send_file(void)
     world_ok(&world, WORLD_HOST, "send alpha app.file --file sent --class bulk");
 }
 
-Test(e2e_crash, the_agent_is_killed_and_the_vm_rebooted_in_a_transfer, .timeout = 110)
+Test(e2e_crash, the_agent_is_killed_and_the_vm_rebooted_in_a_transfer)
 {
     send_file();
     await_items(128);
@@ -77,7 +77,7 @@ Test(e2e_crash, the_agent_is_killed_and_the_vm_rebooted_in_a_transfer, .timeout 
     cr_assert_lt(counter(WORLD_HOST, "alpha", "data_items_written"), 2 * 553);
 }
 
-Test(e2e_crash, the_host_is_killed_in_a_transfer, .timeout = 110)
+Test(e2e_crash, the_host_is_killed_in_a_transfer)
 {
     send_file();
     await_items(128);
@@ -123,7 +123,7 @@ Test(e2e_crash, both_end_on_request)
     cr_assert_eq(world_kvpbus(&world, WORLD_HOST, "vms"), 3);
 }
 
-Test(e2e_crash, a_stuck_job_holds_up_one_vm_alone, .timeout = 110)
+Test(e2e_crash, a_stuck_job_holds_up_one_vm_alone)
 {
     world_start(&world, WORLD_BETA);
     world_pair(&world, WORLD_BETA);
@@ -140,7 +140,7 @@ Test(e2e_crash, a_stuck_job_holds_up_one_vm_alone, .timeout = 110)
     cr_assert_str_eq(world_output(), "slow");
 }
 
-Test(e2e_crash, a_vm_that_is_off_is_said_and_waited_for, .timeout = 110)
+Test(e2e_crash, a_vm_that_is_off_is_said_and_waited_for)
 {
     lab_ctl(&world.lab, "stop alpha");
     world_await(&world, WORLD_HOST, "alpha", "the VM is off", 20);
@@ -150,7 +150,7 @@ Test(e2e_crash, a_vm_that_is_off_is_said_and_waited_for, .timeout = 110)
     cr_assert_str_eq(world_output(), "wait");
 }
 
-Test(e2e_crash, the_hosts_management_may_go_and_come, .timeout = 110)
+Test(e2e_crash, the_hosts_management_may_go_and_come)
 {
     lab_stop(&world.lab);
     world.lab.pid = 0;

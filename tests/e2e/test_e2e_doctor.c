@@ -37,7 +37,7 @@ static void end(void)
     world_end(&world);
 }
 
-TestSuite(doctor, .init = begin, .fini = end, .timeout = 120);
+TestSuite(doctor, .init = begin, .fini = end);
 
 static int examine(void)
 {

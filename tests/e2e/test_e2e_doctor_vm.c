@@ -144,8 +144,7 @@ ParameterizedTestParameters(doctor_vm, a_switch_is_found)
     return cr_make_param_array(struct setting, settings, sizeof settings / sizeof *settings);
 }
 
-ParameterizedTest(struct setting *setting, doctor_vm, a_switch_is_found, .fini = end,
-                  .timeout = 120)
+ParameterizedTest(struct setting *setting, doctor_vm, a_switch_is_found, .fini = end)
 {
     char fault[64];
     world_begin(&world, setting->options);
@@ -190,12 +189,12 @@ static void revert(const char *options, const char *found)
     nothing_is_left();
 }
 
-Test(doctor_vm, a_revert_takes_the_items_back, .fini = end, .timeout = 120)
+Test(doctor_vm, a_revert_takes_the_items_back, .fini = end)
 {
     revert("", "rolled-back");
 }
 
-Test(doctor_vm, a_revert_leaves_the_items, .fini = end, .timeout = 120)
+Test(doctor_vm, a_revert_leaves_the_items, .fini = end)
 {
     revert("--revert-keeps-items", "kept");
 }
@@ -211,17 +210,17 @@ static void service_comes_back(const char *options, const char *found)
     nothing_is_left();
 }
 
-Test(doctor_vm, what_was_stored_is_not_sent_by_itself, .fini = end, .timeout = 120)
+Test(doctor_vm, what_was_stored_is_not_sent_by_itself, .fini = end)
 {
     service_comes_back("", "not-sent");
 }
 
-Test(doctor_vm, what_was_stored_is_sent_when_the_service_is_back, .fini = end, .timeout = 120)
+Test(doctor_vm, what_was_stored_is_sent_when_the_service_is_back, .fini = end)
 {
     service_comes_back("--push-at-reconnect", "sent");
 }
 
-Test(doctor_vm, nothing_is_left_by_a_run_of_all, .fini = end, .timeout = 120)
+Test(doctor_vm, nothing_is_left_by_a_run_of_all, .fini = end)
 {
     world_begin(&world, "");
     cr_assert_eq(world_shell(&world, "$KVPBUS doctor --store lab:host.sock --vm alpha "
@@ -236,7 +235,7 @@ Test(doctor_vm, nothing_is_left_by_a_run_of_all, .fini = end, .timeout = 120)
     cr_assert_not_null(strstr(world_output(), "new.json is there already"), "%s", world_output());
 }
 
-Test(doctor_vm, a_copy_that_the_guest_may_keep_is_said, .fini = end, .timeout = 120)
+Test(doctor_vm, a_copy_that_the_guest_may_keep_is_said, .fini = end)
 {
     world_begin(&world, "");
     with_user("--only 8", "asked \"Make a checkpoint\"; lab stop alpha; lab checkpoint alpha one; "
@@ -264,18 +263,17 @@ static void stopped_by(const char *signal)
     nothing_is_left();
 }
 
-Test(doctor_vm, nothing_is_left_after_ctrl_c, .fini = end, .timeout = 120)
+Test(doctor_vm, nothing_is_left_after_ctrl_c, .fini = end)
 {
     stopped_by("INT");
 }
 
-Test(doctor_vm, nothing_is_left_after_sigterm, .fini = end, .timeout = 120)
+Test(doctor_vm, nothing_is_left_after_sigterm, .fini = end)
 {
     stopped_by("TERM");
 }
 
-Test(doctor_vm, what_cannot_be_removed_is_said_and_removed_by_the_next_run, .fini = end,
-     .timeout = 120)
+Test(doctor_vm, what_cannot_be_removed_is_said_and_removed_by_the_next_run, .fini = end)
 {
     world_begin(&world, "");
     lab_call(&world.lab, LAB_ALPHA, KVPBUS_OP_ADD, "kvpbusdoctor.old", "of a run that was killed");
@@ -287,7 +285,7 @@ Test(doctor_vm, what_cannot_be_removed_is_said_and_removed_by_the_next_run, .fin
     nothing_is_left();
 }
 
-Test(doctor_vm, a_store_that_refuses_its_first_item_is_an_error, .fini = end, .timeout = 120)
+Test(doctor_vm, a_store_that_refuses_its_first_item_is_an_error, .fini = end)
 {
     world_begin(&world, "");
     lab_ctl(&world.lab, "fault alpha too-many --count 1");
@@ -298,7 +296,7 @@ Test(doctor_vm, a_store_that_refuses_its_first_item_is_an_error, .fini = end, .t
 
 // --- beside the bus ---
 
-Test(doctor_vm, the_bus_goes_on_beside_it, .fini = end, .timeout = 300)
+Test(doctor_vm, the_bus_goes_on_beside_it, .fini = end)
 {
     world_begin(&world, "");
     world_start(&world, WORLD_HOST);
@@ -338,8 +336,7 @@ static const struct wrong wrongs[] = {
     {"", "--answer --for ever", 2, "--for is how long"},
 };
 
-// Of a program with two parameterised tests Criterion leaks one, which the sanitizer tells.
-Test(doctor_vm, what_is_wrong_is_said, .fini = end, .timeout = 300)
+Test(doctor_vm, what_is_wrong_is_said, .fini = end)
 {
     for (size_t i = 0; i < sizeof wrongs / sizeof *wrongs; i++) {
         const struct wrong *wrong = &wrongs[i];

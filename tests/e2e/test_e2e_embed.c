@@ -23,7 +23,7 @@ static void end(void)
     world_end(&world);
 }
 
-TestSuite(embed, .init = begin, .fini = end, .timeout = 180);
+TestSuite(embed, .init = begin, .fini = end);
 
 static void start_example(const char *host)
 {

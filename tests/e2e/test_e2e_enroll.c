@@ -30,7 +30,7 @@ static void finish(void)
     world_end(&world);
 }
 
-TestSuite(e2e_enroll, .init = begin, .fini = finish, .timeout = 110);
+TestSuite(e2e_enroll, .init = begin, .fini = finish);
 
 static void shell(const char *command)
 {

@@ -24,7 +24,7 @@ static void finish(void)
     world_end(&world);
 }
 
-TestSuite(e2e_fleet, .init = begin, .fini = finish, .timeout = 120);
+TestSuite(e2e_fleet, .init = begin, .fini = finish);
 
 static void says(const char *text)
 {

@@ -36,7 +36,7 @@ static void finish(void)
     world_end(&world);
 }
 
-TestSuite(e2e_hostile, .init = begin, .fini = finish, .timeout = 110);
+TestSuite(e2e_hostile, .init = begin, .fini = finish);
 
 // The true agent of beta is back: what was queued for it arrives, and it can send.
 static void beta_comes_back(const char *waiting)

@@ -23,7 +23,7 @@ static void finish(void)
     world_end(&world);
 }
 
-TestSuite(e2e_identity, .init = begin, .fini = finish, .timeout = 110);
+TestSuite(e2e_identity, .init = begin, .fini = finish);
 
 static void identity_of(enum world_side side, char text[64])
 {

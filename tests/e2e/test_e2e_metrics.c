@@ -21,7 +21,7 @@ static void end(void)
     world_end(&world);
 }
 
-TestSuite(metrics, .init = begin, .fini = end, .timeout = 180);
+TestSuite(metrics, .init = begin, .fini = end);
 
 static void configure(const char *text)
 {

@@ -33,7 +33,7 @@ static void finish(void)
     world_end(&to);
 }
 
-TestSuite(e2e_move, .init = begin, .fini = finish, .timeout = 180);
+TestSuite(e2e_move, .init = begin, .fini = finish);
 
 // Alpha, with its disk, its GUID and its agent's state, runs on the other host alone.
 static void move(struct world *source, struct world *goal)

@@ -21,7 +21,7 @@ static void end(void)
     world_end(&world);
 }
 
-TestSuite(operation, .init = begin, .fini = end, .timeout = 180);
+TestSuite(operation, .init = begin, .fini = end);
 
 static void logged(const char *words)
 {

@@ -26,7 +26,7 @@ static void finish(void)
     world_end(&world);
 }
 
-TestSuite(e2e_rpc, .init = begin, .fini = finish, .timeout = 120);
+TestSuite(e2e_rpc, .init = begin, .fini = finish);
 
 static void says(const char *text)
 {

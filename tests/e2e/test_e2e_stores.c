@@ -27,7 +27,7 @@ static void finish(void)
     world_end(&world);
 }
 
-TestSuite(e2e_stores, .init = begin, .fini = finish, .timeout = 110);
+TestSuite(e2e_stores, .init = begin, .fini = finish);
 
 // In the lab's folder.
 static void shell(const char *command)
@@ -86,7 +86,7 @@ Test(e2e_stores, ten_thousand_records_of_others)
     beta_is_well();
 }
 
-Test(e2e_stores, ten_thousand_records_with_keys_of_ours, .timeout = 300)
+Test(e2e_stores, ten_thousand_records_with_keys_of_ours)
 {
     for (int pool = 0; pool < 2; pool++) {
         flood(pool, "kvpbus.x", 10000);

@@ -22,7 +22,7 @@ static void finish(void)
     world_end(&world);
 }
 
-TestSuite(e2e_words, .init = begin, .fini = finish, .timeout = 300);
+TestSuite(e2e_words, .init = begin, .fini = finish);
 
 // A sensible call of each command, and a foolish one with what is said of it.
 static const struct {

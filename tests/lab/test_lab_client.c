@@ -232,7 +232,7 @@ static void expect_hang_up(const char *bytes, size_t length)
     close(fd);
 }
 
-Test(lab_client, garbage_ends_a_connection_and_nothing_else, .timeout = 10)
+Test(lab_client, garbage_ends_a_connection_and_nothing_else)
 {
     static const char long_frame[] = "\x7f\xff\xff\xff";
     static const char no_request[] = "\0\0\0\4\xff\xff\xff\xff";
@@ -255,7 +255,7 @@ Test(lab_client, garbage_ends_a_connection_and_nothing_else, .timeout = 10)
     close(half);
 }
 
-Test(lab_client, more_connections_than_there_is_room_for, .timeout = 10)
+Test(lab_client, more_connections_than_there_is_room_for)
 {
     int fds[140];
     for (int i = 0; i < 140; i++)

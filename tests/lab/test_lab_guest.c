@@ -108,7 +108,7 @@ static void finish(void)
     lab_remove(&lab);
 }
 
-TestSuite(lab_guest, .init = start, .fini = finish, .timeout = 30);
+TestSuite(lab_guest, .init = start, .fini = finish);
 
 static void begin_read(void)
 {

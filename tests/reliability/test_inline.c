@@ -148,7 +148,7 @@ static void close_both(void)
     close_side(&guest);
 }
 
-TestSuite(inline_jobs, .init = open_both, .fini = close_both, .timeout = 60);
+TestSuite(inline_jobs, .init = open_both, .fini = close_both);
 
 static void send(struct side *side, const char *topic, const char *body)
 {

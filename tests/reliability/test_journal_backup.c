@@ -60,7 +60,7 @@ static void end(void)
     rig_close(&rig);
 }
 
-TestSuite(journal_backup, .init = begin, .fini = end, .timeout = 60);
+TestSuite(journal_backup, .init = begin, .fini = end);
 
 static void fine(enum kvpbus_error error)
 {

@@ -100,7 +100,7 @@ static void finish(void)
     rig_close(&rig);
 }
 
-TestSuite(journal_move, .init = begin, .fini = finish, .timeout = 60);
+TestSuite(journal_move, .init = begin, .fini = finish);
 
 static enum kvpbus_error move_out(void)
 {

@@ -24,7 +24,7 @@ static void teardown(void)
     kvpbus_store_close(store);
 }
 
-TestSuite(management_store, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(management_store, .init = setup, .fini = teardown);
 
 static void put_peer(void *context, const char *key, const char *value)
 {

@@ -38,7 +38,7 @@ static void teardown(void)
     pool_fixture_remove(&fixture);
 }
 
-TestSuite(pool_file, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(pool_file, .init = setup, .fini = teardown);
 
 static enum kvpbus_error read_file(void)
 {

@@ -27,7 +27,7 @@ static void teardown(void)
     pool_fixture_remove(&fixture);
 }
 
-TestSuite(pool_store, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(pool_store, .init = setup, .fini = teardown);
 
 static struct kvpbus_store *open_store(void)
 {

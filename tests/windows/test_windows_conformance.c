@@ -27,7 +27,7 @@ static void finish(void)
     guest_end(&guest, &lab);
 }
 
-TestSuite(windows_conformance, .init = start, .fini = finish, .timeout = 580);
+TestSuite(windows_conformance, .init = start, .fini = finish);
 
 static void put(struct kvpbus_store *store, const char *key, const char *value)
 {

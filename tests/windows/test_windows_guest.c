@@ -24,7 +24,7 @@ static void finish(void)
     guest_end(&guest, &lab);
 }
 
-TestSuite(windows_guest, .init = start, .fini = finish, .timeout = 120);
+TestSuite(windows_guest, .init = start, .fini = finish);
 
 static void guest_puts(const char *key, const char *value)
 {

@@ -75,7 +75,7 @@ static off_t size_of(const char *name)
     return stat(path, &status) == 0 ? status.st_size : -1;
 }
 
-TestSuite(windows_words, .init = plain, .timeout = 280);
+TestSuite(windows_words, .init = plain);
 
 Test(windows_words, each_program_says_what_it_is)
 {
@@ -108,7 +108,7 @@ Test(windows_words, what_is_wrong_with_the_machine)
     cr_assert_eq(size_of("none"), -1);
 }
 
-TestSuite(windows_state, .init = guest, .fini = gone, .timeout = 280);
+TestSuite(windows_state, .init = guest, .fini = gone);
 
 Test(windows_state, a_configuration_as_windows_editors_write_it)
 {

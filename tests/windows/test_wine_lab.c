@@ -31,7 +31,7 @@ static void finish(void)
     lab_remove(&lab);
 }
 
-TestSuite(wine_lab, .fini = finish, .timeout = 120);
+TestSuite(wine_lab, .fini = finish);
 
 Test(wine_lab, any_wmi_client_finds_the_host)
 {

@@ -232,7 +232,7 @@ static struct kvpbus_vm listed(int vm)
     return found;
 }
 
-Test(wmi_lab, each_state_of_a_vm_is_told, .timeout = 120)
+Test(wmi_lab, each_state_of_a_vm_is_told)
 {
     static const struct {
         const char *words;
@@ -437,7 +437,7 @@ Test(wmi_lab, what_is_not_there_at_the_beginning_is_told_at_once)
 
 // --- nothing is left behind ---
 
-Test(wmi_lab, polls_leave_nothing_behind, .timeout = 200)
+Test(wmi_lab, polls_leave_nothing_behind)
 {
     const char *const words[] = {"tests/windows/wmi_polls.exe", "400", NULL};
     for (unsigned i = 0; i < 20; i++) {
