@@ -83,10 +83,3 @@ function(kvpbus_fuzzer name)
     target_link_libraries(fuzz_${name} PRIVATE ${arg_LINKS} kvpbus_warnings)
     target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
 endfunction()
-
-# A Windows program of tests/windows whose WMI is the lab's stand-in provider.
-function(kvpbus_wmi_client name)
-    configure_file(${PROJECT_SOURCE_DIR}/lab/wmi/client.manifest
-        ${PROJECT_BINARY_DIR}/tests/windows/${name}.exe.manifest COPYONLY)
-    add_dependencies(${name} kvpbus-lab-wmi-beside-tests)
-endfunction()

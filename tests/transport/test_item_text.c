@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The text of embedded instances: what other tools write is read, what is hostile is refused, and
-// what we write is pinned by golden files. The program is linked with --wrap for malloc, calloc,
+// what we write is pinned by golden files. The program is linked with --wrap for malloc,
 // realloc and free.
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>

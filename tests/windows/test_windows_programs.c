@@ -167,7 +167,7 @@ Test(windows_state, an_identity_is_made_once_and_for_one_process)
 Test(windows_state, what_a_pipe_is_sent_harms_nobody)
 {
     start_agent();
-    cr_assert(wine_checks(&wine, WORDS("tests/windows/pipe_checks.exe", PIPE), 14));
+    cr_assert(wine_checks(&wine, WORDS("tests/windows/pipe_checks.exe", PIPE), 17));
     kill_agent();
 }
 

@@ -3,12 +3,9 @@
 // The options of kvpbus-host.exe that say which Hyper-V host, and as whom, under Wine.
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "wine_fixture.h"
 
@@ -26,28 +23,18 @@ static void finish(void)
 
 TestSuite(wmi_options, .init = start, .fini = finish);
 
-// Runs it; gives its exit code, and in `said` what it wrote to standard error.
+// Runs it; gives its exit code, and in `said` what it wrote.
 static int run_host(const char *const *options, char *said, size_t size)
 {
     const char *words[WINE_WORDS_MAX + 1] = {"host/kvpbus-host.exe", "--state", NULL, "--socket",
                                              "\\\\.\\pipe\\kvpbus-options"};
-    char output[256], path[256], state[256];
+    char state[256];
     size_t count = 5;
     snprintf(state, sizeof state, "Z:%s/state", wine.directory);
     words[2] = state;
     for (size_t i = 0; options[i] != NULL; i++)
         words[count++] = options[i];
-    snprintf(path, sizeof path, "%s/said", wine.directory);
-    int own = dup(2), file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    cr_assert(own >= 0 && file >= 0);
-    dup2(file, 2);
-    int status = wine_run(&wine, words, output, sizeof output);
-    dup2(own, 2);
-    close(own);
-    ssize_t length = pread(file, said, size - 1, 0);
-    said[length > 0 ? length : 0] = '\0';
-    close(file);
-    return status;
+    return wine_run_both(&wine, words, said, size);
 }
 
 struct words {

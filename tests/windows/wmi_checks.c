@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "check.h"
+#include "check_counter.h"
 #include "kvpbus/management.h"
 #include "wmi_com_windows.h"
 #include "wmi_management.h"
@@ -154,13 +154,6 @@ static enum kvpbus_wmi_ending quick(struct kvpbus_wmi_workers *workers, DWORD *t
     return ending;
 }
 
-static void await(volatile LONG *counter, LONG value)
-{
-    for (int i = 0; i < 3000 && InterlockedCompareExchange(counter, 0, 0) != value; i++)
-        Sleep(10);
-    CHECK(*counter == value);
-}
-
 static void threads(void)
 {
     DWORD first, second;
@@ -181,7 +174,7 @@ static void threads(void)
     CHECK(second != first);
     CHECK(discarded == 0);
     SetEvent(release);
-    await(&discarded, 1);
+    check_counter(&discarded, 1);
 
     // A pause ends with the deadline.
     struct work *pausing = new_work(20, NULL);
@@ -226,7 +219,7 @@ static void too_many_threads(void)
     CHECK(late->thread == 0);
     free(late);
     SetEvent(release_all);
-    await(&discarded, KVPBUS_WMI_WORKERS_MAX);
+    check_counter(&discarded, KVPBUS_WMI_WORKERS_MAX);
     CHECK(quick(workers, &thread) == KVPBUS_WMI_DONE);
     kvpbus_wmi_workers_close(workers, 60000);
     CHECK(left_apartments == 1 && ended == 1);

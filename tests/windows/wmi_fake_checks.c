@@ -7,7 +7,7 @@
 
 #include "fake_wmi.h"
 
-#include "check.h"
+#include "check_counter.h"
 #include "kvpbus/management.h"
 #include "wmi_management.h"
 
@@ -455,13 +455,6 @@ static void return_values(void)
 
 // --- what hangs ---
 
-static void await(volatile LONG *counter, LONG value)
-{
-    for (int i = 0; i < 3000 && InterlockedCompareExchange(counter, 0, 0) != value; i++)
-        Sleep(10);
-    CHECK(*counter == value);
-}
-
 static void hangs(void)
 {
     static const int running = 4;
@@ -481,7 +474,7 @@ static void hangs(void)
     fake.query_hangs = NULL;
     CHECK(read_some() == KVPBUS_OK);
     SetEvent(release);
-    await(&fake.live, live_idle);
+    check_counter(&fake.live, live_idle);
     ResetEvent(release);
     // One that its caller has left is not carried out any more.
     LONG executed = fake.executed;
@@ -489,7 +482,7 @@ static void hangs(void)
     CHECK(add() == KVPBUS_TIMEOUT);
     fake.object_hangs = NULL;
     SetEvent(release);
-    await(&fake.live, live_idle);
+    check_counter(&fake.live, live_idle);
     CHECK(fake.executed == executed);
     check_idle();
     end();

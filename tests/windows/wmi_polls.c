@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "kvpbus/management.h"
+#include "provider_count.h"
 #include "wmi_management.h"
 
 enum {
@@ -28,14 +29,6 @@ static struct kvpbus_management *management;
 static uint8_t guids[VMS_MAX][KVPBUS_GUID_BYTES];
 static struct kvpbus_scan scans[VMS_MAX];
 static size_t vm_count;
-
-// -1 when it has been unloaded, as it is when there are none.
-static long provider_objects(void)
-{
-    HMODULE provider = GetModuleHandleW(L"kvpbus-lab-wmi.dll");
-    FARPROC count = provider != NULL ? GetProcAddress(provider, "kvpbus_provider_objects") : NULL;
-    return count != NULL ? ((LONG(*)(void))(void (*)(void))count)() : -1;
-}
 
 static size_t bytes_of(HANDLE heap)
 {
@@ -58,14 +51,6 @@ static size_t heap_bytes(void)
     for (DWORD i = 0; i < heap_count && i < HEAPS_MAX; i++)
         bytes += bytes_of(heaps[i]);
     return bytes;
-}
-
-// The provider's threads may still have to let go of what they are done with.
-static long settled_objects(long expected)
-{
-    for (int i = 0; i < 1000 && provider_objects() > expected; i++)
-        Sleep(10);
-    return provider_objects();
 }
 
 static struct held count(void)
@@ -152,7 +137,7 @@ int main(int argc, char **argv)
         if (i == FIRST)
             first = count();
     }
-    settled_objects(first.objects);
+    provider_objects_settled(first.objects);
     struct held last = count();
     printf("references %ld, then %ld; objects of the provider %ld, then %ld; bytes %zu, then %zu\n",
            first.references, last.references, first.objects, last.objects, first.bytes, last.bytes);
@@ -163,6 +148,6 @@ int main(int argc, char **argv)
         kvpbus_scan_free(&scans[i]);
     management->ops->close(management);
     CHECK(kvpbus_wmi_held() == 0);
-    CHECK(settled_objects(0) <= 0);
+    CHECK(provider_objects_settled(0) <= 0);
     return checks_end();
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <wchar.h>
 
+#include "provider_count.h"
 #include "wmi_probe.h"
 
 enum { THREADS = 8, ROUNDS = 20, POLLS = 100 };
@@ -182,24 +183,9 @@ void probe_slow(void)
     IWbemServices_Release(services);
 }
 
-static FARPROC function(const char *name)
-{
-    HMODULE module = GetModuleHandleW(L"kvpbus-lab-wmi.dll");
-    return module != NULL ? GetProcAddress(module, name) : NULL;
-}
-
-// What the provider counts, by its name; -1 when it is not there.
-static LONG living(void)
-{
-    FARPROC found = function("kvpbus_provider_objects");
-    LONG (*objects)(void) = NULL;
-    memcpy(&objects, &found, sizeof objects);
-    return objects != NULL ? objects() : -1;
-}
-
 static HRESULT can_unload(void)
 {
-    FARPROC found = function("DllCanUnloadNow");
+    FARPROC found = provider_function("DllCanUnloadNow");
     HRESULT(WINAPI * answer)(void) = NULL;
     memcpy(&answer, &found, sizeof answer);
     return answer != NULL ? answer() : E_FAIL;
@@ -211,7 +197,7 @@ void probe_references(void)
     IWbemServices *services = probe_connect(V2, &result);
     EXPECT(services != NULL);
     EXPECT(probe_count(services, all_systems) == 3);
-    LONG before = living();
+    LONG before = provider_objects();
     EXPECT(before > 0);
     for (int i = 0; i < POLLS; i++) {
         IWbemClassObject *object = probe_single(
@@ -220,12 +206,12 @@ void probe_references(void)
         EXPECT(probe_count(services, L"SELECT") == -1);
     }
     // A thread that has given its answer may still be about to end.
-    for (int i = 0; i < 6000 && living() != before; i++)
+    for (int i = 0; i < 6000 && provider_objects() != before; i++)
         Sleep(10);
-    EXPECT(living() == before);
+    EXPECT(provider_objects() == before);
     EXPECT(can_unload() == S_FALSE);
     IWbemServices_Release(services);
-    EXPECT(living() == 0);
+    EXPECT(provider_objects() == 0);
     EXPECT(can_unload() == S_OK);
 }
 

@@ -16,6 +16,7 @@
 #include "frame.h"
 #include "kvpbus/management.h"
 #include "lab.pb-c.h"
+#include "provider_count.h"
 #include "wmi_management.h"
 
 enum { REQUEST_MAX = 512 * 1024, GUIDS_MAX = 256, ITEMS_MAX = 256 };
@@ -116,14 +117,13 @@ static bool reply_scan(SOCKET channel, enum kvpbus_error error, size_t index, bo
 
 static bool read_guest(SOCKET channel, const Kvpbus__Lab__ReadGuest *request)
 {
-    static uint8_t guids[GUIDS_MAX][KVPBUS_GUID_BYTES];
     size_t count = request->n_guids;
     struct kvpbus_scan *scans = calloc(GUIDS_MAX, sizeof *scans);
     enum kvpbus_error results[GUIDS_MAX];
     struct kvpbus_failure failure = {0};
     if (scans == NULL || count == 0 || count > GUIDS_MAX)
         die("a read of too many VMs");
-    uint8_t(*own)[KVPBUS_GUID_BYTES] = calloc(count, sizeof *guids);
+    uint8_t(*own)[KVPBUS_GUID_BYTES] = calloc(count, sizeof *own);
     for (size_t i = 0; own != NULL && i < count; i++)
         memcpy(own[i], request->guids[i].data, KVPBUS_GUID_BYTES);
     enum kvpbus_error error =
@@ -192,14 +192,6 @@ static bool call(SOCKET channel, const Kvpbus__Lab__Call *request)
     outcome.description = result.description;
     reply.outcome = &outcome;
     return send_reply(channel, &reply);
-}
-
-// Objects of the provider in this process; -1 when it is not loaded, as when there are none.
-static LONG provider_objects(void)
-{
-    HMODULE provider = GetModuleHandleW(L"kvpbus-lab-wmi.dll");
-    FARPROC count = provider != NULL ? GetProcAddress(provider, "kvpbus_provider_objects") : NULL;
-    return count != NULL ? ((LONG(*)(void))(void (*)(void))count)() : -1;
 }
 
 static bool stats(SOCKET channel)
@@ -353,9 +345,6 @@ int main(int argc, char **argv)
         ;
     closesocket(listener);
     management->ops->close(management);
-    // The provider's threads may still have to let go of what they are done with.
-    for (int i = 0; i < 500 && provider_objects() > 0; i++)
-        Sleep(10);
-    printf("held %ld objects %ld\n", kvpbus_wmi_held(), provider_objects());
+    printf("held %ld objects %ld\n", kvpbus_wmi_held(), provider_objects_settled(0));
     return 0;
 }
