@@ -22,46 +22,6 @@ wchar_t *serve_command_find(const char *name)
     return path;
 }
 
-// A quote gets a backslash, and each backslash that stands before a quote another one.
-static size_t quote(const char *word, char *out)
-{
-    size_t at = 0, backslashes = 0;
-    out[at++] = '"';
-    for (; *word != '\0'; word++) {
-        for (size_t i = 0; *word == '"' && i <= backslashes; i++)
-            out[at++] = '\\';
-        backslashes = *word == '\\' ? backslashes + 1 : 0;
-        out[at++] = *word;
-    }
-    for (size_t i = 0; i < backslashes; i++)
-        out[at++] = '\\';
-    out[at++] = '"';
-    return at;
-}
-
-wchar_t *serve_command_line(char *const *argv)
-{
-    size_t size = 1, at = 0;
-    for (size_t i = 0; argv[i] != NULL; i++)
-        size += 2 * strlen(argv[i]) + 3;
-    char *line = malloc(size);
-    if (line == NULL) {
-        SetLastError(ERROR_NOT_ENOUGH_MEMORY);
-        return NULL;
-    }
-    for (size_t i = 0; argv[i] != NULL; i++) {
-        if (i > 0)
-            line[at++] = ' ';
-        at += quote(argv[i], line + at);
-    }
-    line[at] = '\0';
-    wchar_t *wide = kvpbus_wide(line);
-    DWORD code = GetLastError();
-    free(line);
-    SetLastError(code);
-    return wide;
-}
-
 wchar_t *serve_command_environment(char *const *environment)
 {
     size_t size = 2, at = 0;

@@ -8,8 +8,6 @@
 
 // The file of a program that is named as in a prompt, the current folder last.
 wchar_t *serve_command_find(const char *name);
-// One line of which CommandLineToArgv makes these words again.
-wchar_t *serve_command_line(char *const *argv);
 // One block of "NAME=value".
 wchar_t *serve_command_environment(char *const *environment);
 

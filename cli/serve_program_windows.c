@@ -154,7 +154,7 @@ static bool create(struct running *running, wchar_t *words, wchar_t *environment
 static DWORD start(struct running *running)
 {
     HANDLE in = NULL, out = NULL;
-    wchar_t *words = serve_command_line(running->program->argv);
+    wchar_t *words = kvpbus_wide_line(running->program->argv);
     wchar_t *environment = serve_command_environment(running->program->environment);
     running->job = CreateJobObjectW(NULL, NULL);
     bool started = words != NULL && environment != NULL && running->job != NULL &&

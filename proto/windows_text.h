@@ -9,5 +9,7 @@
 // Freed by the caller. NULL: no memory, or it is no valid text; GetLastError says which.
 wchar_t *kvpbus_wide(const char *text);
 char *kvpbus_narrow(const wchar_t *text);
+// One line of which CommandLineToArgv makes these words again; they end with NULL.
+wchar_t *kvpbus_wide_line(char *const *words);
 
 #endif
