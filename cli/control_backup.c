@@ -136,7 +136,7 @@ void control_backup_go_on(struct control_client *client)
             backup->file++;
         }
         if (backup->file == NAMES) {
-            kvpbus_log(KVPBUS_LOG_INFO, "a backup was made");
+            kvpbus_log_event(KVPBUS_LOGGED_BACKUP_MADE, NULL, "a backup was made");
             control_backup_forget(client);
             control_done(client);
             return;

@@ -33,7 +33,7 @@ static void on_token(void *context, const struct kvpbus_token *token,
     answer.ends_ms = token->ends_ms;
     response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_TOKEN;
     response.token = &answer;
-    kvpbus_log_of(KVPBUS_LOG_INFO, answer.peer, "an enrolment token was made: %s", id);
+    kvpbus_log_event(KVPBUS_LOGGED_TOKEN_MADE, answer.peer, "an enrolment token was made: %s", id);
     client->request = CONTROL_IDLE;
     control_respond(client, &response);
     sodium_memzero(text, sizeof text);

@@ -13,7 +13,7 @@ enum { TEXT_MAX = 512 };
 
 static enum kvpbus_log_level limit = KVPBUS_LOG_INFO;
 static enum kvpbus_log_format form = KVPBUS_LOG_TEXT;
-static bool to_journal;
+static enum kvpbus_log_target target;
 
 static const struct {
     int priority;
@@ -23,8 +23,8 @@ static const struct {
 void kvpbus_log_setup(enum kvpbus_log_level level, enum kvpbus_log_format format)
 {
     limit = level;
-    form = format;
-    to_journal = kvpbus_log_to_journal();
+    target = kvpbus_log_target();
+    form = target == KVPBUS_LOG_EVENTS ? KVPBUS_LOG_TEXT : format;
 }
 
 // Of the time, as RFC 3339 has it, with milliseconds.
@@ -77,17 +77,18 @@ static size_t append(char *line, size_t size, size_t at, const char *text)
     return at;
 }
 
-static void put(enum kvpbus_log_level level, const char *peer, const char *text)
+static void put(enum kvpbus_log_level level, enum kvpbus_log_event event, const char *peer,
+                const char *text)
 {
     char line[3 * TEXT_MAX], time_text[32];
     size_t at = 0, room = sizeof line - 8; // for what closes it
     stamp(time_text);
-    if (to_journal)
+    if (target == KVPBUS_LOG_JOURNAL)
         at += (size_t)snprintf(line, room, "<%d>", levels[level].priority);
     if (form == KVPBUS_LOG_JSON)
         at += (size_t)snprintf(line + at, room - at, "{\"time\": \"%s\", \"level\": \"%s\", ",
                                time_text, levels[level].name);
-    else if (!to_journal)
+    else if (target == KVPBUS_LOG_STREAM)
         at += (size_t)snprintf(line + at, room - at, "%s %s: ", time_text, levels[level].name);
     if (peer != NULL) {
         if (form == KVPBUS_LOG_JSON)
@@ -98,8 +99,36 @@ static void put(enum kvpbus_log_level level, const char *peer, const char *text)
     if (form == KVPBUS_LOG_JSON)
         at += (size_t)snprintf(line + at, room - at, "\"message\": \"");
     at = append(line, room, at, text);
+    if (target == KVPBUS_LOG_EVENTS) {
+        kvpbus_log_report(level, event, line);
+        return;
+    }
     snprintf(line + at, sizeof line - at, form == KVPBUS_LOG_JSON ? "\"}\n" : "\n");
     fputs(line, stderr); // one write a line
+}
+
+// Of what has no number of its own.
+static enum kvpbus_log_event of_level(enum kvpbus_log_level level)
+{
+    static const enum kvpbus_log_event events[] = {KVPBUS_LOGGED_ERROR, KVPBUS_LOGGED_WARNING,
+                                                   KVPBUS_LOGGED_INFO, KVPBUS_LOGGED_DEBUG};
+    return events[level];
+}
+
+static enum kvpbus_log_level level_of(enum kvpbus_log_event event)
+{
+    static const struct {
+        enum kvpbus_log_event event;
+        enum kvpbus_log_level level;
+    } events[] = {
+#define X(name, id, level) {KVPBUS_LOGGED_##name, KVPBUS_LOG_##level},
+        KVPBUS_LOG_EVENT_MAP(X)
+#undef X
+    };
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
+        if (events[i].event == event)
+            return events[i].level;
+    return KVPBUS_LOG_ERROR;
 }
 
 void kvpbus_log(enum kvpbus_log_level level, const char *format, ...)
@@ -111,7 +140,7 @@ void kvpbus_log(enum kvpbus_log_level level, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    put(level, NULL, text);
+    put(level, of_level(level), NULL, text);
 }
 
 void kvpbus_log_of(enum kvpbus_log_level level, const char *peer, const char *format, ...)
@@ -123,5 +152,17 @@ void kvpbus_log_of(enum kvpbus_log_level level, const char *peer, const char *fo
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    put(level, peer, text);
+    put(level, of_level(level), peer, text);
+}
+
+void kvpbus_log_event(enum kvpbus_log_event event, const char *peer, const char *format, ...)
+{
+    char text[TEXT_MAX];
+    va_list arguments;
+    if (level_of(event) > limit)
+        return;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    put(level_of(event), event, peer, text);
 }

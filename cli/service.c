@@ -235,7 +235,8 @@ static void on_added(void *context, struct kvpbus_endpoint *endpoint,
     if (endpoint != NULL)
         keep_endpoint(call->service, endpoint);
     else
-        kvpbus_log_of(KVPBUS_LOG_ERROR, call->name, "cannot be served: %s", failure->detail);
+        kvpbus_log_event(KVPBUS_LOGGED_NOT_SERVED, call->name, "cannot be served: %s",
+                         failure->detail);
     if (endpoint != NULL && call->service->trust != NULL)
         kvpbus_service_trust_peer(call->service->trust, endpoint);
     if (call->added != NULL)
@@ -303,23 +304,28 @@ static void on_outcome(void *context, int64_t peer)
 
 static void on_event(void *context, int64_t peer, enum kvpbus_event event, const char *text)
 {
+    static const enum kvpbus_log_event logged[] = {
+        [KVPBUS_EVENT_CHANGED] = KVPBUS_LOGGED_LINK,
+        [KVPBUS_EVENT_PENDING] = KVPBUS_LOGGED_PAIRING_ASKED,
+        [KVPBUS_EVENT_ALARM] = KVPBUS_LOGGED_ALARM,
+        [KVPBUS_EVENT_WENT_BACK] = KVPBUS_LOGGED_WENT_BACK,
+        [KVPBUS_EVENT_SECOND_WRITER] = KVPBUS_LOGGED_SECOND_WRITER,
+        [KVPBUS_EVENT_REBOUND] = KVPBUS_LOGGED_REBOUND,
+        [KVPBUS_EVENT_ROTATED] = KVPBUS_LOGGED_PEER_ROTATED,
+    };
     struct kvpbus_service *service = context;
     struct kvpbus_endpoint *endpoint = kvpbus_bus_find(service->bus, peer);
-    enum kvpbus_log_level level = event == KVPBUS_EVENT_SECOND_WRITER ? KVPBUS_LOG_ERROR
-                                  : event == KVPBUS_EVENT_ALARM || event == KVPBUS_EVENT_WENT_BACK
-                                      ? KVPBUS_LOG_WARNING
-                                      : KVPBUS_LOG_INFO;
-    kvpbus_log_of(level, endpoint != NULL ? kvpbus_endpoint_peer(endpoint)->name : "bus", "%s",
-                  text);
+    kvpbus_log_event(logged[event], endpoint != NULL ? kvpbus_endpoint_peer(endpoint)->name : "bus",
+                     "%s", text);
 }
 
 // --- life ---
 
 static _Noreturn void end_at_once(const struct kvpbus_service *service, const char *why)
 {
-    kvpbus_log(KVPBUS_LOG_WARNING,
-               "%s: ended with %zu calls under way; what was accepted is in the journal", why,
-               service->calls);
+    kvpbus_log_event(KVPBUS_LOGGED_STOP_CUT_SHORT, NULL,
+                     "%s: ended with %zu calls under way; what was accepted is in the journal", why,
+                     service->calls);
     _exit(KVPBUS_EXIT_FAILED);
 }
 
@@ -334,7 +340,7 @@ static void on_signal(uv_signal_t *handle, int number)
     }
     if (service->stopping)
         end_at_once(service, "a second signal");
-    kvpbus_log(KVPBUS_LOG_INFO, "stopping");
+    kvpbus_log_event(KVPBUS_LOGGED_STOPPING, NULL, "stopping");
     kvpbus_service_stop(service);
 }
 

@@ -28,7 +28,7 @@ enum kvpbus_error kvpbus_service_rotate(struct kvpbus_service *service, bool for
     kvpbus_service_tick(service);
     kvpbus_bus_rotate(service->bus, state->identity, state->secret, &state->rotation);
     kvpbus_fingerprint(state->identity, fingerprint);
-    kvpbus_log(KVPBUS_LOG_INFO, "this side has a new identity: %s", fingerprint);
+    kvpbus_log_event(KVPBUS_LOGGED_ROTATED, NULL, "this side has a new identity: %s", fingerprint);
     return KVPBUS_OK;
 }
 

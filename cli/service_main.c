@@ -9,6 +9,7 @@
 #include "config.h"
 #include "exit_code.h"
 #include "file.h"
+#include "log_target.h"
 #include "option_fault.h"
 #include "paths.h"
 #include "service_place.h"
@@ -37,16 +38,26 @@ static bool keep(char *to, size_t size, const char *text)
     return length >= 0 && (size_t)length < size;
 }
 
+// Why the program ends before it has begun.
+static void say(const char *program, const char *what)
+{
+    if (kvpbus_log_target() == KVPBUS_LOG_EVENTS)
+        kvpbus_log_event(KVPBUS_LOGGED_NOT_STARTED, NULL, "%s", what);
+    else
+        fprintf(stderr, "%s: %s\n", program, what);
+}
+
 static int usage(const char *program, const char *what)
 {
-    fprintf(stderr, "%s: %s; '%s --help' shows what is possible\n", program, what, program);
+    char text[KVPBUS_OPTION_FAULT + 128];
+    snprintf(text, sizeof text, "%s; '%s --help' shows what is possible", what, program);
+    say(program, text);
     return KVPBUS_EXIT_USAGE;
 }
 
 int kvpbus_service_failed(const char *program, const struct kvpbus_failure *failure)
 {
-    fprintf(stderr, "%s: %s\n", program,
-            failure->detail[0] != '\0' ? failure->detail : kvpbus_error_text(failure->code));
+    say(program, failure->detail[0] != '\0' ? failure->detail : kvpbus_error_text(failure->code));
     return (int)kvpbus_exit_of(failure->code);
 }
 
@@ -56,7 +67,7 @@ static struct kvpbus_service_arguments *current;
 
 static void warn_in_log(const char *text)
 {
-    kvpbus_log(KVPBUS_LOG_WARNING, "%s; it is left out", text);
+    kvpbus_log_event(KVPBUS_LOGGED_UNKNOWN_OPTION, NULL, "%s; it is left out", text);
 }
 
 static void warn_at_check(const char *text)

@@ -32,7 +32,7 @@ static void say_once(char *said, size_t size, const char *text)
         return;
     snprintf(said, size, "%s", text);
     if (text[0] != '\0')
-        kvpbus_log(KVPBUS_LOG_ERROR, "%s", text);
+        kvpbus_log_event(KVPBUS_LOGGED_NOT_TRUSTED, NULL, "%s", text);
 }
 
 // --- the keys ---
@@ -144,10 +144,10 @@ static void on_trusted(void *context, const struct kvpbus_failure *failure)
     const char *path = trust->service->options.trust_file;
     kvpbus_fingerprint(peer->identity, fingerprint);
     if (failure->code != KVPBUS_OK)
-        kvpbus_log_of(KVPBUS_LOG_ERROR, peer->name, "%s: %s", path, failure->detail);
+        kvpbus_log_event(KVPBUS_LOGGED_NOT_TRUSTED, peer->name, "%s: %s", path, failure->detail);
     else
-        kvpbus_log_of(KVPBUS_LOG_INFO, peer->name, "paired: its key %s stands in %s", fingerprint,
-                      path);
+        kvpbus_log_event(KVPBUS_LOGGED_TRUSTED, peer->name, "paired: its key %s stands in %s",
+                         fingerprint, path);
 }
 
 void kvpbus_service_trust_peer(struct kvpbus_service_trust *trust, struct kvpbus_endpoint *endpoint)
@@ -171,9 +171,9 @@ static void remove_token(struct kvpbus_service_trust *trust)
     const char *path = trust->service->options.token_file;
     struct kvpbus_failure failure = {0};
     if (kvpbus_guarded_remove(path, &trust->token_id, &failure) != KVPBUS_OK)
-        kvpbus_log(KVPBUS_LOG_WARNING,
-                   "the enrolment token was taken and stays where it is, remove it: %s",
-                   failure.detail);
+        kvpbus_log_event(KVPBUS_LOGGED_TOKEN_STAYS, NULL,
+                         "the enrolment token was taken and stays where it is, remove it: %s",
+                         failure.detail);
 }
 
 static void on_taken(void *context, const struct kvpbus_failure *failure)
@@ -183,10 +183,10 @@ static void on_taken(void *context, const struct kvpbus_failure *failure)
     if (!returned(trust))
         return;
     if (failure->code == KVPBUS_OK)
-        kvpbus_log(KVPBUS_LOG_INFO,
-                   "the enrolment token in %s was taken: its host is paired, and is shown the "
-                   "token's proof",
-                   trust->service->options.token_file);
+        kvpbus_log_event(KVPBUS_LOGGED_TOKEN_TAKEN, NULL,
+                         "the enrolment token in %s was taken: its host is paired, and is shown "
+                         "the token's proof",
+                         trust->service->options.token_file);
     if (failure->code == KVPBUS_OK || failure->code == KVPBUS_EXISTS) {
         remove_token(trust);
         return;

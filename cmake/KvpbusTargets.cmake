@@ -37,6 +37,34 @@ function(kvpbus_describe name description)
     target_sources(${name} PRIVATE ${resource}.o)
 endfunction()
 
+# The texts of a service's events for Windows' Event Log: of each id of cli/log_event.h, what was logged.
+function(kvpbus_events name)
+    if(NOT WIN32)
+        return()
+    endif()
+    set(list ${PROJECT_SOURCE_DIR}/cli/log_event.h)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${list})
+    file(READ ${list} text)
+    string(REGEX MATCHALL "X\\([A-Z_]+, [0-9]+," lines "${text}")
+    set(messages)
+    foreach(line ${lines})
+        string(REGEX REPLACE "X\\(([A-Z_]+), ([0-9]+),"
+            "MessageId=\\2\nSymbolicName=\\1\nLanguage=English\n%1\n.\n\n" message ${line})
+        string(APPEND messages "${message}")
+    endforeach()
+    set(folder ${CMAKE_CURRENT_BINARY_DIR}/events)
+    file(CONFIGURE OUTPUT ${folder}/events.mc CONTENT "${messages}" @ONLY)
+    add_custom_command(OUTPUT ${folder}/events.rc
+        COMMAND ${WINDMC} -h ${folder} -r ${folder} ${folder}/events.mc
+        DEPENDS ${folder}/events.mc
+        VERBATIM)
+    add_custom_command(OUTPUT ${folder}/events.o
+        COMMAND ${CMAKE_RC_COMPILER} -O coff -I ${folder} ${folder}/events.rc ${folder}/events.o
+        DEPENDS ${folder}/events.rc
+        VERBATIM)
+    target_sources(${name} PRIVATE ${folder}/events.o)
+endfunction()
+
 # All generated code, for tools that read the sources without building them.
 add_custom_target(kvpbus_generated)
 

@@ -7,6 +7,7 @@ set(CMAKE_SYSTEM_VERSION 10.0)
 set(CMAKE_SYSTEM_PROCESSOR x86_64)
 set(CMAKE_C_COMPILER x86_64-w64-mingw32-gcc-posix)
 set(CMAKE_RC_COMPILER x86_64-w64-mingw32-windres)
+set(WINDMC x86_64-w64-mingw32-windmc)
 
 set(windows_deps "$ENV{KVPBUS_WINDOWS_DEPS}")
 if(NOT windows_deps)

@@ -72,9 +72,10 @@ int main(int argc, char **argv)
     }
     guest.notice = kvpbus_store_notice_watch(guest.service.loop, guest.store, on_notice, &guest);
     if (guest.notice == NULL)
-        kvpbus_log(KVPBUS_LOG_WARNING, "the store gives no notice of changes; it is polled");
-    kvpbus_log(KVPBUS_LOG_INFO, "started; the kvpbus command reaches this agent at %s",
-               arguments.socket);
+        kvpbus_log_event(KVPBUS_LOGGED_NO_NOTICE, NULL,
+                         "the store gives no notice of changes; it is polled");
+    kvpbus_log_event(KVPBUS_LOGGED_STARTED, NULL,
+                     "started; the kvpbus command reaches this agent at %s", arguments.socket);
     kvpbus_service_run(&guest.service);
     kvpbus_store_notice_end(guest.notice);
     uv_run(guest.service.loop, UV_RUN_DEFAULT);

@@ -49,8 +49,8 @@ int main(int argc, char **argv)
         return kvpbus_service_failed(defaults.program, &failure);
     }
     kvpbus_vms_start(vms, &service);
-    kvpbus_log(KVPBUS_LOG_INFO, "started; the kvpbus command reaches this service at %s",
-               arguments.socket);
+    kvpbus_log_event(KVPBUS_LOGGED_STARTED, NULL,
+                     "started; the kvpbus command reaches this service at %s", arguments.socket);
     kvpbus_service_run(&service);
     kvpbus_vms_free(vms);
     management->ops->close(management);

@@ -164,9 +164,10 @@ static void list_done(uv_work_t *work, int status)
         free(vms->listed);
         vms->listed = NULL;
         if (vms->said != KVPBUS_OK)
-            kvpbus_log(KVPBUS_LOG_INFO, "the management service answers again");
+            kvpbus_log_event(KVPBUS_LOGGED_MANAGEMENT_BACK, NULL,
+                             "the management service answers again");
     } else if (vms->error != vms->said) {
-        kvpbus_log(KVPBUS_LOG_WARNING, "%s", vms->failure.detail);
+        kvpbus_log_event(KVPBUS_LOGGED_MANAGEMENT_GONE, NULL, "%s", vms->failure.detail);
     }
     vms->said = vms->error;
 }
