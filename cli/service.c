@@ -17,8 +17,6 @@
 #include "service_trust.h"
 #include "version.h"
 
-enum { STOP_WITHIN = 20000 }; // ms
-
 static int64_t wall_ms(void)
 {
     uv_timeval64_t now;
@@ -326,6 +324,7 @@ static _Noreturn void end_at_once(const struct kvpbus_service *service, const ch
     kvpbus_log_event(KVPBUS_LOGGED_STOP_CUT_SHORT, NULL,
                      "%s: ended with %zu calls under way; what was accepted is in the journal", why,
                      service->calls);
+    kvpbus_notify_cut_short();
     _exit(KVPBUS_EXIT_FAILED);
 }
 
@@ -534,7 +533,7 @@ void kvpbus_service_run(struct kvpbus_service *service)
     // What is under way ends by its own deadlines; nothing new begins.
     uint32_t within = service->options.stop_within_ms;
     service->timer.data = service;
-    uv_timer_start(&service->timer, on_stop_late, within != 0 ? within : STOP_WITHIN, 0);
+    uv_timer_start(&service->timer, on_stop_late, within != 0 ? within : KVPBUS_STOP_WITHIN, 0);
     while (service->calls > 0 || kvpbus_bus_busy(service->bus))
         uv_run(service->loop, UV_RUN_ONCE);
     kvpbus_bus_audit(service->bus, NULL, KVPBUS_AUDIT_STOPPED, "", true);

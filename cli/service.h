@@ -19,6 +19,8 @@ struct kvpbus_metrics_server;
 struct kvpbus_service;
 struct kvpbus_service_trust;
 
+enum { KVPBUS_STOP_WITHIN = 20000 }; // ms
+
 struct kvpbus_service_options {
     enum kvpbus_role role;
     const char *program;                                   // for messages

@@ -12,6 +12,7 @@
 #include "log_target.h"
 #include "option_fault.h"
 #include "paths.h"
+#include "service_control.h"
 #include "service_place.h"
 #include "service_trust.h"
 #include "version.h"
@@ -27,9 +28,9 @@ static void help(const struct kvpbus_service_defaults *defaults)
            "  --check-config   only say whether the options and the file are right\n"
            "  --print-config   print a file with every option and what holds without it\n"
            "  --verbose        log everything\n"
-           "  --help, --version\n\n%s",
+           "  --help, --version\n\n%s%s",
            defaults->program, defaults->summary, defaults->store_help, defaults->state,
-           defaults->socket, defaults->config, defaults->examples);
+           defaults->socket, defaults->config, kvpbus_service_control_help, defaults->examples);
 }
 
 static bool keep(char *to, size_t size, const char *text)

@@ -15,6 +15,7 @@
 #include "file.h"
 #include "file_windows.h"
 #include "private_windows.h"
+#include "state_lock_windows.h"
 #include "windows_error.h"
 
 static enum kvpbus_error failed(struct kvpbus_failure *failure, DWORD code, const char *path,
@@ -77,17 +78,12 @@ static enum kvpbus_error guard(const char *path, struct kvpbus_failure *failure)
     return error;
 }
 
-// The folder of both services, where theirs is in it.
-static enum kvpbus_error make_parent(const char *path, struct kvpbus_failure *failure)
+enum kvpbus_error kvpbus_state_parent_make(struct kvpbus_failure *failure)
 {
-    static const char standard[] = "%ProgramData%\\kvpbus\\";
-    char parent[sizeof standard];
-    if (strncmp(path, standard, strlen(standard)) != 0)
-        return KVPBUS_OK;
-    snprintf(parent, sizeof parent, "%.*s", (int)strlen(standard) - 1, standard);
-    if (!kvpbus_folder_make(parent))
-        return failed(failure, (DWORD)kvpbus_system_code(), parent, "cannot create the folder");
-    return guard(parent, failure);
+    if (!kvpbus_folder_make(KVPBUS_STATE_PARENT))
+        return failed(failure, (DWORD)kvpbus_system_code(), KVPBUS_STATE_PARENT,
+                      "cannot create the folder");
+    return guard(KVPBUS_STATE_PARENT, failure);
 }
 
 // Nobody else opens it while it is open here; whoever has it may remove it.
@@ -114,7 +110,10 @@ static enum kvpbus_error take(const char *real, int *lock, struct kvpbus_failure
 enum kvpbus_error kvpbus_state_lock(const char *path, char real[KVPBUS_PATH_MAX], int *lock,
                                     struct kvpbus_failure *failure)
 {
-    enum kvpbus_error error = make_parent(path, failure);
+    static const char in_parent[] = KVPBUS_STATE_PARENT "\\";
+    enum kvpbus_error error = KVPBUS_OK;
+    if (strncmp(path, in_parent, strlen(in_parent)) == 0)
+        error = kvpbus_state_parent_make(failure);
     if (error != KVPBUS_OK)
         return error;
     if (!kvpbus_folder_make(path))

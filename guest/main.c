@@ -11,7 +11,7 @@
 #include "guest_store.h"
 #include "paths.h"
 #include "program.h"
-#include "service_main.h"
+#include "service_control.h"
 #include "service_notify.h"
 #include "store_notice.h"
 
@@ -36,26 +36,24 @@ static void on_notice(void *context)
     kvpbus_bus_notice(guest->service.endpoints[0]);
 }
 
-int main(int argc, char **argv)
+static const struct kvpbus_service_defaults defaults = {
+    .role = KVPBUS_ROLE_GUEST,
+    .program = "kvpbus-guest",
+    .summary = "The kvpbus agent in a VM: exchanges messages with the Hyper-V host, without a "
+               "network.",
+    .store_help = kvpbus_guest_store_help,
+    .config = KVPBUS_GUEST_CONFIG,
+    .state = KVPBUS_GUEST_STATE,
+    .socket = KVPBUS_GUEST_SOCKET,
+    .examples = kvpbus_guest_examples,
+};
+
+static int run(int argc, char **argv)
 {
-    static const struct kvpbus_service_defaults defaults = {
-        .role = KVPBUS_ROLE_GUEST,
-        .program = "kvpbus-guest",
-        .summary = "The kvpbus agent in a VM: exchanges messages with the Hyper-V host, without a "
-                   "network.",
-        .store_help = kvpbus_guest_store_help,
-        .config = KVPBUS_GUEST_CONFIG,
-        .state = KVPBUS_GUEST_STATE,
-        .socket = KVPBUS_GUEST_SOCKET,
-        .examples = kvpbus_guest_examples,
-    };
     static const struct kvpbus_service_ops ops = {.store = store_of};
     static struct guest guest;
     struct kvpbus_service_arguments arguments;
     struct kvpbus_failure failure = {0};
-    kvpbus_program_begin(&argc, &argv);
-    if (argc > 1 && strcmp(argv[1], "generalize") == 0)
-        return kvpbus_generalize(argc - 1, argv + 1);
     int code = kvpbus_service_arguments(argc, argv, &defaults, &arguments);
     if (code >= 0)
         return code;
@@ -81,4 +79,12 @@ int main(int argc, char **argv)
     uv_run(guest.service.loop, UV_RUN_DEFAULT);
     kvpbus_store_close(guest.store);
     return KVPBUS_EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+    kvpbus_program_begin(&argc, &argv);
+    if (argc > 1 && strcmp(argv[1], "generalize") == 0)
+        return kvpbus_generalize(argc - 1, argv + 1);
+    return kvpbus_service_control(argc, argv, &defaults, run);
 }

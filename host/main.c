@@ -7,22 +7,23 @@
 #include "host_management.h"
 #include "paths.h"
 #include "program.h"
-#include "service_main.h"
+#include "service_control.h"
 #include "vms.h"
 
-int main(int argc, char **argv)
+static const struct kvpbus_service_defaults defaults = {
+    .role = KVPBUS_ROLE_HOST,
+    .program = "kvpbus-host",
+    .summary = "The kvpbus service of a Hyper-V host: exchanges messages with its VMs, without "
+               "a network.",
+    .store_help = kvpbus_host_store_help,
+    .config = KVPBUS_HOST_CONFIG,
+    .state = KVPBUS_HOST_STATE,
+    .socket = KVPBUS_HOST_SOCKET,
+    .examples = kvpbus_host_examples,
+};
+
+static int run(int argc, char **argv)
 {
-    static const struct kvpbus_service_defaults defaults = {
-        .role = KVPBUS_ROLE_HOST,
-        .program = "kvpbus-host",
-        .summary = "The kvpbus service of a Hyper-V host: exchanges messages with its VMs, without "
-                   "a network.",
-        .store_help = kvpbus_host_store_help,
-        .config = KVPBUS_HOST_CONFIG,
-        .state = KVPBUS_HOST_STATE,
-        .socket = KVPBUS_HOST_SOCKET,
-        .examples = kvpbus_host_examples,
-    };
     static const struct kvpbus_service_ops ops = {
         .store = kvpbus_vms_store,
         .read_peers = kvpbus_vms_read,
@@ -32,7 +33,6 @@ int main(int argc, char **argv)
     struct kvpbus_service_arguments arguments;
     struct kvpbus_management *management;
     struct kvpbus_failure failure = {0};
-    kvpbus_program_begin(&argc, &argv);
     if (kvpbus_host_management_take(&argc, argv, &failure) != KVPBUS_OK)
         return kvpbus_service_failed(defaults.program, &failure);
     int code = kvpbus_service_arguments(argc, argv, &defaults, &arguments);
@@ -55,4 +55,10 @@ int main(int argc, char **argv)
     kvpbus_vms_free(vms);
     management->ops->close(management);
     return KVPBUS_EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+    kvpbus_program_begin(&argc, &argv);
+    return kvpbus_service_control(argc, argv, &defaults, run);
 }

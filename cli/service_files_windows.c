@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service_files_windows.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "file.h"
+#include "file_windows.h"
+#include "paths.h"
+#include "state_lock.h"
+#include "state_lock_windows.h"
+#include "token.h"
+#include "trust.h"
+
+enum { FRESH_PATH = KVPBUS_PATH_MAX + 8 };
+
+static enum kvpbus_error failed(struct kvpbus_failure *failure, const char *what, const char *path)
+{
+    int code = kvpbus_system_code();
+    enum kvpbus_error error = kvpbus_system_error(code);
+    if (error != KVPBUS_ACCESS && error != KVPBUS_NO_SPACE && error != KVPBUS_NOT_FOUND)
+        error = KVPBUS_IO;
+    kvpbus_fail(failure, error, "cannot %s %.100s: %s", what, path, kvpbus_system_text(code));
+    if (failure != NULL)
+        failure->os_code = code;
+    return error;
+}
+
+// --- what comes ---
+
+// Of the installer's choice, who may write there anyway.
+static enum kvpbus_error read_whole(const char *path, char **text, size_t *length,
+                                    struct kvpbus_failure *failure)
+{
+    int file = kvpbus_file_open(path);
+    if (file < 0)
+        return failed(failure, "open", path);
+    char *bytes = malloc(KVPBUS_TRUST_BYTES_MAX + 2);
+    size_t count = 0;
+    ssize_t got = bytes != NULL ? 1 : -1;
+    while (got > 0 && count <= KVPBUS_TRUST_BYTES_MAX) {
+        got = read(file, bytes + count, (unsigned)(KVPBUS_TRUST_BYTES_MAX + 1 - count));
+        count += got > 0 ? (size_t)got : 0;
+    }
+    close(file);
+    if (bytes == NULL)
+        return kvpbus_fail(failure, KVPBUS_NOMEM, "out of memory");
+    bytes[count] = '\0';
+    *text = bytes;
+    *length = count;
+    if (got == 0 && strlen(bytes) == count)
+        return KVPBUS_OK;
+    sodium_memzero(bytes, count);
+    free(bytes);
+    return kvpbus_fail(failure, KVPBUS_CONFIG, "%.100s is not a text of at most %d bytes", path,
+                       KVPBUS_TRUST_BYTES_MAX);
+}
+
+static enum kvpbus_error write_whole(const char *path, const char *text, size_t length,
+                                     struct kvpbus_failure *failure)
+{
+    char fresh[FRESH_PATH];
+    snprintf(fresh, sizeof fresh, "%s.new", path);
+    kvpbus_file_remove(fresh);
+    int file = kvpbus_file_create(fresh);
+    if (file < 0)
+        return failed(failure, "create", fresh);
+    bool written = write(file, text, (unsigned)length) == (ssize_t)length && kvpbus_file_sync(file);
+    if (close(file) == 0 && written && kvpbus_file_replace(fresh, path))
+        return KVPBUS_OK;
+    enum kvpbus_error error = failed(failure, "write", path);
+    kvpbus_file_remove(fresh);
+    return error;
+}
+
+static enum kvpbus_error put_trust(enum kvpbus_role role, const char *from, const char *text,
+                                   struct kvpbus_failure *failure)
+{
+    uint8_t identity[KVPBUS_IDENTITY_BYTES];
+    struct kvpbus_trusted *list = NULL;
+    size_t count;
+    bool guest = role == KVPBUS_ROLE_GUEST;
+    enum kvpbus_error error = guest ? kvpbus_trust_host(from, text, identity, failure)
+                                    : kvpbus_trust_guests(from, text, &list, &count, failure);
+    free(list);
+    return error == KVPBUS_OK ? write_whole(guest ? KVPBUS_TRUSTED_HOST : KVPBUS_KNOWN_GUESTS, text,
+                                            strlen(text), failure)
+                              : error;
+}
+
+static enum kvpbus_error put_token(const char *from, const char *text, size_t length,
+                                   struct kvpbus_failure *failure)
+{
+    struct kvpbus_token token;
+    enum kvpbus_error error = kvpbus_token_read(text, length, &token, failure);
+    sodium_memzero(&token, sizeof token);
+    if (error == KVPBUS_OK)
+        return write_whole(KVPBUS_ENROLL_TOKEN, text, length, failure);
+    kvpbus_failure_wrap(failure, "%.100s", from);
+    return error;
+}
+
+static bool given(const char *text)
+{
+    return text != NULL && text[0] != '\0';
+}
+
+enum kvpbus_error kvpbus_service_put_files(const struct kvpbus_service_defaults *defaults,
+                                           const struct kvpbus_service_files *files,
+                                           struct kvpbus_failure *failure)
+{
+    char *text;
+    size_t length;
+    if (given(files->trust_key) && given(files->trust_key_file))
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                           "give one of --trust-key and --trust-key-file");
+    enum kvpbus_error error = kvpbus_state_parent_make(failure);
+    if (error == KVPBUS_OK && given(files->trust_key))
+        error = put_trust(defaults->role, "the key", files->trust_key, failure);
+    if (error == KVPBUS_OK && given(files->trust_key_file)) {
+        error = read_whole(files->trust_key_file, &text, &length, failure);
+        if (error == KVPBUS_OK) {
+            error = put_trust(defaults->role, files->trust_key_file, text, failure);
+            free(text);
+        }
+    }
+    if (error == KVPBUS_OK && given(files->token_file)) {
+        error = read_whole(files->token_file, &text, &length, failure);
+        if (error == KVPBUS_OK) {
+            error = put_token(files->token_file, text, length, failure);
+            sodium_memzero(text, length);
+            free(text);
+        }
+    }
+    return error;
+}
+
+// --- what goes ---
+
+static enum kvpbus_error remove_file(const char *path, struct kvpbus_failure *failure)
+{
+    return kvpbus_file_remove(path) || kvpbus_system_error(kvpbus_system_code()) == KVPBUS_NOT_FOUND
+               ? KVPBUS_OK
+               : failed(failure, "remove", path);
+}
+
+// The lock goes last: nobody else begins in there meanwhile.
+static enum kvpbus_error empty_state(const char *real, struct kvpbus_failure *failure)
+{
+    char path[2 * KVPBUS_PATH_MAX];
+    uv_fs_t names;
+    uv_dirent_t entry;
+    int listed = uv_fs_scandir(NULL, &names, real, 0, NULL);
+    if (listed < 0) {
+        uv_fs_req_cleanup(&names);
+        return kvpbus_fail(failure, KVPBUS_IO, "cannot list %.100s: %s", real, uv_strerror(listed));
+    }
+    enum kvpbus_error error = KVPBUS_OK;
+    while (error == KVPBUS_OK && uv_fs_scandir_next(&names, &entry) != UV_EOF) {
+        if (strcmp(entry.name, "lock") == 0)
+            continue;
+        snprintf(path, sizeof path, "%s\\%s", real, entry.name);
+        error = remove_file(path, failure);
+    }
+    uv_fs_req_cleanup(&names);
+    snprintf(path, sizeof path, "%s\\lock", real);
+    return error == KVPBUS_OK ? remove_file(path, failure) : error;
+}
+
+static enum kvpbus_error remove_state(const char *state, struct kvpbus_failure *failure)
+{
+    char real[KVPBUS_PATH_MAX];
+    int lock = -1;
+    if (!kvpbus_file_exists(state))
+        return KVPBUS_OK;
+    enum kvpbus_error error = kvpbus_state_lock(state, real, &lock, failure);
+    if (error != KVPBUS_OK)
+        return error;
+    error = empty_state(real, failure);
+    close(lock);
+    if (error == KVPBUS_OK && !kvpbus_folder_remove(real))
+        error = failed(failure, "remove", real);
+    return error;
+}
+
+enum kvpbus_error kvpbus_service_purge(const struct kvpbus_service_defaults *defaults,
+                                       struct kvpbus_failure *failure)
+{
+    bool guest = defaults->role == KVPBUS_ROLE_GUEST;
+    enum kvpbus_error error = remove_state(defaults->state, failure);
+    if (error == KVPBUS_OK)
+        error = remove_file(defaults->config, failure);
+    if (error == KVPBUS_OK)
+        error = remove_file(guest ? KVPBUS_TRUSTED_HOST : KVPBUS_KNOWN_GUESTS, failure);
+    if (error == KVPBUS_OK && guest)
+        error = remove_file(KVPBUS_ENROLL_TOKEN, failure);
+    if (error == KVPBUS_OK)
+        kvpbus_folder_remove(KVPBUS_STATE_PARENT); // unless the other service has something there
+    return error;
+}
