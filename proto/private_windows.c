@@ -44,10 +44,13 @@ bool kvpbus_private_attributes(bool folder, SECURITY_ATTRIBUTES *attributes)
 {
     BYTE buffer[TOKEN_BYTES] __attribute__((aligned(8)));
     wchar_t sddl[SDDL_CHARS], *user = NULL;
+    // A policy can make the user the owner of what an administrator makes; a service would not
+    // trust that user.
+    const bool elevated = is_elevated();
     const wchar_t *inherited = folder ? L"OICI" : L"";
-    int length =
-        swprintf(sddl, SDDL_CHARS, L"D:P(A;%ls;FA;;;SY)(A;%ls;FA;;;BA)", inherited, inherited);
-    if (!is_elevated()) {
+    int length = swprintf(sddl, SDDL_CHARS, L"%lsD:P(A;%ls;FA;;;SY)(A;%ls;FA;;;BA)",
+                          elevated ? L"O:BA" : L"", inherited, inherited);
+    if (!elevated) {
         PSID sid = process_sid(TokenUser, buffer);
         if (sid == NULL || !ConvertSidToStringSidW(sid, &user))
             return false;

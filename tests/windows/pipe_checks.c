@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // pipe_checks.exe PIPE: clients of a service's pipe that send nonsense, hang, or are many. The
-// service answers the next one as ever.
+// service answers the next one as ever. And pipes that are no service's.
 #include <string.h>
 #include <windows.h>
+
+#include <sddl.h> // wants windows.h before it
 
 #include "check.h"
 #include "control_call.h"
@@ -144,6 +146,30 @@ static void check_names(void)
     CHECK(kvpbus_socket_open("C:\\windows\\win.ini", &socket, &failure) == KVPBUS_INVALID_ARGUMENT);
 }
 
+// A pipe of a user whom the clients do not trust, though everybody may use it.
+static HANDLE make_pipe(const wchar_t *name)
+{
+    SECURITY_ATTRIBUTES attributes = {.nLength = sizeof attributes};
+    if (!ConvertStringSecurityDescriptorToSecurityDescriptorW(
+            L"O:BGG:BGD:(A;;GA;;;WD)", SDDL_REVISION_1, &attributes.lpSecurityDescriptor, NULL))
+        return INVALID_HANDLE_VALUE;
+    HANDLE pipe =
+        CreateNamedPipeW(name, PIPE_ACCESS_DUPLEX, PIPE_TYPE_BYTE, 1, 0, 0, 0, &attributes);
+    LocalFree(attributes.lpSecurityDescriptor);
+    return pipe;
+}
+
+static void check_owner(void)
+{
+    struct kvpbus_socket *socket;
+    struct kvpbus_failure failure = {0};
+    HANDLE pipe = make_pipe(L"\\\\.\\pipe\\kvpbus-impostor");
+    CHECK(pipe != INVALID_HANDLE_VALUE);
+    CHECK(kvpbus_socket_open("\\\\.\\pipe\\kvpbus-impostor", &socket, &failure) == KVPBUS_ACCESS);
+    CHECK(strstr(failure.detail, "is not a service's") != NULL);
+    CloseHandle(pipe);
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 2);
@@ -152,5 +178,6 @@ int main(int argc, char **argv)
     check_nonsense();
     check_crowd();
     check_names();
+    check_owner();
     return checks_end();
 }

@@ -164,10 +164,25 @@ Test(windows_state, an_identity_is_made_once_and_for_one_process)
     ends(5, "is not an identity", WORDS(GUEST, "--state", path_of("state"), "--socket", PIPE));
 }
 
+// Wine knows of two owners of files: the user of the prefix, and somebody else.
+Test(windows_state, a_folder_of_another_user_is_not_used)
+{
+    const char *folder = "Z:\\usr";
+    if (geteuid() == 0) {
+        char path[300];
+        snprintf(path, sizeof path, "%s/foreign", wine.directory);
+        cr_assert_eq(mkdir(path, 0777), 0);
+        cr_assert_eq(chown(path, 1, 1), 0);
+        folder = path_of("foreign");
+    }
+    ends(1, "belongs to another user", WORDS(GUEST, "--state", folder, "--socket", PIPE));
+    cr_assert_eq(size_of("foreign/identity.key"), -1);
+}
+
 Test(windows_state, what_a_pipe_is_sent_harms_nobody)
 {
     start_agent();
-    cr_assert(wine_checks(&wine, WORDS("tests/windows/pipe_checks.exe", PIPE), 17));
+    cr_assert(wine_checks(&wine, WORDS("tests/windows/pipe_checks.exe", PIPE), 20));
     kill_agent();
 }
 
