@@ -14,7 +14,7 @@ typedef int kvpbus_service_run_fn(int argc, char **argv);
 int kvpbus_service_control(int argc, char **argv, const struct kvpbus_service_defaults *defaults,
                            kvpbus_service_run_fn *run);
 
-// Of --help.
-extern const char kvpbus_service_control_help[];
+// What --help says of that.
+void kvpbus_service_control_help(const char *program);
 
 #endif

@@ -6,7 +6,10 @@
 
 #include "exit_code.h"
 
-const char kvpbus_service_control_help[] = "";
+void kvpbus_service_control_help(const char *program)
+{
+    (void)program; // the packages' units do it
+}
 
 int kvpbus_service_control(int argc, char **argv, const struct kvpbus_service_defaults *defaults,
                            kvpbus_service_run_fn *run)

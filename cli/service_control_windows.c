@@ -11,7 +11,12 @@
 #include "service_install_windows.h"
 #include "service_manager_windows.h"
 
-const char kvpbus_service_control_help[] = "As a service of Windows: service --help\n\n";
+void kvpbus_service_control_help(const char *program)
+{
+    printf("As a service of Windows; '%s service --help' says more:\n"
+           "  %s service install && %s service start\n\n",
+           program, program, program);
+}
 
 static void help(const struct kvpbus_service_defaults *defaults)
 {

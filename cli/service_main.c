@@ -28,9 +28,11 @@ static void help(const struct kvpbus_service_defaults *defaults)
            "  --check-config   only say whether the options and the file are right\n"
            "  --print-config   print a file with every option and what holds without it\n"
            "  --verbose        log everything\n"
-           "  --help, --version\n\n%s%s",
+           "  --help, --version\n\n",
            defaults->program, defaults->summary, defaults->store_help, defaults->state,
-           defaults->socket, defaults->config, kvpbus_service_control_help, defaults->examples);
+           defaults->socket, defaults->config);
+    kvpbus_service_control_help(defaults->program);
+    fputs(defaults->examples, stdout);
 }
 
 static bool keep(char *to, size_t size, const char *text)

@@ -151,6 +151,8 @@ Test(e2e_words, services_and_lab_refuse_nonsense)
         {"$HOST", "kvpbus-host", "web", "kvpbus-host --help"},
         {"$HOST", "kvpbus-host", "--config", "needs a value"},
         {"$HOST", "kvpbus-host", "--config nowhere", "cannot read nowhere"},
+        {"$HOST", "kvpbus-host", "service", "systemctl enable --now kvpbus-host"},
+        {"$GUEST", "kvpbus-guest", "service install", "systemctl enable --now kvpbus-guest"},
         {"$GUEST", "kvpbus-guest", "--frobnicate", "kvpbus-guest --help"},
         {"$GUEST", "kvpbus-guest", "web", "kvpbus-guest --help"},
         {"$GUEST", "kvpbus-guest", "--config nowhere", "cannot read nowhere"},

@@ -2,7 +2,6 @@
 //
 // kvpbus-host.exe and kvpbus-guest.exe as services, under Wine.
 #include <criterion/criterion.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,12 @@
 #define EVENTS "HKLM\\SYSTEM\\CurrentControlSet\\Services\\EventLog\\Application\\"
 #define SERVICES "HKLM\\SYSTEM\\CurrentControlSet\\Services\\"
 #define KEY_TEXT "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c"
+
+enum {
+#define X(name, id, level) +1
+    EVENT_COUNT = 0 KVPBUS_LOG_EVENT_MAP(X),
+#undef X
+};
 
 static struct wine wine;
 static char said[16 * 1024]; // of the last program, both outputs
@@ -38,22 +43,9 @@ static void finish(void)
 
 TestSuite(service, .init = start, .fini = finish);
 
-// Runs a program; `said` has what it wrote to standard output, then to standard error.
 static int run(const char *const *words)
 {
-    char path[256];
-    snprintf(path, sizeof path, "%s/said", wine.directory);
-    int own = dup(2), file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    cr_assert(own >= 0 && file >= 0);
-    dup2(file, 2);
-    int status = wine_run(&wine, words, said, sizeof said / 2);
-    dup2(own, 2);
-    close(own);
-    size_t at = strlen(said);
-    ssize_t length = pread(file, said + at, sizeof said - 1 - at, 0);
-    said[at + (length > 0 ? (size_t)length : 0)] = '\0';
-    close(file);
-    return status;
+    return wine_run_both(&wine, words, said, sizeof said);
 }
 
 #define RUN(...) run((const char *const[]){__VA_ARGS__, NULL})
@@ -64,6 +56,14 @@ static int run(const char *const *words)
         int status = run;                                   \
         cr_assert_eq(status, code, "%s", said);             \
         cr_assert_not_null(strstr(said, text), "%s", said); \
+    } while (0)
+
+// One line of the program, and nothing but that.
+#define CHECK_ERROR(code, text, run)                                           \
+    do {                                                                       \
+        CHECK_RUN(code, text, run);                                            \
+        cr_assert_eq(strncmp(said, "kvpbus-", 7), 0, "%s", said);              \
+        cr_assert_eq(strchr(said, '\n'), said + strlen(said) - 1, "%s", said); \
     } while (0)
 
 static bool exists(const char *name)
@@ -85,7 +85,6 @@ static void write_file(const char *name, const char *text)
 
 Test(service, a_guest_lives_and_is_known_to_the_system)
 {
-    CHECK_RUN(1, "there is no service kvpbus-guest", SERVICE("guest", "status"));
     CHECK_RUN(0, "is registered", SERVICE("guest", "install"));
     CHECK_RUN(0, "0x2", RUN("reg", "query", SERVICES "kvpbus-guest"));
     cr_assert_not_null(strstr(said, "\\kvpbus-guest.exe\" \"service\" \"run\""), "%s", said);
@@ -106,8 +105,17 @@ Test(service, a_guest_lives_and_is_known_to_the_system)
     cr_assert(exists("guest/identity.key"));
     CHECK_RUN(1, "", RUN("reg", "query", EVENTS "kvpbus-guest"));
     CHECK_RUN(1, "", RUN("reg", "query", SERVICES "kvpbus-guest"));
-    CHECK_RUN(1, "there is no service kvpbus-guest", SERVICE("guest", "start"));
-    CHECK_RUN(1, "there is no service kvpbus-guest", SERVICE("guest", "remove"));
+}
+
+Test(service, one_that_is_not_installed_is_told_in_one_line)
+{
+    static const char *const words[] = {"start", "stop", "status", "remove"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        CHECK_ERROR(1, "there is no service kvpbus-guest; 'kvpbus-guest service install'",
+                    SERVICE("guest", words[i]));
+        cr_assert_not_null(strstr(said, "(1060)"), "%s", said);
+    }
+    CHECK_RUN(0, "with all that it had", SERVICE("guest", "remove", "--purge"));
 }
 
 Test(service, a_host_has_its_options_and_keeps_them)
@@ -137,6 +145,14 @@ Test(service, a_host_has_its_options_and_keeps_them)
     CHECK_RUN(0, "is registered", SERVICE("host", "install", "--store", "lab:127.0.0.1:2"));
     CHECK_RUN(0, "lab:127.0.0.1:2", RUN("reg", "query", SERVICES "kvpbus-host"));
     cr_assert_null(strstr(said, "--verbose"), "%s", said);
+    // Words that are hard to quote are kept as well.
+    CHECK_RUN(0, "is registered",
+              SERVICE("host", "install", "--state", "C:\\a state\\", "--verbose"));
+    CHECK_RUN(0, "\"--state\" \"C:\\a state\\\\\" \"--verbose\"",
+              RUN("reg", "query", SERVICES "kvpbus-host"));
+    CHECK_RUN(0, "is registered", SERVICE("host", "install"));
+    CHECK_RUN(0, "\"--state\" \"C:\\a state\\\\\" \"--verbose\"",
+              RUN("reg", "query", SERVICES "kvpbus-host"));
     CHECK_RUN(0, "is removed", SERVICE("host", "remove"));
 }
 
@@ -151,6 +167,8 @@ Test(service, whom_to_trust_comes_with_the_installation_and_goes_when_it_is_purg
     CHECK_RUN(0, "is registered", SERVICE("guest", "install", "--trust-key-file", file));
     cr_assert(exists("trusted_host"));
     CHECK_RUN(0, "is registered", SERVICE("guest", "install", "--trust-key=" KEY_TEXT));
+    CHECK_ERROR(2, "give one of",
+                SERVICE("guest", "install", "--trust-key=" KEY_TEXT, "--trust-key-file", file));
     CHECK_RUN(5, "token", SERVICE("guest", "install", "--enroll-token-file", file));
     cr_assert(!exists("enroll.token"));
     CHECK_RUN(0, "kvpbus-guest runs", SERVICE("guest", "start"));
@@ -159,15 +177,42 @@ Test(service, whom_to_trust_comes_with_the_installation_and_goes_when_it_is_purg
     CHECK_RUN(1, "there is no service", SERVICE("guest", "status"));
 }
 
+Test(service, a_wrong_configuration_stops_it_with_its_number)
+{
+    CHECK_RUN(0, "is registered", SERVICE("guest", "install", "--trust-key", KEY_TEXT));
+    write_file("prefix/drive_c/ProgramData/kvpbus/guest.conf", "[kvpbus]\npoll_fast = soon\n");
+    CHECK_ERROR(3, "ended at once with 2; why stands in the Event Log", SERVICE("guest", "start"));
+    CHECK_RUN(0, "is removed; its state stays", SERVICE("guest", "remove"));
+    cr_assert(exists("guest.conf"));
+    CHECK_RUN(0, "with all that it had", SERVICE("guest", "remove", "--purge"));
+    cr_assert(!exists(""));
+}
+
+// Any user may make that folder before there is a service.
+Test(service, a_folder_of_another_user_takes_no_files)
+{
+    char folder[300];
+    if (geteuid() != 0)
+        cr_skip_test("only root can give a folder to another user");
+    snprintf(folder, sizeof folder, "%s/drive_c/ProgramData/kvpbus", wine.prefix);
+    cr_assert_eq(mkdir(folder, 0777), 0);
+    cr_assert_eq(chown(folder, 1, 1), 0);
+    CHECK_ERROR(1, "belongs to another user", SERVICE("guest", "install", "--trust-key", KEY_TEXT));
+    cr_assert(!exists("trusted_host"));
+    CHECK_ERROR(1, "(1060)", SERVICE("guest", "status"));
+}
+
 Test(service, foolish_words_are_told_what_is_possible)
 {
-    CHECK_RUN(2, "install, start, stop", SERVICE("host", ""));
-    CHECK_RUN(2, "install, start, stop", SERVICE("host", "reload"));
-    CHECK_RUN(2, "too many", SERVICE("host", "start", "now"));
-    CHECK_RUN(2, "too many", SERVICE("host", "remove", "now"));
-    CHECK_RUN(2, "is for the service manager", SERVICE("host", "run"));
-    CHECK_RUN(0, "service install", SERVICE("host", "--help"));
-    CHECK_RUN(0, "service --help", RUN("host/kvpbus-host.exe", "--help"));
+    CHECK_ERROR(2, "install, start, stop", SERVICE("host", ""));
+    CHECK_ERROR(2, "install, start, stop", SERVICE("host", "reload"));
+    CHECK_ERROR(2, "too many", SERVICE("host", "start", "now"));
+    CHECK_ERROR(2, "too many", SERVICE("host", "remove", "now"));
+    CHECK_ERROR(2, "is for the service manager", SERVICE("host", "run"));
+    CHECK_RUN(0, "service install &&", SERVICE("host", "--help"));
+    CHECK_RUN(0, "--enroll-token-file", SERVICE("guest", "install", "--help"));
+    CHECK_RUN(0, "kvpbus-host service --help", RUN("host/kvpbus-host.exe", "--help"));
+    CHECK_RUN(0, "kvpbus-guest service install &&", RUN("guest/kvpbus-guest.exe", "--help"));
 }
 
 Test(service, a_machine_that_is_no_guest_has_nothing_to_do_for_the_service)
@@ -175,37 +220,26 @@ Test(service, a_machine_that_is_no_guest_has_nothing_to_do_for_the_service)
     CHECK_RUN(0, "",
               RUN("reg", "delete", "HKLM\\SOFTWARE\\Microsoft\\Virtual Machine", "/f", "/reg:64"));
     CHECK_RUN(0, "is registered", SERVICE("guest", "install"));
-    CHECK_RUN(3, "ended at once", SERVICE("guest", "start"));
+    CHECK_ERROR(3, "there is nothing for it on this machine", SERVICE("guest", "start"));
     CHECK_RUN(3, "is stopped", SERVICE("guest", "status"));
     CHECK_RUN(0, "is removed", SERVICE("guest", "remove"));
 }
 
-// The text of each event is in the programs, and docs/windows.md has a line for it.
-Test(service, events_have_texts_and_are_described)
+Test(service, command_lines_and_refusals)
+{
+    cr_assert(
+        wine_checks(&wine, (const char *const[]){"tests/windows/service_checks.exe", NULL}, 7));
+}
+
+Test(service, events_have_texts)
 {
     static const char *const sides[] = {"host", "guest"};
-    static const unsigned ids[] = {
-#define X(name, id, level) id,
-        KVPBUS_LOG_EVENT_MAP(X)
-#undef X
-    };
-    static char manual[64 * 1024];
-    enum { EVENTS_COUNT = sizeof ids / sizeof *ids };
     char program[PATH_MAX];
-    FILE *file = fopen(KVPBUS_SOURCE_DIR "/docs/windows.md", "r");
-    cr_assert_not_null(file);
-    cr_assert_lt(fread(manual, 1, sizeof manual - 1, file), sizeof manual - 1);
-    fclose(file);
-    for (size_t i = 0; i < EVENTS_COUNT; i++) {
-        char row[32];
-        snprintf(row, sizeof row, "\n| %u |", ids[i]);
-        cr_assert_not_null(strstr(manual, row), "docs/windows.md has no event %u", ids[i]);
-    }
     for (size_t i = 0; i < 2; i++) {
         snprintf(program, sizeof program, "Z:" KVPBUS_WINDOWS_BUILD "/%s/kvpbus-%s.exe", sides[i],
                  sides[i]);
         cr_assert(wine_checks(
             &wine, (const char *const[]){"tests/windows/event_checks.exe", program, NULL},
-            EVENTS_COUNT));
+            EVENT_COUNT));
     }
 }
