@@ -1,32 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The management service of the lab, over its socket. Each call has a connection for itself while
-// it lasts, so that a job that hangs holds up nothing but its own caller; idle connections are
-// kept.
+// The management service of the lab, over its socket.
 #include <assert.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kvpbus/management.h"
-#include "lab_channel.h"
+#include "lab_channels.h"
 #include "lab_management.h"
 
 enum {
     DEADLINE_MS = 30000,
-    IDLE_MAX = 8,
-    ADDRESS_MAX = 108, // with its NUL: as much as a Unix socket's name can be
-    GUIDS_MAX = 256,   // VMs in one request
+    GUIDS_MAX = 256, // VMs in one request
 };
 
 struct lab_management {
     struct kvpbus_management head;
-    char address[ADDRESS_MAX]; // of the lab, as kvpbus_lab_channel_open takes it
-    unsigned deadline_ms;      // of a call, the wait for its job included
-    pthread_mutex_t lock;
-    int idle[IDLE_MAX]; // connections that no call uses
-    size_t idle_count;
+    struct kvpbus_lab_channels channels;
+    unsigned deadline_ms; // of a call, the wait for its job included
 };
 
 static struct lab_management *from_head(struct kvpbus_management *head)
@@ -37,41 +29,6 @@ static struct lab_management *from_head(struct kvpbus_management *head)
 static int64_t deadline_of(const struct lab_management *lab)
 {
     return kvpbus_lab_channel_deadline(lab->deadline_ms);
-}
-
-static int take_idle(struct lab_management *lab)
-{
-    pthread_mutex_lock(&lab->lock);
-    int fd = lab->idle_count > 0 ? lab->idle[--lab->idle_count] : -1;
-    pthread_mutex_unlock(&lab->lock);
-    return fd;
-}
-
-static enum kvpbus_error acquire(struct lab_management *lab, int64_t deadline, int *fd,
-                                 struct kvpbus_failure *failure)
-{
-    for (int idle = take_idle(lab); idle >= 0; idle = take_idle(lab)) {
-        if (kvpbus_lab_channel_alive(idle)) {
-            *fd = idle;
-            return KVPBUS_OK;
-        }
-        kvpbus_lab_channel_close(idle);
-    }
-    return kvpbus_lab_channel_open(lab->address, deadline, fd, failure);
-}
-
-static void release(struct lab_management *lab, int fd, bool healthy)
-{
-    bool kept = false;
-    if (healthy) {
-        pthread_mutex_lock(&lab->lock);
-        kept = lab->idle_count < IDLE_MAX;
-        if (kept)
-            lab->idle[lab->idle_count++] = fd;
-        pthread_mutex_unlock(&lab->lock);
-    }
-    if (!kept)
-        kvpbus_lab_channel_close(fd);
 }
 
 // The lab is gone, from the caller's point of view.
@@ -89,13 +46,13 @@ static enum kvpbus_error ask(struct lab_management *lab, const Kvpbus__Lab__Requ
                              int64_t deadline, int *fd, bool *sent, struct kvpbus_failure *failure)
 {
     *sent = false;
-    enum kvpbus_error error = acquire(lab, deadline, fd, failure);
+    enum kvpbus_error error = kvpbus_lab_channels_take(&lab->channels, deadline, fd, failure);
     if (error != KVPBUS_OK)
         return error;
     error = kvpbus_lab_channel_send(*fd, request, deadline, failure);
     *sent = error == KVPBUS_OK;
     if (error != KVPBUS_OK)
-        release(lab, *fd, false);
+        kvpbus_lab_channels_give(&lab->channels, *fd, false);
     return gone(error, failure);
 }
 
@@ -109,7 +66,7 @@ static enum kvpbus_error exchange(struct lab_management *lab, const Kvpbus__Lab_
     if (error != KVPBUS_OK)
         return error;
     error = kvpbus_lab_channel_receive(fd, reply, deadline, failure);
-    release(lab, fd, error == KVPBUS_OK);
+    kvpbus_lab_channels_give(&lab->channels, fd, error == KVPBUS_OK);
     if (error != KVPBUS_OK)
         return gone(error, failure);
     // The lab has refused the request, which is then not carried out.
@@ -223,7 +180,7 @@ static enum kvpbus_error read_some(struct lab_management *lab, const char *prefi
     if (error != KVPBUS_OK)
         return error;
     error = collect(fd, prefix, count, deadline, scans, results, failure);
-    release(lab, fd, error == KVPBUS_OK);
+    kvpbus_lab_channels_give(&lab->channels, fd, error == KVPBUS_OK);
     return gone(error, failure);
 }
 
@@ -381,9 +338,7 @@ static enum kvpbus_error call(struct kvpbus_management *head, enum kvpbus_operat
 static void close_management(struct kvpbus_management *head)
 {
     struct lab_management *lab = from_head(head);
-    while (lab->idle_count > 0)
-        kvpbus_lab_channel_close(lab->idle[--lab->idle_count]);
-    pthread_mutex_destroy(&lab->lock);
+    kvpbus_lab_channels_close(&lab->channels);
     free(lab);
 }
 
@@ -406,25 +361,23 @@ enum kvpbus_error kvpbus_lab_management_open(const char *address,
                                              struct kvpbus_failure *failure)
 {
     struct lab_management *lab = calloc(1, sizeof *lab);
+    int fd;
     if (lab == NULL)
         return kvpbus_fail(failure, KVPBUS_NOMEM, "the lab's management service");
-    if (strlen(address) >= sizeof lab->address) {
-        free(lab);
-        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
-                           "the path %.120s is too long for a socket", address);
-    }
-    memcpy(lab->address, address, strlen(address) + 1);
-    // Whether there is a lab is told now, not at the first call.
-    enum kvpbus_error error = kvpbus_lab_channel_open(
-        lab->address, kvpbus_lab_channel_deadline(DEADLINE_MS), &lab->idle[0], failure);
+    enum kvpbus_error error = kvpbus_lab_channels_init(&lab->channels, address, failure);
     if (error != KVPBUS_OK) {
         free(lab);
         return error;
     }
-    lab->idle_count = 1;
     lab->deadline_ms = DEADLINE_MS;
     lab->head.ops = &lab_ops;
-    pthread_mutex_init(&lab->lock, NULL);
+    // Whether there is a lab is told now, not at the first call.
+    error = kvpbus_lab_channels_take(&lab->channels, deadline_of(lab), &fd, failure);
+    if (error != KVPBUS_OK) {
+        close_management(&lab->head);
+        return error;
+    }
+    kvpbus_lab_channels_give(&lab->channels, fd, true);
     *management = &lab->head;
     return KVPBUS_OK;
 }

@@ -12,9 +12,10 @@
 // Receives each reply of a request, of which there is one for each VM in a read.
 typedef void kvpbus_cim_on_reply(void *context, const Kvpbus__Lab__Reply *reply);
 
-// Sends a request and gives its replies to `on_reply`. KVPBUS_CIM_OK also when a reply has an error
-// of its own, which is for `on_reply` to look at: only access, namespace and connection are looked
-// at here. `refused`, unless NULL, is set when the lab finds the request too long.
+// Sends a request and gives its replies to `on_reply`, unless that is NULL. KVPBUS_CIM_OK also when
+// a reply has an error of its own, which is for `on_reply` to look at: only access, namespace and
+// connection are looked at here. `refused`, unless NULL, is set when the lab finds the request too
+// long.
 enum kvpbus_cim_status kvpbus_cim_ask(struct kvpbus_cim_host *host, Kvpbus__Lab__Request *request,
                                       kvpbus_cim_on_reply *on_reply, void *context, bool *refused);
 

@@ -1,50 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Requests to the lab. Each has a connection for itself while it lasts; idle ones are kept.
-#include <pthread.h>
+// Requests to the lab.
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "host_internal.h"
-#include "lab_channel.h"
+#include "lab_channels.h"
 
 enum {
-    IDLE_MAX = 8,
-    ADDRESS_MAX = 256,
     CONNECT_MS = 10000,
-    // Longer than the lab's longest latency: a client that waits less gives up by itself.
-    REPLY_MS = 900000,
+    // Longer than the lab's longest latency, an hour: a client that waits less gives up by itself.
+    REPLY_MS = 3700000,
 };
 
 struct kvpbus_cim_host {
     atomic_int references;
     struct kvpbus_cim_scope scope;
-    char address[ADDRESS_MAX];
+    struct kvpbus_lab_channels channels;
     uint64_t incarnation; // of the service that this is connected to; 0 before that
-    pthread_mutex_t lock;
-    int idle[IDLE_MAX];
-    size_t idle_count;
 };
-
-static int take_idle(struct kvpbus_cim_host *host)
-{
-    pthread_mutex_lock(&host->lock);
-    int fd = host->idle_count > 0 ? host->idle[--host->idle_count] : -1;
-    pthread_mutex_unlock(&host->lock);
-    return fd;
-}
-
-static void give_back(struct kvpbus_cim_host *host, int fd)
-{
-    pthread_mutex_lock(&host->lock);
-    bool kept = host->idle_count < IDLE_MAX;
-    if (kept)
-        host->idle[host->idle_count++] = fd;
-    pthread_mutex_unlock(&host->lock);
-    if (!kept)
-        kvpbus_lab_channel_close(fd);
-}
 
 static enum kvpbus_cim_status status_of(enum kvpbus_error error)
 {
@@ -62,19 +36,6 @@ static enum kvpbus_cim_status status_of(enum kvpbus_error error)
     default:
         return KVPBUS_CIM_FAILED;
     }
-}
-
-static enum kvpbus_cim_status connect_lab(struct kvpbus_cim_host *host, int *fd)
-{
-    for (int idle = take_idle(host); idle >= 0; idle = take_idle(host)) {
-        if (kvpbus_lab_channel_alive(idle)) {
-            *fd = idle;
-            return KVPBUS_CIM_OK;
-        }
-        kvpbus_lab_channel_close(idle);
-    }
-    return status_of(
-        kvpbus_lab_channel_open(host->address, kvpbus_lab_channel_deadline(CONNECT_MS), fd, NULL));
 }
 
 static enum kvpbus_cim_status status_of_service(Kvpbus__Lab__ServiceState state)
@@ -98,7 +59,8 @@ static enum kvpbus_cim_status status_of_service(Kvpbus__Lab__ServiceState state)
 }
 
 // All replies of a request. What the service refuses is not given to `on_reply`.
-static enum kvpbus_error receive_all(int fd, kvpbus_cim_on_reply *on_reply, void *context,
+static enum kvpbus_error receive_all(struct kvpbus_cim_host *host, int fd,
+                                     kvpbus_cim_on_reply *on_reply, void *context,
                                      enum kvpbus_cim_status *refusal)
 {
     for (bool more = true; more;) {
@@ -109,7 +71,9 @@ static enum kvpbus_error receive_all(int fd, kvpbus_cim_on_reply *on_reply, void
             return error;
         more = reply->more;
         *refusal = status_of_service(reply->refused_by);
-        if (*refusal == KVPBUS_CIM_OK)
+        if (host->incarnation == 0)
+            host->incarnation = reply->incarnation;
+        if (*refusal == KVPBUS_CIM_OK && on_reply != NULL)
             on_reply(context, reply);
         kvpbus__lab__reply__free_unpacked(reply, NULL);
     }
@@ -121,28 +85,19 @@ enum kvpbus_cim_status kvpbus_cim_ask(struct kvpbus_cim_host *host, Kvpbus__Lab_
 {
     int fd;
     enum kvpbus_cim_status refusal = KVPBUS_CIM_OK;
-    enum kvpbus_cim_status status = connect_lab(host, &fd);
-    if (status != KVPBUS_CIM_OK)
-        return status;
+    enum kvpbus_error error = kvpbus_lab_channels_take(
+        &host->channels, kvpbus_lab_channel_deadline(CONNECT_MS), &fd, NULL);
+    if (error != KVPBUS_OK)
+        return status_of(error);
     request->through_service = true;
     request->incarnation = host->incarnation;
-    enum kvpbus_error error =
-        kvpbus_lab_channel_send(fd, request, kvpbus_lab_channel_deadline(REPLY_MS), NULL);
+    error = kvpbus_lab_channel_send(fd, request, kvpbus_lab_channel_deadline(REPLY_MS), NULL);
     if (refused != NULL)
         *refused = error == KVPBUS_TOO_LARGE;
     if (error == KVPBUS_OK)
-        error = receive_all(fd, on_reply, context, &refusal);
-    if (error == KVPBUS_OK)
-        give_back(host, fd);
-    else
-        kvpbus_lab_channel_close(fd);
+        error = receive_all(host, fd, on_reply, context, &refusal);
+    kvpbus_lab_channels_give(&host->channels, fd, error == KVPBUS_OK);
     return error == KVPBUS_OK ? refusal : status_of(error);
-}
-
-static void on_greeting(void *context, const Kvpbus__Lab__Reply *reply)
-{
-    struct kvpbus_cim_host *host = context;
-    host->incarnation = reply->incarnation;
 }
 
 // A lab that does not answer is found when a client connects, not later.
@@ -152,7 +107,7 @@ static enum kvpbus_cim_status greet(struct kvpbus_cim_host *host)
     Kvpbus__Lab__ListVms list = KVPBUS__LAB__LIST_VMS__INIT;
     request.kind_case = KVPBUS__LAB__REQUEST__KIND_LIST;
     request.list = &list;
-    enum kvpbus_cim_status status = kvpbus_cim_ask(host, &request, on_greeting, host, NULL);
+    enum kvpbus_cim_status status = kvpbus_cim_ask(host, &request, NULL, NULL, NULL);
     return status == KVPBUS_CIM_HIDDEN ? KVPBUS_CIM_OK : status;
 }
 
@@ -160,15 +115,15 @@ enum kvpbus_cim_status kvpbus_cim_host_open(const char *address,
                                             const struct kvpbus_cim_scope *scope,
                                             struct kvpbus_cim_host **out)
 {
-    if (strlen(address) >= ADDRESS_MAX)
-        return KVPBUS_CIM_UNREACHABLE;
     struct kvpbus_cim_host *host = calloc(1, sizeof *host);
     if (host == NULL)
         return KVPBUS_CIM_NOMEM;
+    if (kvpbus_lab_channels_init(&host->channels, address, NULL) != KVPBUS_OK) {
+        free(host);
+        return KVPBUS_CIM_UNREACHABLE;
+    }
     atomic_init(&host->references, 1);
-    pthread_mutex_init(&host->lock, NULL);
     host->scope = *scope;
-    strcpy(host->address, address);
     enum kvpbus_cim_status status = greet(host);
     if (status != KVPBUS_CIM_OK) {
         kvpbus_cim_host_release(host);
@@ -187,9 +142,7 @@ void kvpbus_cim_host_release(struct kvpbus_cim_host *host)
 {
     if (atomic_fetch_sub(&host->references, 1) > 1)
         return;
-    for (size_t i = 0; i < host->idle_count; i++)
-        kvpbus_lab_channel_close(host->idle[i]);
-    pthread_mutex_destroy(&host->lock);
+    kvpbus_lab_channels_close(&host->channels);
     free(host);
 }
 

@@ -116,7 +116,7 @@ static enum kvpbus_cim_status select_all(struct kvpbus_cim_host *host,
 // A filter for objects by a path, for ASSOCIATORS and REFERENCES.
 struct related {
     const struct kvpbus_wql_query *query;
-    struct kvpbus_cim_reference source;
+    char *source; // its path
     struct kvpbus_cim_list *list;
 };
 
@@ -138,15 +138,20 @@ static enum kvpbus_cim_status resolve(struct kvpbus_cim_host *host, const char *
     return status;
 }
 
-static bool same_object(const struct kvpbus_cim_host *host, const struct kvpbus_cim_object *left,
-                        const struct kvpbus_cim_object *right)
+// Whether the list has the object; in *status whether there was memory to find out.
+static bool has(const struct kvpbus_cim_scope *scope, const struct kvpbus_cim_list *list,
+                const struct kvpbus_cim_object *object, enum kvpbus_cim_status *status)
 {
-    char *a = kvpbus_cim_path(left, kvpbus_cim_host_scope(host));
-    char *b = kvpbus_cim_path(right, kvpbus_cim_host_scope(host));
-    bool same = a != NULL && b != NULL && strcmp(a, b) == 0;
-    free(a);
-    free(b);
-    return same;
+    char *path = kvpbus_cim_path(object, scope), *other = path;
+    bool found = false;
+    for (size_t i = 0; other != NULL && !found && i < list->count; i++) {
+        other = kvpbus_cim_path(list->objects[i], scope);
+        found = other != NULL && strcmp(other, path) == 0;
+        free(other);
+    }
+    *status = other != NULL ? KVPBUS_CIM_OK : KVPBUS_CIM_NOMEM;
+    free(path);
+    return found;
 }
 
 // Adds the object at the other end, once.
@@ -161,31 +166,26 @@ static enum kvpbus_cim_status add_other_end(struct kvpbus_cim_host *host,
         return status;
     bool wanted = related->query->result_class == NULL ||
                   kvpbus_cim_class_is(object->class, related->query->result_class);
-    for (size_t i = 0; wanted && i < related->list->count; i++)
-        wanted = !same_object(host, related->list->objects[i], object);
-    if (wanted)
+    wanted = wanted && !has(kvpbus_cim_host_scope(host), related->list, object, &status);
+    if (wanted && status == KVPBUS_CIM_OK)
         return kvpbus_cim_list_add(related->list, object) ? KVPBUS_CIM_OK : KVPBUS_CIM_NOMEM;
     kvpbus_cim_object_free(object);
-    return KVPBUS_CIM_OK;
+    return status;
 }
 
 // Index of the property of an association that refers to the source, in the role that is asked
 // for; -1 when there is none.
-static int end_of(const struct kvpbus_cim_object *association, const struct related *related,
-                  const struct kvpbus_cim_object *source, const struct kvpbus_cim_scope *scope)
+static int end_of(const struct kvpbus_cim_object *association, const struct related *related)
 {
-    char *path = kvpbus_cim_path(source, scope);
-    int found = -1;
-    for (int i = 0; path != NULL && found < 0 && i < (int)association->class->property_count; i++) {
+    for (int i = 0; i < (int)association->class->property_count; i++) {
         const struct kvpbus_cim_property *property = &association->class->properties[i];
         bool role = related->query->role == NULL ||
                     kvpbus_cim_compare(related->query->role, property->name) == 0;
         if (property->type == KVPBUS_CIM_REFERENCE && role && association->values[i].count > 0 &&
-            kvpbus_cim_compare(association->values[i].texts[0], path) == 0)
-            found = i;
+            kvpbus_cim_compare(association->values[i].texts[0], related->source) == 0)
+            return i;
     }
-    free(path);
-    return found;
+    return -1;
 }
 
 static enum kvpbus_cim_status follow(struct kvpbus_cim_host *host, const struct related *related,
@@ -209,13 +209,12 @@ static enum kvpbus_cim_status follow(struct kvpbus_cim_host *host, const struct 
 
 static enum kvpbus_cim_status follow_class(struct kvpbus_cim_host *host,
                                            const struct related *related,
-                                           const struct kvpbus_cim_class *class,
-                                           const struct kvpbus_cim_object *source)
+                                           const struct kvpbus_cim_class *class)
 {
     struct kvpbus_cim_list all = {0};
     enum kvpbus_cim_status status = kvpbus_cim_make_instances(host, class, &all);
     for (size_t i = 0; status == KVPBUS_CIM_OK && i < all.count; i++) {
-        int end = end_of(all.objects[i], related, source, kvpbus_cim_host_scope(host));
+        int end = end_of(all.objects[i], related);
         if (end >= 0)
             status = follow(host, related, all.objects[i], end);
     }
@@ -236,12 +235,15 @@ static enum kvpbus_cim_status relate(struct kvpbus_cim_host *host,
         return status;
     if (source->is_class || (through != NULL && !is_class_name(through)))
         status = source->is_class ? KVPBUS_CIM_INVALID_QUERY : KVPBUS_CIM_INVALID_CLASS;
+    else if ((related.source = kvpbus_cim_path(source, kvpbus_cim_host_scope(host))) == NULL)
+        status = KVPBUS_CIM_NOMEM;
     for (size_t i = 0; status == KVPBUS_CIM_OK && i < kvpbus_cim_class_count(); i++) {
         const struct kvpbus_cim_class *class = kvpbus_cim_class_at(i);
         if (class->association && (through == NULL || kvpbus_cim_class_is(class, through)))
-            status = follow_class(host, &related, class, source);
+            status = follow_class(host, &related, class);
     }
     kvpbus_cim_object_free(source);
+    free(related.source);
     return status;
 }
 

@@ -32,6 +32,8 @@ static HRESULT WINAPI query_interface(IWbemQualifierSet *face, REFIID iid, void 
     if (out == NULL)
         return E_POINTER;
     *out = NULL;
+    if (IsEqualIID(iid, &IID_IMarshal))
+        return kvpbus_provider_marshal(out);
     if (!IsEqualIID(iid, &IID_IUnknown) && !IsEqualIID(iid, &IID_IWbemQualifierSet))
         return E_NOINTERFACE;
     *out = face;

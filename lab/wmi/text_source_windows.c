@@ -16,6 +16,8 @@ static HRESULT WINAPI query_interface(IWbemObjectTextSrc *face, REFIID iid, void
     if (out == NULL)
         return E_POINTER;
     *out = NULL;
+    if (IsEqualIID(iid, &IID_IMarshal))
+        return kvpbus_provider_marshal(out);
     if (!IsEqualIID(iid, &IID_IUnknown) && !IsEqualIID(iid, &IID_IWbemObjectTextSrc))
         return E_NOINTERFACE;
     *out = face;

@@ -398,6 +398,9 @@ Test(lab_cim_host, everything_is_hidden)
                  KVPBUS_CIM_NOT_FOUND);
     lab_ctl(&lab, "service normal");
     cr_assert_eq(count("SELECT * FROM Msvm_ComputerSystem"), 3);
+    // Who connected meanwhile is the service's client like others.
+    lab_ctl(&lab, "service restart");
+    cr_assert_eq(kvpbus_cim_host_get(other, path, &object), KVPBUS_CIM_DISCONNECTED);
     kvpbus_cim_host_release(other);
     free(job);
     free(path);
