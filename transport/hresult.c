@@ -37,13 +37,16 @@ enum kvpbus_error kvpbus_hresult_fail(struct kvpbus_failure *failure, uint32_t n
                                       const char *format, ...)
 {
     const struct kvpbus_hresult *entry = kvpbus_hresult_find(number);
-    char what[80];
+    char what[80], rest[sizeof failure->detail];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    kvpbus_fail(failure, entry->error, "%s: %s (0x%08X %s); %s", what, entry->meaning,
-                (unsigned)number, entry->name, entry->hint);
+    // What does not fit is cut from what was done, not from what to do.
+    int length = snprintf(rest, sizeof rest, ": %s (0x%08X %s); %s", entry->meaning,
+                          (unsigned)number, entry->name, entry->hint);
+    kvpbus_fail(failure, entry->error, "%.*s%s", (int)sizeof failure->detail - 1 - length, what,
+                rest);
     if (failure != NULL)
         failure->os_code = (int64_t)number;
     return entry->error;
