@@ -278,7 +278,6 @@ static enum kvpbus_error listen_tcp(struct kvpbus_lab *lab, struct kvpbus_failur
     struct sockaddr_in address = {.sin_family = AF_INET};
     int size = sizeof address;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    snprintf(server->port_file, sizeof server->port_file, "%s/host.port", lab->options.directory);
     int status = uv_tcp_bind(&server->tcp_listener, (const struct sockaddr *)&address, 0);
     if (status == 0)
         status = uv_listen((uv_stream_t *)&server->tcp_listener, 64, on_connection);
@@ -307,8 +306,10 @@ enum kvpbus_error kvpbus_lab_server_open(struct kvpbus_lab *lab, const char *soc
                            "the path %s is too long for a socket: choose a shorter folder",
                            socket_path);
     memcpy(server->path, socket_path, strlen(socket_path) + 1);
+    snprintf(server->port_file, sizeof server->port_file, "%s/host.port", lab->options.directory);
     // Left by a lab that was killed; the caller holds the lock of the folder.
     unlink(socket_path);
+    unlink(server->port_file);
     // The owner's alone, from the moment at which it is there.
     mode_t mask = umask(0077);
     int status = uv_pipe_bind(&server->listener, socket_path);
@@ -337,8 +338,7 @@ void kvpbus_lab_server_close(struct kvpbus_lab *lab)
     uv_close((uv_handle_t *)&server->listener, NULL);
     uv_close((uv_handle_t *)&server->tcp_listener, NULL);
     unlink(server->path);
-    if (server->port_file[0] != '\0')
-        unlink(server->port_file);
+    unlink(server->port_file);
 }
 
 void kvpbus_lab_server_free(struct kvpbus_lab *lab)

@@ -35,6 +35,13 @@ bool kvpbus_folder_make_unique(char *path);
 bool kvpbus_folder_remove(const char *path); // an empty one
 // The names in it are on the disk.
 bool kvpbus_folder_sync(const char *path);
+// The same of the folder that a file is in.
+bool kvpbus_file_sync_name(const char *path);
+
+enum { KVPBUS_FOLDER_ROOM = 4096 }; // as Linux' PATH_MAX
+// The folder of a file; "." when it is named without one.
+void kvpbus_file_folder(const char *path, char *folder, size_t size);
+
 bool kvpbus_folder_free(const char *path, uint64_t *bytes);
 
 // --- why ---

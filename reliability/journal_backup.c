@@ -43,13 +43,10 @@ static enum kvpbus_error sqlite_failed(struct kvpbus_journal *journal, int code)
 // The copy must not take the room that the journal needs for what comes.
 static enum kvpbus_error check_space(struct kvpbus_journal *journal)
 {
-    char folder[4096];
+    char folder[KVPBUS_FOLDER_ROOM];
     uint64_t size, unused;
-    const char *slash = strrchr(journal->backup_path, '/');
-    snprintf(folder, sizeof folder, "%.*s", slash != NULL ? (int)(slash - journal->backup_path) : 1,
-             slash != NULL ? journal->backup_path : ".");
-    if (!kvpbus_file_size(journal->path, &size) ||
-        !kvpbus_folder_free(folder[0] != '\0' ? folder : "/", &unused))
+    kvpbus_file_folder(journal->backup_path, folder, sizeof folder);
+    if (!kvpbus_file_size(journal->path, &size) || !kvpbus_folder_free(folder, &unused))
         return failed(journal, kvpbus_system_code());
     uint64_t wanted = size + SPARE_BYTES;
     if (unused >= wanted)

@@ -180,7 +180,8 @@ static enum kvpbus_error copy_out(struct kvpbus_journal *journal, int64_t peer, 
     if (error == KVPBUS_OK)
         error = commit_or_not(journal, copy_rows(journal, peer));
     detach(journal);
-    if (error == KVPBUS_OK && !kvpbus_file_sync(file))
+    // The only one, once the journal's rows are gone.
+    if (error == KVPBUS_OK && !(kvpbus_file_sync(file) && kvpbus_file_sync_name(path)))
         error = file_failed(journal, path);
     close(file);
     if (error != KVPBUS_OK)

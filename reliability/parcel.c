@@ -71,6 +71,8 @@ static enum kvpbus_error finish(FILE *out, const char *path, enum kvpbus_error e
         error = failed(failure, path);
     if (fclose(out) != 0 && error == KVPBUS_OK)
         error = failed(failure, path);
+    if (error == KVPBUS_OK && !kvpbus_file_sync_name(path))
+        error = failed(failure, path);
     if (error != KVPBUS_OK)
         kvpbus_file_remove(path);
     return error;

@@ -21,9 +21,7 @@ struct reading {
     enum place place;
     unsigned depth, elements;
     struct target target; // of the property that is being read; no bytes: it does not matter
-    char source[8];       // digits of the property Source
-    size_t source_length;
-    const char *refused; // why, unless the XML itself is wrong
+    const char *refused;  // why, unless the XML itself is wrong
 };
 
 static void refuse(struct reading *reading, const char *why)
@@ -64,9 +62,6 @@ static void begin_property(struct reading *reading, const char **attributes)
     else if (same_name(name, "Data"))
         reading->target =
             (struct target){item->data, sizeof item->data, &item->data_length, &item->data_set};
-    else if (same_name(name, "Source"))
-        reading->target = (struct target){reading->source, sizeof reading->source,
-                                          &reading->source_length, &item->source_set};
 }
 
 static void begin_value(struct reading *reading)
@@ -134,23 +129,6 @@ static void XMLCALL on_doctype(void *context, const XML_Char *name, const XML_Ch
     refuse(context, "it has a document type");
 }
 
-static bool take_source(struct reading *reading)
-{
-    unsigned number = 0;
-    if (!reading->item->source_set)
-        return true;
-    if (reading->source_length == 0 || reading->source_length > 5)
-        return false;
-    for (size_t i = 0; i < reading->source_length; i++) {
-        char digit = reading->source[i];
-        if (digit < '0' || digit > '9')
-            return false;
-        number = number * 10 + (unsigned)(digit - '0');
-    }
-    reading->item->source = number;
-    return number <= 65535;
-}
-
 enum kvpbus_error kvpbus_item_text_parse(const char *text, size_t length,
                                          struct kvpbus_item_text *item,
                                          struct kvpbus_failure *failure)
@@ -172,8 +150,6 @@ enum kvpbus_error kvpbus_item_text_parse(const char *text, size_t length,
     XML_SetStartDoctypeDeclHandler(reading.parser, on_doctype);
     enum XML_Status status = XML_Parse(reading.parser, text, (int)length, XML_TRUE);
     enum XML_Error code = XML_GetErrorCode(reading.parser);
-    if (status == XML_STATUS_OK && !take_source(&reading))
-        reading.refused = "its Source is no number";
     XML_ParserFree(reading.parser);
     if (status == XML_STATUS_OK && reading.refused == NULL)
         return KVPBUS_OK;
@@ -256,13 +232,9 @@ static void put_string(struct writing *writing, const char *name, const char *va
 {
     put(writing, "<PROPERTY NAME=\"");
     put(writing, name);
-    put(writing, "\" TYPE=\"string\">");
-    if (value != NULL) {
-        put(writing, "<VALUE>");
-        put_escaped(writing, value);
-        put(writing, "</VALUE>");
-    }
-    put(writing, "</PROPERTY>");
+    put(writing, "\" TYPE=\"string\"><VALUE>");
+    put_escaped(writing, value);
+    put(writing, "</VALUE></PROPERTY>");
 }
 
 static void put_inherited(struct writing *writing, const char *name)

@@ -30,11 +30,10 @@ enum {
 // What an item says. A property without a VALUE is null, one with an empty VALUE is the empty
 // string: `name_set` and `data_set` tell them apart.
 struct kvpbus_item_text {
-    bool name_set, data_set, source_set;
+    bool name_set, data_set;
     size_t name_length, data_length; // of the whole; what has no room below is only counted
     char name[KVPBUS_ITEM_NAME_ROOM];
     char data[KVPBUS_ITEM_DATA_ROOM];
-    unsigned source; // 0 host, 1 guest, 2 guest's system, 4 kept by the host alone
 };
 
 // Reads a document in UTF-8, whatever encoding it declares. Entities, numeric references and CDATA
@@ -51,8 +50,8 @@ enum kvpbus_error kvpbus_item_text_scan(struct kvpbus_scan *scan, const char *pr
                                         const char *text, size_t length);
 
 // Writes the document of an item of the host (Source 0), in the form that
-// IWbemObjectTextSrc::GetText gives it, with a NUL. A NULL value is written as null. Returns its
-// length, or 0 when it has no room or holds what XML cannot.
+// IWbemObjectTextSrc::GetText gives it, with a NUL. Returns its length, or 0 when it has no room or
+// holds what XML cannot.
 size_t kvpbus_item_text_write(const char *key, const char *value, char *text, size_t size);
 
 #endif

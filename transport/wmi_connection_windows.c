@@ -13,7 +13,7 @@ enum {
 
 static const char service_class[] = "Msvm_VirtualSystemManagementService";
 
-const char *kvpbus_wmi_namespace(const struct kvpbus_wmi_target *target)
+static const char *namespace_of(const struct kvpbus_wmi_target *target)
 {
     return target->old_namespace ? "root\\virtualization" : "root\\virtualization\\v2";
 }
@@ -100,7 +100,7 @@ static HRESULT connect_server(const struct kvpbus_wmi_target *target, IWbemServi
     BSTR where = NULL, user = NULL, password = NULL;
     snprintf(resource, sizeof resource, "%s%s%s%s", target->host != NULL ? "\\\\" : "",
              target->host != NULL ? target->host : "", target->host != NULL ? "\\" : "",
-             kvpbus_wmi_namespace(target));
+             namespace_of(target));
     HRESULT result = CoCreateInstance(&CLSID_WbemLocator, NULL, CLSCTX_INPROC_SERVER,
                                       &IID_IWbemLocator, (void **)&locator);
     kvpbus_com_took(locator);

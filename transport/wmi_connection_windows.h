@@ -34,9 +34,6 @@ struct kvpbus_wmi_connection {
     SRWLOCK spawning;
 };
 
-// "root\virtualization\v2"
-const char *kvpbus_wmi_namespace(const struct kvpbus_wmi_target *target);
-
 // The connection, with one reference.
 HRESULT kvpbus_wmi_connect(const struct kvpbus_wmi_target *target, struct kvpbus_wmi_work *work,
                            struct kvpbus_wmi_connection **connection);

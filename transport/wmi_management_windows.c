@@ -48,7 +48,8 @@ bool kvpbus_wmi_carry_out(struct kvpbus_wmi_call *call, enum kvpbus_error *error
         return true;
     case KVPBUS_WMI_NOT_BEGUN:
         call->error = kvpbus_fail(&call->failure, KVPBUS_STORE_BUSY,
-                                  "%d calls to WMI hang; is the service 'vmms' running?",
+                                  "no thread is free for a call to WMI, at most %d are; is the "
+                                  "service 'vmms' running?",
                                   KVPBUS_WMI_WORKERS_MAX);
         if (failure != NULL)
             *failure = call->failure;

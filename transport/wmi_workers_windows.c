@@ -168,7 +168,9 @@ enum kvpbus_wmi_ending kvpbus_wmi_workers_run(struct kvpbus_wmi_workers *workers
     workers->queued++;
     grow(workers);
     WakeConditionVariable(&workers->work);
-    for (uint64_t now = kvpbus_wmi_now(); !task->done && now < until; now = kvpbus_wmi_now())
+    // Without a thread, as when none could be begun, nobody would come.
+    for (uint64_t now = kvpbus_wmi_now(); !task->done && now < until && workers->threads > 0;
+         now = kvpbus_wmi_now())
         SleepConditionVariableSRW(&task->changed, &workers->lock, (DWORD)(until - now), 0);
     if (!task->begun) {
         unlink_task(workers, task);

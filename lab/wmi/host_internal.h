@@ -32,7 +32,4 @@ enum kvpbus_cim_status kvpbus_cim_fill_items(struct kvpbus_cim_host *host,
 enum kvpbus_cim_status kvpbus_cim_make_job(struct kvpbus_cim_host *host, const char *instance_id,
                                            struct kvpbus_cim_object **object);
 
-// The path of a job, for Job of a method; NULL: no memory. The caller frees it.
-char *kvpbus_cim_job_path(const struct kvpbus_cim_host *host, uint64_t job);
-
 #endif

@@ -122,7 +122,8 @@ enum kvpbus_cim_status kvpbus_cim_make_job(struct kvpbus_cim_host *host, const c
     return KVPBUS_CIM_OK;
 }
 
-char *kvpbus_cim_job_path(const struct kvpbus_cim_host *host, uint64_t job)
+// The path of a job, for Job of a method; NULL: no memory. The caller frees it.
+static char *job_path(const struct kvpbus_cim_host *host, uint64_t job)
 {
     char id[KVPBUS_GUID_TEXT + 1];
     char *path = NULL;
@@ -243,7 +244,7 @@ static bool fill_out(const struct kvpbus_cim_host *host, struct kvpbus_cim_objec
         return false;
     if (answer->job == 0)
         return true;
-    char *path = kvpbus_cim_job_path(host, answer->job);
+    char *path = job_path(host, answer->job);
     bool set = path != NULL && kvpbus_cim_set(out, "Job", path);
     free(path);
     return set;

@@ -2,14 +2,11 @@
 //
 // Objects made of what the lab answers: the host and its VMs, their Data Exchange components with
 // settings and items, what associates them, and jobs.
-#include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "host_internal.h"
-#include "item_text.h"
 
 // The Data Exchange service among the devices of every VM.
 #define SERVICE_GUID "2A34B1C2-FD73-4043-8A5B-DD2159BC743F"

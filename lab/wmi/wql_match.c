@@ -95,11 +95,15 @@ static bool is_object_name(const char *name)
     return kvpbus_cim_compare(name, "__CLASS") == 0 || kvpbus_cim_compare(name, "__THIS") == 0;
 }
 
+static bool is_path_name(const char *name)
+{
+    return kvpbus_cim_compare(name, "__RELPATH") == 0 || kvpbus_cim_compare(name, "__PATH") == 0;
+}
+
 // What a client may ask of every object.
 static bool is_system_name(const char *name)
 {
-    return kvpbus_cim_compare(name, "__CLASS") == 0 || kvpbus_cim_compare(name, "__RELPATH") == 0 ||
-           kvpbus_cim_compare(name, "__PATH") == 0;
+    return kvpbus_cim_compare(name, "__CLASS") == 0 || is_path_name(name);
 }
 
 bool kvpbus_wql_fits(const struct kvpbus_wql_query *query, const struct kvpbus_cim_class *class)
@@ -208,6 +212,9 @@ uint64_t kvpbus_wql_selection(const struct kvpbus_wql_query *query,
         int index = kvpbus_cim_property_find(class, query->names[i]);
         if (index >= 0)
             selection |= UINT64_C(1) << index;
+        // A path is made of the keys.
+        for (size_t key = 0; is_path_name(query->names[i]) && key < class->property_count; key++)
+            selection |= (uint64_t) class->properties[key].key << key;
     }
     return selection;
 }

@@ -70,5 +70,13 @@ Test(lab_without_tcp, nobody_is_told_a_port)
     snprintf(path, sizeof path, "%s/host.port", lab.directory);
     cr_assert_neq(access(path, F_OK), 0);
     lab_stop(&lab);
+    // Nor that of a lab that was killed.
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file);
+    fputs("1\n", file);
+    fclose(file);
+    lab_start_again(&lab, "");
+    cr_assert_neq(access(path, F_OK), 0);
+    lab_stop(&lab);
     lab_remove(&lab);
 }

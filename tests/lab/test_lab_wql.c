@@ -161,9 +161,13 @@ Test(lab_wql, selected_properties)
         parsed("select name, ElementName , __PATH from Msvm_ComputerSystem");
     const struct kvpbus_cim_class *class = kvpbus_cim_class_find("Msvm_ComputerSystem");
     cr_assert(kvpbus_wql_fits(query, class));
-    cr_assert_eq(kvpbus_wql_selection(query, class),
-                 UINT64_C(1) << kvpbus_cim_property_find(class, "Name") |
-                     UINT64_C(1) << kvpbus_cim_property_find(class, "ElementName"));
+    uint64_t selected = UINT64_C(1) << kvpbus_cim_property_find(class, "Name") |
+                        UINT64_C(1) << kvpbus_cim_property_find(class, "ElementName");
+    uint64_t other_key = UINT64_C(1) << kvpbus_cim_property_find(class, "CreationClassName");
+    cr_assert_eq(kvpbus_wql_selection(query, class), selected | other_key);
+    kvpbus_wql_free(query);
+    query = parsed("select name, ElementName from Msvm_ComputerSystem");
+    cr_assert_eq(kvpbus_wql_selection(query, class), selected);
     kvpbus_wql_free(query);
 }
 
@@ -232,18 +236,31 @@ Test(lab_wql, everything_else_is_refused)
         cr_assert_eq(parse(texts[i]), KVPBUS_WQL_INVALID, "%s", texts[i]);
 }
 
+static enum kvpbus_wql_result parse_nested(size_t depth)
+{
+    char text[256];
+    size_t length = (size_t)sprintf(text, "SELECT * FROM C WHERE ");
+    memset(text + length, '(', depth);
+    length += depth;
+    length += (size_t)sprintf(text + length, "a=1");
+    memset(text + length, ')', depth);
+    text[length + depth] = '\0';
+    return parse(text);
+}
+
 Test(lab_wql, sizes_have_bounds)
 {
     static char text[KVPBUS_WQL_TEXT_MAX + 64];
-    size_t length = (size_t)sprintf(text, "SELECT * FROM C WHERE ");
-    for (int i = 0; i < KVPBUS_WQL_DEPTH_MAX + 1; i++)
-        text[length++] = '(';
-    strcpy(text + length, "a=1");
-    cr_assert_eq(parse(text), KVPBUS_WQL_INVALID);
-    length = (size_t)sprintf(text, "SELECT * FROM C WHERE a=1");
+    cr_assert_eq(parse_nested(KVPBUS_WQL_DEPTH_MAX - 1), KVPBUS_WQL_OK);
+    cr_assert_eq(parse_nested(KVPBUS_WQL_DEPTH_MAX), KVPBUS_WQL_INVALID);
+    size_t length = (size_t)sprintf(text, "SELECT * FROM C WHERE a=1");
     for (int i = 0; i < KVPBUS_WQL_NODES_MAX; i++)
         length += (size_t)sprintf(text + length, " OR a=1");
     cr_assert_eq(parse(text), KVPBUS_WQL_INVALID);
-    memset(text, ' ', sizeof text - 1);
+    length = (size_t)sprintf(text, "SELECT * FROM C");
+    memset(text + length, ' ', sizeof text - length);
+    text[KVPBUS_WQL_TEXT_MAX + 1] = '\0';
     cr_assert_eq(parse(text), KVPBUS_WQL_INVALID);
+    text[KVPBUS_WQL_TEXT_MAX] = '\0';
+    cr_assert_eq(parse(text), KVPBUS_WQL_OK);
 }

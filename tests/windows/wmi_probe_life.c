@@ -196,19 +196,16 @@ void probe_references(void)
     HRESULT result;
     IWbemServices *services = probe_connect(V2, &result);
     EXPECT(services != NULL);
-    EXPECT(probe_count(services, all_systems) == 3);
-    LONG before = provider_objects();
+    LONG before = provider_objects(); // while no query's thread may still be about to end
     EXPECT(before > 0);
+    EXPECT(probe_count(services, all_systems) == 3);
     for (int i = 0; i < POLLS; i++) {
         IWbemClassObject *object = probe_single(
             services, L"SELECT * FROM Msvm_KvpExchangeComponent WHERE EnabledState = 2");
         EXPECT(object == NULL); // there are two
         EXPECT(probe_count(services, L"SELECT") == -1);
     }
-    // A thread that has given its answer may still be about to end.
-    for (int i = 0; i < 6000 && provider_objects() != before; i++)
-        Sleep(10);
-    EXPECT(provider_objects() == before);
+    EXPECT(provider_objects_settled(before) == before);
     EXPECT(can_unload() == S_FALSE);
     IWbemServices_Release(services);
     EXPECT(provider_objects() == 0);
