@@ -67,15 +67,21 @@ static struct kvpbus_service_about about_of(const struct kvpbus_service_defaults
 
 // --- install ---
 
+// Also where it is cut short, as getopt_long takes it.
+static bool is_option(const char *word, const char *name)
+{
+    size_t length = strcspn(word, "=");
+    return length > strlen("--") && strncmp(word, name, length) == 0;
+}
+
 // Takes "--NAME VALUE" and "--NAME=VALUE" at words[*at]; false: it is another word.
 static bool take(char **words, size_t *at, const char *name, const char **value, bool *complete)
 {
-    size_t length = strlen(name);
-    const char *word = words[*at];
-    if (strncmp(word, name, length) != 0 || (word[length] != '\0' && word[length] != '='))
+    const char *word = words[*at], *behind = strchr(word, '=');
+    if (!is_option(word, name))
         return false;
-    if (word[length] == '=')
-        *value = word + length + 1;
+    if (behind != NULL)
+        *value = behind + 1;
     else if (words[*at + 1] != NULL)
         *value = words[++*at];
     else
@@ -110,12 +116,11 @@ static const char *broken_path(char **options)
 static int check_options(char **argv, size_t count, char **options,
                          const struct kvpbus_service_defaults *defaults, kvpbus_service_run_fn *run)
 {
-    static const char *const others[] = {"--help", "-h", "--version", "--check-config",
-                                         "--print-config"};
+    static const char *const others[] = {"--help", "--version", "--check-config", "--print-config"};
     char text[200];
     for (size_t i = 0; i < count; i++)
         for (size_t n = 0; n < sizeof others / sizeof *others; n++)
-            if (strcmp(options[i], others[n]) == 0) {
+            if (is_option(options[i], others[n])) {
                 snprintf(text, sizeof text, "%s is no option of a service", others[n]);
                 return usage(defaults->program, text);
             }

@@ -51,6 +51,16 @@ static int run(const char *const *words)
 #define RUN(...) run((const char *const[]){__VA_ARGS__, NULL})
 #define SERVICE(side, ...) RUN(side "/kvpbus-" side ".exe", "service", __VA_ARGS__)
 
+// Of a service that ends at once: now and then Wine takes that for a start that timed out.
+static int start_in_vain(void)
+{
+    int status, tries = 0;
+    do
+        status = SERVICE("guest", "start");
+    while (strstr(said, "(1053)") != NULL && ++tries < 10);
+    return status;
+}
+
 #define CHECK_RUN(code, text, run)                          \
     do {                                                    \
         int status = run;                                   \
@@ -123,6 +133,8 @@ Test(service, a_host_has_its_options_and_keeps_them)
     static const char *const wrong[][5] = {
         {"--state", "here", NULL, NULL, "not a whole path"},
         {"--verbose", "--help", NULL, NULL, "no option of a service"},
+        {"--vers", NULL, NULL, NULL, "--version is no option of a service"},
+        {"--conf", "here.conf", NULL, NULL, "not a whole path"},
         {"--nonsense", NULL, NULL, NULL, "there is no option"},
         {"--store", NULL, NULL, NULL, "--store needs a value"},
         {"--config", "C:\\missing.conf", NULL, NULL, "cannot read C:\\missing.conf"},
@@ -181,7 +193,7 @@ Test(service, a_wrong_configuration_stops_it_with_its_number)
 {
     CHECK_RUN(0, "is registered", SERVICE("guest", "install", "--trust-key", KEY_TEXT));
     write_file("prefix/drive_c/ProgramData/kvpbus/guest.conf", "[kvpbus]\npoll_fast = soon\n");
-    CHECK_ERROR(3, "ended at once with 2; why stands in the Event Log", SERVICE("guest", "start"));
+    CHECK_ERROR(3, "ended at once with 2; why stands in the Event Log", start_in_vain());
     CHECK_RUN(0, "is removed; its state stays", SERVICE("guest", "remove"));
     cr_assert(exists("guest.conf"));
     CHECK_RUN(0, "with all that it had", SERVICE("guest", "remove", "--purge"));
@@ -220,7 +232,7 @@ Test(service, a_machine_that_is_no_guest_has_nothing_to_do_for_the_service)
     CHECK_RUN(0, "",
               RUN("reg", "delete", "HKLM\\SOFTWARE\\Microsoft\\Virtual Machine", "/f", "/reg:64"));
     CHECK_RUN(0, "is registered", SERVICE("guest", "install"));
-    CHECK_ERROR(3, "there is nothing for it on this machine", SERVICE("guest", "start"));
+    CHECK_ERROR(3, "there is nothing for it on this machine", start_in_vain());
     CHECK_RUN(3, "is stopped", SERVICE("guest", "status"));
     CHECK_RUN(0, "is removed", SERVICE("guest", "remove"));
 }
