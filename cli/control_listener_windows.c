@@ -13,7 +13,7 @@
 #include <windows.h>
 
 #include "private_windows.h"
-#include "socket.h"
+#include "socket_windows.h"
 #include "windows_error.h"
 #include "windows_text.h"
 
@@ -23,8 +23,6 @@ enum {
     USER_BYTES = 256,
     NAME_CHARS = 64,
 };
-
-static const char local_pipe[] = "\\\\.\\pipe\\";
 
 struct instance {
     HANDLE pipe; // INVALID_HANDLE_VALUE: none
@@ -71,10 +69,16 @@ static bool await(struct control_listener *listener, struct instance *instance)
     instance->connect = (OVERLAPPED){.hEvent = event};
     if (!ConnectNamedPipe(instance->pipe, &instance->connect)) {
         DWORD code = GetLastError();
-        if (code == ERROR_PIPE_CONNECTED)
+        // Also when it has come and gone: that is found when it is served.
+        if (code == ERROR_PIPE_CONNECTED || code == ERROR_NO_DATA) {
             SetEvent(event);
-        else if (code != ERROR_IO_PENDING)
+        } else if (code != ERROR_IO_PENDING) {
+            // No call is under way that could be waited for.
+            CloseHandle(instance->pipe);
+            instance->pipe = INVALID_HANDLE_VALUE;
+            SetLastError(code);
             return false;
+        }
     }
     return RegisterWaitForSingleObject(&instance->wait, event, on_connected, listener, INFINITE,
                                        WT_EXECUTEONLYONCE);
@@ -172,24 +176,12 @@ static struct control_listener *make(const char *path)
     return NULL;
 }
 
-static enum kvpbus_error check_name(const char *path, struct kvpbus_failure *failure)
-{
-    if (strlen(path) >= KVPBUS_SOCKET_PATH)
-        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
-                           "the pipe's name %.60s... is longer than %d characters", path,
-                           KVPBUS_SOCKET_PATH - 1);
-    if (strncmp(path, local_pipe, strlen(local_pipe)) != 0 || path[strlen(local_pipe)] == '\0')
-        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
-                           "%s is not a pipe of this machine: \\\\.\\pipe\\ and a name", path);
-    return KVPBUS_OK;
-}
-
 enum kvpbus_error control_listener_open(uv_loop_t *loop, const char *path,
                                         control_waiting_fn *waiting, void *context,
                                         struct control_listener **out,
                                         struct kvpbus_failure *failure)
 {
-    enum kvpbus_error error = check_name(path, failure);
+    enum kvpbus_error error = kvpbus_pipe_check(path, failure);
     if (error != KVPBUS_OK)
         return error;
     struct control_listener *listener = make(path);

@@ -38,10 +38,9 @@ int doctor_installation(const struct kvpbus_command_context *context, struct doc
 void doctor_config(struct doctor *doctor);
 
 // doctor_machine_posix.c, doctor_machine_windows.c: which side this is, as far as can be seen;
-// folder, disk, clock, store.
+// folder, clock, store.
 bool doctor_on_host(void);
 void doctor_state(struct doctor *doctor);
-void doctor_disk(struct doctor *doctor);
 void doctor_clock(struct doctor *doctor);
 void doctor_store(struct doctor *doctor);
 

@@ -9,9 +9,13 @@
 #include "doctor.h"
 #include "file.h"
 #include "paths.h"
+#include "utf8.h"
 #include "words.h"
 
-enum { ANSWER_WITHIN = 5000 }; // ms
+enum {
+    ANSWER_WITHIN = 5000, // ms
+    DISK_LEAST = 64,      // MiB
+};
 
 static void KVPBUS_PRINTF(4, 0)
     found(struct doctor *doctor, const char *check, bool good, const char *says, va_list arguments)
@@ -22,6 +26,7 @@ static void KVPBUS_PRINTF(4, 0)
     finding->check = check;
     finding->good = good;
     vsnprintf(finding->says, sizeof finding->says, says, arguments);
+    kvpbus_utf8_mend(finding->says);
 }
 
 void doctor_good(struct doctor *doctor, const char *check, const char *says, ...)
@@ -46,7 +51,25 @@ void doctor_mend(struct doctor *doctor, const char *mend, ...)
     va_list arguments;
     va_start(arguments, mend);
     vsnprintf(finding->mend, sizeof finding->mend, mend, arguments);
+    kvpbus_utf8_mend(finding->mend);
     va_end(arguments);
+}
+
+// --- the disk ---
+
+static void look_at_disk(struct doctor *doctor)
+{
+    uint64_t bytes;
+    const char *path = doctor->arguments.state;
+    if (!kvpbus_folder_free(path, &bytes))
+        return; // no folder yet, which is said
+    unsigned long long free_mib = bytes >> 20;
+    if (free_mib >= DISK_LEAST) {
+        doctor_good(doctor, "disk", "%llu MiB are free", free_mib);
+        return;
+    }
+    doctor_bad(doctor, "disk", "only %llu MiB are free for the journal in %s", free_mib, path);
+    doctor_mend(doctor, "free %d MiB or more there", DISK_LEAST);
 }
 
 // --- the service ---
@@ -115,7 +138,9 @@ static void examine(struct doctor *doctor, const char *given_socket)
 {
     struct kvpbus_service_arguments *arguments = &doctor->arguments;
     const char *standard = doctor->host ? KVPBUS_HOST_CONFIG : KVPBUS_GUEST_CONFIG;
-    if (doctor->config == NULL && kvpbus_file_exists(standard))
+    // Whether it is there is not told to everybody: then reading it says why.
+    if (doctor->config == NULL && (kvpbus_file_exists(standard) ||
+                                   kvpbus_system_error(kvpbus_system_code()) != KVPBUS_NOT_FOUND))
         doctor->config = standard;
     doctor_config(doctor);
     if (arguments->state[0] == '\0')
@@ -123,7 +148,7 @@ static void examine(struct doctor *doctor, const char *given_socket)
     if (arguments->socket[0] == '\0')
         strcpy(arguments->socket, doctor->host ? KVPBUS_HOST_SOCKET : KVPBUS_GUEST_SOCKET);
     doctor_state(doctor);
-    doctor_disk(doctor);
+    look_at_disk(doctor);
     doctor_clock(doctor);
     doctor_store(doctor);
     doctor_trust(doctor);

@@ -4,19 +4,17 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "doctor.h"
-#include "kvpbus/management.h"
+#include "guest_store.h"
+#include "host_management.h"
 #include "paths.h"
 #include "rotation.h"
+#include "words.h"
 
-enum {
-    DISK_LEAST = 64, // MiB
-    SEED_BYTES = 32, // of an identity
-};
+enum { SEED_BYTES = 32 }; // of an identity
 
 bool doctor_on_host(void)
 {
@@ -91,21 +89,6 @@ void doctor_state(struct doctor *doctor)
         doctor_good(doctor, "state", "%s is there for its owner alone", path);
 }
 
-void doctor_disk(struct doctor *doctor)
-{
-    struct statvfs disk;
-    const char *path = doctor->arguments.state;
-    if (statvfs(path, &disk) != 0)
-        return; // no folder yet, which is said
-    unsigned long long free_mib = (unsigned long long)disk.f_bavail * disk.f_frsize >> 20;
-    if (free_mib >= DISK_LEAST) {
-        doctor_good(doctor, "disk", "%llu MiB are free", free_mib);
-        return;
-    }
-    doctor_bad(doctor, "disk", "only %llu MiB are free for the journal in %s", free_mib, path);
-    doctor_mend(doctor, "free %d MiB or more there", DISK_LEAST);
-}
-
 // Lifetimes and histories go by the clock.
 void doctor_clock(struct doctor *doctor)
 {
@@ -143,6 +126,17 @@ static void look_at_pool(struct doctor *doctor)
     static const char kind[] = "pool:";
     const char *directory = "/var/lib/hyperv";
     char path[KVPBUS_PATH_MAX + 32];
+    struct kvpbus_store *store;
+    struct kvpbus_failure failure = {0};
+    enum kvpbus_error error =
+        kvpbus_guest_store_open(doctor->arguments.store, "kvpbus", &store, &failure);
+    if (error == KVPBUS_OK)
+        kvpbus_store_close(store);
+    if (error == KVPBUS_INVALID_ARGUMENT) {
+        doctor_bad(doctor, "store", "%s", failure.detail);
+        doctor_mend(doctor, KVPBUS_WORD_DOCTOR_STORE);
+        return;
+    }
     if (strncmp(doctor->arguments.store, kind, strlen(kind)) == 0)
         directory = doctor->arguments.store + strlen(kind);
     else if (access("/dev/vmbus/hv_kvp", F_OK) != 0) {
@@ -167,19 +161,20 @@ static void look_at_pool(struct doctor *doctor)
 
 static void look_at_management(struct doctor *doctor)
 {
-    static const char kind[] = "lab:";
-    const char *path = KVPBUS_LAB_SOCKET;
     struct kvpbus_management *management;
     struct kvpbus_failure failure = {0};
-    if (strncmp(doctor->arguments.store, kind, strlen(kind)) == 0)
-        path = doctor->arguments.store + strlen(kind);
-    if (kvpbus_lab_management_open(path, &management, &failure) != KVPBUS_OK) {
-        doctor_bad(doctor, "store", "%s", failure.detail);
-        doctor_mend(doctor, "start the lab, or name its socket as store in the configuration");
+    enum kvpbus_error error =
+        kvpbus_host_management_open(doctor->arguments.store, &management, &failure);
+    if (error == KVPBUS_OK) {
+        management->ops->close(management);
+        doctor_good(doctor, "store", "the management service answers");
         return;
     }
-    management->ops->close(management);
-    doctor_good(doctor, "store", "the management service answers at %s", path);
+    doctor_bad(doctor, "store", "%s", failure.detail);
+    if (error == KVPBUS_INVALID_ARGUMENT)
+        doctor_mend(doctor, KVPBUS_WORD_DOCTOR_STORE);
+    else
+        doctor_mend(doctor, "start the lab, or name its socket as store in the configuration");
 }
 
 void doctor_store(struct doctor *doctor)

@@ -7,16 +7,13 @@
 #include "doctor.h"
 #include "file.h"
 #include "file_windows.h"
-#include "kvpbus/management.h"
-#include "kvpbus/store.h"
+#include "guest_store.h"
+#include "host_management.h"
 #include "paths.h"
 #include "rotation.h"
 #include "words.h"
 
-enum {
-    DISK_LEAST = 64, // MiB
-    SEED_BYTES = 32, // of an identity
-};
+enum { SEED_BYTES = 32 }; // of an identity
 
 static const WCHAR guest_key[] = L"SOFTWARE\\Microsoft\\Virtual Machine\\Guest";
 
@@ -61,25 +58,10 @@ static bool identity_is_well(struct doctor *doctor)
 void doctor_state(struct doctor *doctor)
 {
     const char *path = doctor->arguments.state;
-    if (!kvpbus_file_exists(path))
+    if (!kvpbus_file_exists(path) && kvpbus_system_error(kvpbus_system_code()) == KVPBUS_NOT_FOUND)
         doctor_good(doctor, "state", "%s will be made at the first start", path);
     else if (identity_is_well(doctor))
         doctor_good(doctor, "state", "%s is there", path);
-}
-
-void doctor_disk(struct doctor *doctor)
-{
-    uint64_t bytes;
-    const char *path = doctor->arguments.state;
-    if (!kvpbus_folder_free(path, &bytes))
-        return; // no folder yet, which is said
-    unsigned long long free_mib = bytes >> 20;
-    if (free_mib >= DISK_LEAST) {
-        doctor_good(doctor, "disk", "%llu MiB are free", free_mib);
-        return;
-    }
-    doctor_bad(doctor, "disk", "only %llu MiB are free for the journal in %s", free_mib, path);
-    doctor_mend(doctor, "free %d MiB or more there", DISK_LEAST);
 }
 
 // Lifetimes and histories go by the clock.
@@ -109,16 +91,17 @@ static void look_at_registry(struct doctor *doctor)
 {
     struct kvpbus_store *store;
     struct kvpbus_failure failure = {0};
-    enum kvpbus_registry_outgoing outgoing = strcmp(doctor->arguments.store, "registry:auto") == 0
-                                                 ? KVPBUS_REGISTRY_AUTO
-                                                 : KVPBUS_REGISTRY_GUEST;
-    if (kvpbus_registry_store_open(outgoing, "kvpbus", &store, &failure) == KVPBUS_OK) {
+    enum kvpbus_error error =
+        kvpbus_guest_store_open(doctor->arguments.store, "kvpbus", &store, &failure);
+    if (error == KVPBUS_OK) {
         kvpbus_store_close(store);
         doctor_good(doctor, "store", "the keys of Data Exchange are in the registry");
         return;
     }
     doctor_bad(doctor, "store", "%s", failure.detail);
-    if (failure.code == KVPBUS_ACCESS)
+    if (error == KVPBUS_INVALID_ARGUMENT)
+        doctor_mend(doctor, KVPBUS_WORD_DOCTOR_STORE);
+    else if (error == KVPBUS_ACCESS)
         doctor_mend(doctor, KVPBUS_WORD_DOCTOR_ELEVATED);
     else
         doctor_mend(doctor, "on the host: Enable-VMIntegrationService -VMName NAME -Name "
@@ -128,21 +111,19 @@ static void look_at_registry(struct doctor *doctor)
 static void look_at_management(struct doctor *doctor)
 {
     static const char lab[] = "lab:";
-    const char *store = doctor->arguments.store;
-    struct kvpbus_wmi_options options = {0};
     struct kvpbus_management *management;
     struct kvpbus_failure failure = {0};
-    bool in_lab = strncmp(store, lab, strlen(lab)) == 0;
     enum kvpbus_error error =
-        in_lab ? kvpbus_lab_management_open(store + strlen(lab), &management, &failure)
-               : kvpbus_wmi_management_open(&options, &management, &failure);
+        kvpbus_host_management_open(doctor->arguments.store, &management, &failure);
     if (error == KVPBUS_OK) {
         management->ops->close(management);
         doctor_good(doctor, "store", "the management service answers");
         return;
     }
     doctor_bad(doctor, "store", "%s", failure.detail);
-    if (in_lab)
+    if (error == KVPBUS_INVALID_ARGUMENT)
+        doctor_mend(doctor, KVPBUS_WORD_DOCTOR_STORE);
+    else if (strncmp(doctor->arguments.store, lab, strlen(lab)) == 0)
         doctor_mend(doctor, "start the lab, and name its port as store in the configuration");
     else if (error == KVPBUS_ACCESS)
         doctor_mend(doctor, KVPBUS_WORD_DOCTOR_ELEVATED);

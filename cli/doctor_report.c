@@ -56,10 +56,12 @@ json_t *doctor_report(const struct doctor_vm *doctor)
 enum kvpbus_error doctor_report_write(const struct doctor_vm *doctor,
                                       struct kvpbus_failure *failure)
 {
-    FILE *file = kvpbus_file_stream(doctor->report, "wx");
     json_t *report = doctor_report(doctor);
-    bool well = file != NULL && report != NULL && json_dumpf(report, file, JSON_INDENT(2)) == 0 &&
-                fputc('\n', file) != EOF;
+    if (report == NULL)
+        return kvpbus_fail(failure, KVPBUS_NOMEM, "the report %.120s", doctor->report);
+    FILE *file = kvpbus_file_stream(doctor->report, "wx");
+    bool well =
+        file != NULL && json_dumpf(report, file, JSON_INDENT(2)) == 0 && fputc('\n', file) != EOF;
     int code = kvpbus_system_code();
     if (file != NULL && fclose(file) != 0)
         well = false;

@@ -8,6 +8,7 @@
 
 #include "doctor_vm.h"
 #include "moment.h"
+#include "utf8.h"
 #include "version.h"
 
 static struct doctor_row *new_row(struct doctor_vm *doctor, const char *about)
@@ -37,6 +38,7 @@ struct doctor_row *doctor_found(struct doctor_vm *doctor, const char *about, con
     row->found = found;
     va_start(arguments, says);
     vsnprintf(row->says, sizeof row->says, says, arguments);
+    kvpbus_utf8_mend(row->says);
     va_end(arguments);
     return row;
 }
@@ -64,6 +66,7 @@ void doctor_unmeasured(struct doctor_vm *doctor, const char *about, const char *
     va_list arguments;
     va_start(arguments, why);
     vsnprintf(row->says, sizeof row->says, why, arguments);
+    kvpbus_utf8_mend(row->says);
     va_end(arguments);
 }
 

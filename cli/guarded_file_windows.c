@@ -18,7 +18,7 @@ static const DWORD writes = FILE_WRITE_DATA | FILE_APPEND_DATA | FILE_DELETE_CHI
                             WRITE_DAC | WRITE_OWNER | GENERIC_WRITE | GENERIC_ALL;
 static const DWORD reads = FILE_READ_DATA | GENERIC_READ | GENERIC_ALL;
 
-#define MEND "icacls \"%.100s\" /inheritance:r /grant SYSTEM:F Administrators:F"
+#define MEND "icacls \"%.100s\" /inheritance:r /grant *S-1-5-18:F *S-1-5-32-544:F"
 
 static enum kvpbus_error failed(struct kvpbus_failure *failure, DWORD code, const char *path,
                                 const char *what)
@@ -48,9 +48,12 @@ static DWORD granted_to_others(ACL *list)
         ACCESS_ALLOWED_ACE *entry;
         if (!GetAce(list, i, (void **)&entry))
             return GENERIC_ALL;
-        if (entry->Header.AceType == ACCESS_ALLOWED_ACE_TYPE &&
-            (entry->Header.AceFlags & INHERIT_ONLY_ACE) == 0 &&
-            !kvpbus_private_trusts(&entry->SidStart))
+        if ((entry->Header.AceFlags & INHERIT_ONLY_ACE) != 0 ||
+            entry->Header.AceType == ACCESS_DENIED_ACE_TYPE)
+            continue;
+        if (entry->Header.AceType != ACCESS_ALLOWED_ACE_TYPE)
+            return GENERIC_ALL; // it has a condition, or is about something else: none of ours
+        if (!kvpbus_private_trusts(&entry->SidStart))
             granted |= entry->Mask;
     }
     return granted;

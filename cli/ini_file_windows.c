@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What inih reads elsewhere, for where it is not built: the same lines mean the same, which
-// tests/cli/test_ini_file.c compares. A byte order mark, as Windows' editors put it, is passed
-// over.
+// What inih reads elsewhere. scripts/windows-deps would build it, but Debian's mirrors do not have
+// its source. The same lines mean the same, which tests/cli/test_ini_file.c compares. A byte order
+// mark, as Windows' editors put it, is passed over.
 #include "ini_file.h"
 
 #include <ctype.h>
 #include <stdbool.h>
 #include <string.h>
 
-enum { LINE_MAX_BYTES = 1024, NAME_MAX_BYTES = 50 }; // with the NUL; longer names are cut
+enum { LINE_MAX_BYTES = 200, NAME_MAX_BYTES = 50 }; // with the NUL; longer names are cut
 
 struct ini {
     kvpbus_ini_fn *visit;
@@ -78,6 +78,14 @@ static bool read_line(struct ini *ini, char *line)
     return *text == '[' ? read_section(ini, text + 1) : read_option(ini, text);
 }
 
+static bool ends_here(FILE *file)
+{
+    int next = getc(file);
+    if (next != '\n' && next != EOF)
+        ungetc(next, file);
+    return next == '\n' || next == EOF;
+}
+
 int kvpbus_ini_read(FILE *file, kvpbus_ini_fn *visit, void *context)
 {
     static const char mark[] = "\xef\xbb\xbf";
@@ -89,7 +97,7 @@ int kvpbus_ini_read(FILE *file, kvpbus_ini_fn *visit, void *context)
         number++;
         if (number == 1 && strncmp(line, mark, strlen(mark)) == 0)
             begin += strlen(mark);
-        bool whole = strchr(line, '\n') != NULL || feof(file);
+        bool whole = strchr(line, '\n') != NULL || ends_here(file);
         if ((!whole || !read_line(&ini, begin)) && wrong == 0)
             wrong = number;
         while (!whole && fgets(line, sizeof line, file) != NULL)

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "log_target.h"
+#include "utf8.h"
 
 enum { TEXT_MAX = 512 };
 
@@ -39,29 +40,21 @@ static void stamp(char text[32])
     snprintf(text + length, 32 - length, ".%03dZ", (int)(now.tv_usec / 1000) % 1000);
 }
 
-// How many bytes of text begin with a character of UTF-8 that is no control character; 0 for none.
-static size_t character(const unsigned char *text)
+// Bytes of the character that the text begins with; 0: it is none, or a control character.
+static size_t printable(const char *text)
 {
-    if (text[0] >= 0x20 && text[0] < 0x7f)
-        return 1;
-    size_t length = text[0] >= 0xc2 && text[0] < 0xe0   ? 2
-                    : text[0] >= 0xe0 && text[0] < 0xf0 ? 3
-                    : text[0] >= 0xf0 && text[0] < 0xf5 ? 4
-                                                        : 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
-    bool beyond = (text[0] == 0xed && text[1] >= 0xa0) || (text[0] == 0xf4 && text[1] >= 0x90);
-    bool control = text[0] == 0xc2 && text[1] < 0xa0;
-    return overlong || beyond || control ? 0 : length;
+    size_t length = kvpbus_utf8_character(text, 4);
+    unsigned char first = (unsigned char)text[0];
+    bool control =
+        first < 0x20 || first == 0x7f || (first == 0xc2 && (unsigned char)text[1] < 0xa0);
+    return control ? 0 : length;
 }
 
 // One line, whatever a VM is named: what is no printable character becomes a question mark.
 static size_t append(char *line, size_t size, size_t at, const char *text)
 {
-    for (const unsigned char *in = (const unsigned char *)text; *in != '\0';) {
-        size_t length = character(in);
+    for (const char *in = text; *in != '\0';) {
+        size_t length = printable(in);
         bool escaped = form == KVPBUS_LOG_JSON && (*in == '"' || *in == '\\');
         if (at + 5 >= size)
             break;
@@ -70,7 +63,7 @@ static size_t append(char *line, size_t size, size_t at, const char *text)
         if (length == 0)
             line[at++] = '?';
         for (size_t i = 0; i < length; i++)
-            line[at++] = (char)in[i];
+            line[at++] = in[i];
         in += length != 0 ? length : 1;
     }
     line[at] = '\0';

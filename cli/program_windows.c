@@ -9,6 +9,7 @@
 
 #include <shellapi.h> // wants windows.h before it
 
+#include "program_windows.h"
 #include "windows_text.h"
 
 // Before any library but those that the program names is loaded.
@@ -81,10 +82,16 @@ struct kvpbus_terminal kvpbus_terminal_of_output(void)
 
 static HANDLE ended;
 
+void kvpbus_program_linger(DWORD kind)
+{
+    if (kind != CTRL_C_EVENT && kind != CTRL_BREAK_EVENT)
+        Sleep(INFINITE);
+}
+
 static BOOL WINAPI on_end(DWORD kind)
 {
-    (void)kind;
     SetEvent(ended);
+    kvpbus_program_linger(kind);
     return TRUE;
 }
 

@@ -20,6 +20,7 @@ enum {
     GRACE = 5000,   // ms between Ctrl-Break and the end of the job
     LOOK = 100,     // ms between looks at the time
     LOOK_SOON = 10, // for what is still in the pipe of a program that has ended
+    PIECES_LEFT = 3,
 };
 
 // The end of a pipe that is here, with one call under way at a time.
@@ -220,26 +221,25 @@ static void take(struct running *running, size_t length)
         end_it(running, SERVE_TOO_LARGE);
 }
 
+// Takes what one read got, and begins the next.
 static void collect(struct running *running)
 {
     struct end *out = &running->out;
     DWORD got;
-    while (out->pipe != NULL) {
-        if (out->calling && !HasOverlappedIoCompleted(&out->call))
-            return;
-        if (out->calling && !GetOverlappedResult(out->pipe, &out->call, &got, FALSE)) {
-            out->calling = false;
-            close_end(out);
-            return;
-        }
-        if (out->calling && got > 0)
-            take(running, got);
-        ResetEvent(out->call.hEvent);
-        out->calling = ReadFile(out->pipe, out->bytes, PIECE, NULL, &out->call) ||
-                       GetLastError() == ERROR_IO_PENDING;
-        if (!out->calling)
-            close_end(out);
+    if (out->pipe == NULL || (out->calling && !HasOverlappedIoCompleted(&out->call)))
+        return;
+    if (out->calling && !GetOverlappedResult(out->pipe, &out->call, &got, FALSE)) {
+        out->calling = false;
+        close_end(out);
+        return;
     }
+    if (out->calling && got > 0)
+        take(running, got);
+    ResetEvent(out->call.hEvent);
+    out->calling = ReadFile(out->pipe, out->bytes, PIECE, NULL, &out->call) ||
+                   GetLastError() == ERROR_IO_PENDING;
+    if (!out->calling)
+        close_end(out);
 }
 
 static void look(struct running *running)
@@ -250,11 +250,12 @@ static void look(struct running *running)
     running->ended = true;
     GetExitCodeProcess(running->process, &code);
     running->result->status = (int)code;
-    // What it wrote is in the pipe by now; what its children do with that end is not waited for.
-    do
+    // What it wrote is in the pipe by now, which has room for one piece while another is read; what
+    // its children do with that end is not waited for.
+    for (int i = 0; i < PIECES_LEFT && running->out.pipe != NULL &&
+                    WaitForSingleObject(running->out.call.hEvent, LOOK_SOON) == WAIT_OBJECT_0;
+         i++)
         collect(running);
-    while (running->out.pipe != NULL &&
-           WaitForSingleObject(running->out.call.hEvent, LOOK_SOON) == WAIT_OBJECT_0);
     if (running->kill_at != 0)
         TerminateJobObject(running->job, 1);
 }

@@ -6,17 +6,19 @@
 #include <stdio.h>
 #include <windows.h>
 
+#include "program_windows.h"
+
 static HANDLE stop_bell, abort_bell, look;
 
 static BOOL WINAPI on_end(DWORD kind)
 {
-    (void)kind;
     if (WaitForSingleObject(stop_bell, 0) == WAIT_OBJECT_0) {
         SetEvent(abort_bell);
-        return TRUE;
+    } else {
+        SetEvent(stop_bell);
+        fputs("kvpbus: what runs is finished; once more ends it\n", stderr);
     }
-    SetEvent(stop_bell);
-    fputs("kvpbus: what runs is finished; once more ends it\n", stderr);
+    kvpbus_program_linger(kind);
     return TRUE;
 }
 

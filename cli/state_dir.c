@@ -9,7 +9,8 @@
 #include "file.h"
 #include "state_lock.h"
 
-static enum kvpbus_error failed(struct kvpbus_failure *failure, const char *path, const char *what)
+enum kvpbus_error kvpbus_state_failed(struct kvpbus_failure *failure, const char *path,
+                                      const char *what)
 {
     int code = kvpbus_system_code();
     enum kvpbus_error error = kvpbus_system_error(code);
@@ -31,7 +32,7 @@ static enum kvpbus_error read_identity(struct kvpbus_state_dir *dir, const char 
     ssize_t length = read(file, key, sizeof key);
     close(file);
     if (length < 0)
-        return failed(failure, path, "cannot read");
+        return kvpbus_state_failed(failure, path, "cannot read");
     if (length < SEED || length > KEY_MAX || (length - SEED) % KVPBUS_STATEMENT_BYTES != 0)
         return kvpbus_fail(failure, KVPBUS_BAD_KEY,
                            "%s is not an identity: restore it from a backup; with a new one every "
@@ -54,14 +55,15 @@ static enum kvpbus_error write_identity(const struct kvpbus_state_dir *dir, cons
     kvpbus_file_remove(fresh);
     int file = kvpbus_file_create(fresh);
     if (file < 0)
-        return failed(failure, fresh, "cannot create");
+        return kvpbus_state_failed(failure, fresh, "cannot create");
     bool written = write(file, key, (unsigned)length) == (ssize_t)length && kvpbus_file_sync(file);
     if (close(file) != 0 || !written || !kvpbus_file_replace(fresh, path)) {
-        enum kvpbus_error error = failed(failure, path, "cannot write");
+        enum kvpbus_error error = kvpbus_state_failed(failure, path, "cannot write");
         kvpbus_file_remove(fresh);
         return error;
     }
-    return kvpbus_folder_sync(dir->path) ? KVPBUS_OK : failed(failure, dir->path, "cannot write");
+    return kvpbus_folder_sync(dir->path) ? KVPBUS_OK
+                                         : kvpbus_state_failed(failure, dir->path, "cannot write");
 }
 
 static enum kvpbus_error make_identity(const struct kvpbus_state_dir *dir, const char *path,
@@ -112,7 +114,7 @@ static enum kvpbus_error load_identity(struct kvpbus_state_dir *dir, struct kvpb
         file = kvpbus_file_open(path);
     }
     if (file < 0)
-        return failed(failure, path, "cannot open");
+        return kvpbus_state_failed(failure, path, "cannot open");
     return read_identity(dir, path, file, failure);
 }
 

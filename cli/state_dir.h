@@ -26,4 +26,8 @@ enum kvpbus_error kvpbus_state_dir_rotate(struct kvpbus_state_dir *dir, enum kvp
                                           struct kvpbus_failure *failure);
 void kvpbus_state_dir_close(struct kvpbus_state_dir *dir);
 
+// "WHAT PATH: why", of the system call that has just failed; returns its error.
+enum kvpbus_error kvpbus_state_failed(struct kvpbus_failure *failure, const char *path,
+                                      const char *what);
+
 #endif

@@ -27,13 +27,13 @@ static enum kvpbus_error failed(struct kvpbus_failure *failure, DWORD code, cons
     return kvpbus_fail_windows(failure, error, code, "%s %s", what, path);
 }
 
-static enum kvpbus_error check_owner(const wchar_t *wide, const char *path,
+static enum kvpbus_error check_owner(HANDLE folder, const char *path,
                                      struct kvpbus_failure *failure)
 {
     PSID owner = NULL;
     PSECURITY_DESCRIPTOR descriptor = NULL;
-    DWORD code = GetNamedSecurityInfoW(wide, SE_FILE_OBJECT, OWNER_SECURITY_INFORMATION, &owner,
-                                       NULL, NULL, NULL, &descriptor);
+    DWORD code = GetSecurityInfo(folder, SE_FILE_OBJECT, OWNER_SECURITY_INFORMATION, &owner, NULL,
+                                 NULL, NULL, &descriptor);
     if (code != ERROR_SUCCESS)
         return failed(failure, code, path, "cannot look at the state folder");
     bool trusted = kvpbus_private_trusts(owner);
@@ -46,8 +46,7 @@ static enum kvpbus_error check_owner(const wchar_t *wide, const char *path,
                        path);
 }
 
-static enum kvpbus_error let_in(const wchar_t *wide, const char *path,
-                                struct kvpbus_failure *failure)
+static enum kvpbus_error let_in(HANDLE folder, const char *path, struct kvpbus_failure *failure)
 {
     SECURITY_ATTRIBUTES attributes;
     BOOL present, by_default;
@@ -56,25 +55,41 @@ static enum kvpbus_error let_in(const wchar_t *wide, const char *path,
         return failed(failure, GetLastError(), path, "cannot say who may use the state folder");
     DWORD code = ERROR_INVALID_SECURITY_DESCR;
     if (GetSecurityDescriptorDacl(attributes.lpSecurityDescriptor, &present, &list, &by_default))
-        code =
-            SetNamedSecurityInfoW((wchar_t *)wide, SE_FILE_OBJECT,
-                                  DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION,
-                                  NULL, NULL, list, NULL);
+        code = SetSecurityInfo(folder, SE_FILE_OBJECT,
+                               DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION,
+                               NULL, NULL, list, NULL);
     kvpbus_private_free(&attributes);
     return code == ERROR_SUCCESS
                ? KVPBUS_OK
                : failed(failure, code, path, "cannot say who may use the state folder");
 }
 
+// Whoever may make a folder here may make a link, to a folder that is none of ours.
 static enum kvpbus_error guard(const char *path, struct kvpbus_failure *failure)
 {
+    BY_HANDLE_FILE_INFORMATION about;
+    HANDLE folder = INVALID_HANDLE_VALUE;
     wchar_t *wide = kvpbus_wide_path(path);
-    if (wide == NULL)
-        return failed(failure, GetLastError(), path, "cannot name the state folder");
-    enum kvpbus_error error = check_owner(wide, path, failure);
-    if (error == KVPBUS_OK)
-        error = let_in(wide, path, failure);
+    if (wide != NULL)
+        folder = CreateFileW(wide, READ_CONTROL | WRITE_DAC | FILE_READ_ATTRIBUTES,
+                             FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING,
+                             FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+    DWORD code = GetLastError();
     free(wide);
+    if (folder == INVALID_HANDLE_VALUE)
+        return failed(failure, code, path, "cannot open the state folder");
+    enum kvpbus_error error = KVPBUS_OK;
+    if (!GetFileInformationByHandle(folder, &about))
+        error = failed(failure, GetLastError(), path, "cannot look at the state folder");
+    else if (about.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT)
+        error = kvpbus_fail(failure, KVPBUS_ACCESS,
+                            "the state folder %s is a link; remove it, or name the folder itself",
+                            path);
+    if (error == KVPBUS_OK)
+        error = check_owner(folder, path, failure);
+    if (error == KVPBUS_OK)
+        error = let_in(folder, path, failure);
+    CloseHandle(folder);
     return error;
 }
 

@@ -12,6 +12,7 @@
 
 #include "paths.h"
 #include "private_windows.h"
+#include "socket_windows.h"
 #include "windows_error.h"
 #include "windows_text.h"
 
@@ -29,6 +30,18 @@ struct kvpbus_socket {
 };
 
 // --- which pipe ---
+
+enum kvpbus_error kvpbus_pipe_check(const char *path, struct kvpbus_failure *failure)
+{
+    if (strlen(path) >= KVPBUS_SOCKET_PATH)
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                           "the pipe's name %.60s... is longer than %d characters", path,
+                           KVPBUS_SOCKET_PATH - 1);
+    if (strncmp(path, local_pipe, strlen(local_pipe)) != 0 || path[strlen(local_pipe)] == '\0')
+        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                           "%s is not a pipe of this machine: \\\\.\\pipe\\ and a name", path);
+    return KVPBUS_OK;
+}
 
 static bool is_there(const char *path)
 {
@@ -134,12 +147,9 @@ static enum kvpbus_error wrap(HANDLE pipe, struct kvpbus_socket **out,
 enum kvpbus_error kvpbus_socket_open(const char *path, struct kvpbus_socket **out,
                                      struct kvpbus_failure *failure)
 {
-    if (strlen(path) >= KVPBUS_SOCKET_PATH)
-        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, "the pipe's name %.60s... is too long",
-                           path);
-    if (strncmp(path, local_pipe, strlen(local_pipe)) != 0)
-        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
-                           "%s is not a pipe of this machine: \\\\.\\pipe\\ and a name", path);
+    enum kvpbus_error error = kvpbus_pipe_check(path, failure);
+    if (error != KVPBUS_OK)
+        return error;
     wchar_t *wide = kvpbus_wide(path);
     if (wide == NULL)
         return kvpbus_fail_windows(failure, KVPBUS_INVALID_ARGUMENT, GetLastError(), "%s", path);
@@ -160,9 +170,10 @@ enum kvpbus_error kvpbus_socket_open(const char *path, struct kvpbus_socket **ou
 
 static void cancel(struct kvpbus_socket *socket, OVERLAPPED *call)
 {
-    DWORD moved;
     CancelIoEx(socket->pipe, call);
-    GetOverlappedResult(socket->pipe, call, &moved, TRUE);
+    // Not by its event, which is the other call's too and may be set.
+    while (!HasOverlappedIoCompleted(call))
+        Sleep(1);
 }
 
 void kvpbus_socket_close(struct kvpbus_socket *socket)

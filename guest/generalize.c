@@ -3,6 +3,7 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -69,7 +70,10 @@ static enum kvpbus_error remove_file(const char *path, struct kvpbus_failure *fa
 static enum kvpbus_error list_folder(const char *path, uv_fs_t *names,
                                      struct kvpbus_failure *failure)
 {
-    int count = uv_fs_scandir(NULL, names, path, 0, NULL);
+    char *real = kvpbus_real_path(path);
+    *names = (uv_fs_t){0};
+    int count = real != NULL ? uv_fs_scandir(NULL, names, real, 0, NULL) : UV_ENOMEM;
+    free(real);
     if (count >= 0)
         return KVPBUS_OK;
     uv_fs_req_cleanup(names);

@@ -4,30 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-// Bytes of the character at text[0], 0 when it is not well-formed UTF-8 (overlong forms and
-// surrogates included).
-static size_t character(const unsigned char *text, size_t length)
-{
-    static const struct {
-        unsigned char mask, lead;
-        uint32_t least;
-    } forms[] = {{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
-    for (size_t size = 1; size <= 4; size++) {
-        if ((text[0] & forms[size - 1].mask) != forms[size - 1].lead)
-            continue;
-        if (size > length)
-            return 0;
-        uint32_t code = text[0] & (unsigned char)~forms[size - 1].mask;
-        for (size_t i = 1; i < size; i++) {
-            if ((text[i] & 0xc0) != 0x80)
-                return 0;
-            code = code << 6 | (text[i] & 0x3fU);
-        }
-        bool surrogate = code >= 0xd800 && code <= 0xdfff;
-        return code >= forms[size - 1].least && code <= 0x10ffff && !surrogate ? size : 0;
-    }
-    return 0;
-}
+#include "utf8.h"
 
 bool kvpbus_lab_text_fit(const char *text, size_t text_length, size_t units, size_t bytes,
                          size_t *length)
@@ -36,7 +13,7 @@ bool kvpbus_lab_text_fit(const char *text, size_t text_length, size_t units, siz
     size_t end = 0;
     bool full = false;
     for (size_t at = 0; at < text_length;) {
-        size_t size = character((const unsigned char *)text + at, text_length - at);
+        size_t size = kvpbus_utf8_character(text + at, text_length - at);
         if (size == 0)
             return false;
         size_t width = size == 4 ? 2 : 1;

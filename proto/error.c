@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "utf8.h"
+
 #undef kvpbus_fail // the static analyzer's view of it
 
 const char *kvpbus_error_name(enum kvpbus_error error)
@@ -42,6 +44,7 @@ enum kvpbus_error kvpbus_fail(struct kvpbus_failure *failure, enum kvpbus_error 
     va_start(arguments, format);
     vsnprintf(failure->detail, sizeof failure->detail, format, arguments);
     va_end(arguments);
+    kvpbus_utf8_mend(failure->detail);
     return code;
 }
 
@@ -59,4 +62,5 @@ void kvpbus_failure_wrap(struct kvpbus_failure *failure, const char *format, ...
     int written =
         snprintf(failure->detail, sizeof failure->detail, "%.100s: %.130s", context, detail);
     (void)written;
+    kvpbus_utf8_mend(failure->detail);
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "utf8.h"
+
 enum { HEX = 2 * KVPBUS_BUNDLE_ID_BYTES };
 
 static bool name_byte(char c)
@@ -46,35 +48,15 @@ bool kvpbus_stream_valid(const char *stream)
     return length <= KVPBUS_STREAM_MAX && graphic(stream, length);
 }
 
-// The length of the UTF-8 character at `at`, 0 when there is none. Overlong forms, surrogates and
-// what lies beyond U+10FFFF are none.
-static size_t utf8_character(const uint8_t *at, size_t left)
-{
-    if (at[0] < 0x80)
-        return 1;
-    size_t length = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : 2;
-    if (at[0] < 0xc2 || at[0] > 0xf4 || length > left)
-        return 0;
-    for (size_t i = 1; i < length; i++) {
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
-        (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
-        return 0;
-    return length;
-}
-
 // Control characters could play tricks on a terminal or a log.
 bool kvpbus_text_valid(const char *text, size_t max)
 {
     size_t length = strnlen(text, max + 1);
     if (length > max)
         return false;
-    const uint8_t *bytes = (const uint8_t *)text;
     for (size_t i = 0; i < length;) {
-        size_t step = utf8_character(bytes + i, length - i);
-        if (step == 0 || bytes[i] < ' ' || bytes[i] == 0x7f)
+        size_t step = kvpbus_utf8_character(text + i, length - i);
+        if (step == 0 || (text[i] >= 0 && text[i] < ' ') || text[i] == 0x7f)
             return false;
         i += step;
     }

@@ -38,6 +38,10 @@ bool kvpbus_folder_sync(const char *path);
 // The same of the folder that a file is in.
 bool kvpbus_file_sync_name(const char *path);
 
+// The path as the system itself knows it: on Windows it may begin with %ProgramData%. Freed by the
+// caller. NULL: why, by kvpbus_system_code.
+char *kvpbus_real_path(const char *path);
+
 enum { KVPBUS_FOLDER_ROOM = 4096 }; // as Linux' PATH_MAX
 // The folder of a file; "." when it is named without one.
 void kvpbus_file_folder(const char *path, char *folder, size_t size);

@@ -60,6 +60,11 @@ bool kvpbus_file_replace(const char *from, const char *to)
     return rename(from, to) == 0;
 }
 
+char *kvpbus_real_path(const char *path)
+{
+    return strdup(path);
+}
+
 bool kvpbus_folder_make(const char *path)
 {
     return mkdir(path, S_IRWXU) == 0 || errno == EEXIST;

@@ -9,8 +9,5 @@
 // With a leading %ProgramData% as the folder that it is. Freed by the caller. NULL: why, by
 // GetLastError.
 wchar_t *kvpbus_wide_path(const char *path);
-// The same as UTF-8, for those who know nothing of %ProgramData%. NULL: why, by
-// kvpbus_system_code.
-char *kvpbus_real_path(const char *path);
 
 #endif

@@ -81,3 +81,25 @@ Test(ini_file, a_line_that_is_too_long_is_wrong_and_the_next_one_is_read)
     cr_assert_str_eq(seen.text, "[] <a> <2>\n");
     fclose(file);
 }
+
+// inih takes what is too long in pieces, so only what is right is the same.
+Test(ini_file, lines_of_every_length_are_right_or_wrong_as_for_inih)
+{
+    static struct seen seen;
+    size_t right = 0;
+    for (size_t length = 150; length < 450; length++) {
+        char text[512] = "state = ";
+        memset(text + strlen(text), 'x', length - strlen(text));
+        strcpy(text + length, "\nlog = debug\n");
+        FILE *file = fmemopen(text, strlen(text), "r");
+        seen.length = 0;
+        bool ours = kvpbus_ini_read(file, note, &seen) == 0;
+        rewind(file);
+        cr_assert_eq(ini_parse_file(file, note, &seen) == 0, ours, "%zu bytes", length);
+        fclose(file);
+        right += ours ? 1 : 0;
+        if (ours)
+            same(text, strlen(text));
+    }
+    cr_assert_eq(right, 199 - 150 + 1);
+}

@@ -148,6 +148,16 @@ Test(doctor, a_daemon_that_does_not_run)
     ill("store", ".kvp_pool_0 cannot be read", "hyperv-daemons");
 }
 
+Test(doctor, a_store_that_is_none_of_this_side)
+{
+    cr_assert_eq(world_shell(&world, "sed -i s/pool:/poll:/ alpha.conf"), 0);
+    ill("store", "is not a store of a guest", "correct store in the configuration");
+    cr_assert_eq(world_shell(&world, "sed s/lab:/wmi:/ host.conf >wrong.conf; "
+                                     "$KVPBUS doctor --side host --config wrong.conf"),
+                 1);
+    cr_assert_not_null(strstr(world_output(), "is not a store of a host"), "%s", world_output());
+}
+
 Test(doctor, a_lab_that_does_not_answer)
 {
     lab_stop(&world.lab);

@@ -198,3 +198,21 @@ Test(windows_state, a_backup_is_a_state_folder)
     cr_assert_eq(size_of("state/identity.key"), -1);
     cr_assert_eq(size_of("state/lock"), -1);
 }
+
+Test(windows_state, the_default_folder_is_made_ready_for_an_image_also_twice)
+{
+    char parent[300], folder[320];
+    snprintf(parent, sizeof parent, "%s/prefix/drive_c/ProgramData/kvpbus", wine.directory);
+    snprintf(folder, sizeof folder, "%s/guest", parent);
+    cr_assert(mkdir(parent, 0700) == 0 && mkdir(folder, 0700) == 0);
+    ends(0, "has no identity any more", WORDS(GUEST, "generalize"));
+}
+
+Test(windows_words, the_doctor_names_a_store_that_is_none_of_this_side)
+{
+    put_file("other.conf", "[kvpbus]\nstore = pool:/x\n");
+    ends(1, "BAD  store    'pool:/x' is not a store of a guest on Windows",
+         WORDS(KVPBUS, "doctor", "--side", "guest", "--config", path_of("other.conf")));
+    ends(1, "BAD  store    'pool:/x' is not a store of a host on Windows",
+         WORDS(KVPBUS, "doctor", "--side", "host", "--config", path_of("other.conf")));
+}
