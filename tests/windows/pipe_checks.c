@@ -170,6 +170,40 @@ static void check_owner(void)
     CloseHandle(pipe);
 }
 
+// What takes everything from a pipe, until so much has come.
+static bool drain(HANDLE pipe, size_t length)
+{
+    uint8_t bytes[4096];
+    DWORD got;
+    for (; length > 0; length -= got < length ? got : length)
+        if (!ReadFile(pipe, bytes, sizeof bytes, &got, NULL))
+            return false;
+    return true;
+}
+
+// It may be a read that finds a write ended; a wait for the next one does not wait for that again.
+static void check_write_end(void)
+{
+    static const uint8_t bytes[64 * 1024];
+    static const char name[] = "\\\\.\\pipe\\kvpbus-slow";
+    struct kvpbus_socket *socket;
+    uint8_t byte;
+    HANDLE pipe = CreateNamedPipeW(L"\\\\.\\pipe\\kvpbus-slow", PIPE_ACCESS_DUPLEX, PIPE_TYPE_BYTE,
+                                   1, 512, 512, 0, NULL);
+    CHECK(pipe != INVALID_HANDLE_VALUE);
+    CHECK(kvpbus_socket_open(name, &socket, NULL) == KVPBUS_OK);
+    CHECK(kvpbus_socket_write(socket, bytes, sizeof bytes) == sizeof bytes);
+    CHECK(kvpbus_socket_write(socket, bytes, sizeof bytes) == 0);
+    CHECK(!kvpbus_socket_wait(socket, true, kvpbus_socket_now() + 20));
+    CHECK(drain(pipe, sizeof bytes));
+    CHECK(kvpbus_socket_wait(socket, false, kvpbus_socket_now() + WITHIN));
+    CHECK(kvpbus_socket_read(socket, &byte, 1) == 0);
+    CHECK(!kvpbus_socket_wait(socket, false, kvpbus_socket_now() + 20));
+    CHECK(kvpbus_socket_wait(socket, true, kvpbus_socket_now() + WITHIN));
+    kvpbus_socket_close(socket);
+    CloseHandle(pipe);
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 2);
@@ -178,6 +212,7 @@ int main(int argc, char **argv)
     check_nonsense();
     check_crowd();
     check_names();
+    check_write_end();
     check_owner();
     return checks_end();
 }

@@ -182,7 +182,7 @@ Test(windows_state, a_folder_of_another_user_is_not_used)
 Test(windows_state, what_a_pipe_is_sent_harms_nobody)
 {
     start_agent();
-    cr_assert(wine_checks(&wine, WORDS("tests/windows/pipe_checks.exe", PIPE), 20));
+    cr_assert(wine_checks(&wine, WORDS("tests/windows/pipe_checks.exe", PIPE), 30));
     kill_agent();
 }
 
