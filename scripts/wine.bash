@@ -3,6 +3,7 @@
 #   wine_prefix DIR           makes a prefix there, a copy of build/wine-prefix, which is made at the first use
 #   wine_guest DIR            gives it the registry keys that a Hyper-V guest has
 #   wine_in DIR COMMAND...    runs a command (wine PROGRAM.exe ...) in it
+#   wine_words DIR            the words to put before such a command, in `words`
 #   wine_end DIR              ends what runs in it, wineserver included
 # A copy shares its files with the others and has a registry of its own: programs may make files in it,
 # and must not write into those that Wine has put there.
@@ -11,11 +12,16 @@
 wine_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # Of the helpers that Wine would fetch from the network there are none; what it reports is about itself.
+wine_words() {
+    words=(env -u DISPLAY WINEPREFIX="$1" WINEARCH=win64 WINEDEBUG="${WINEDEBUG:--all}"
+        WINEDLLOVERRIDES='mscoree,mshtml=')
+}
+
 wine_in() {
-    local prefix=$1
+    local words
+    wine_words "$1"
     shift
-    env -u DISPLAY WINEPREFIX="$prefix" WINEARCH=win64 WINEDEBUG="${WINEDEBUG:--all}" \
-        WINEDLLOVERRIDES='mscoree,mshtml=' "$@"
+    "${words[@]}" "$@"
 }
 
 wine_end() {

@@ -1,29 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-# Sourced by the soaks: a folder of their own with a lab of one VM, the host's service and the agent,
-# paired. What fails leaves the folder and says where it is.
-#   world_begin NAME BUILD   makes the folder and goes there
-#   world_windows SIDE DIR   before world_up: this side (host or agent) is the Windows program of a build
-#                            folder, under Wine; it has its state in its prefix
-#   world_up                 starts all and pairs
-#   on SIDE COMMAND...       the kvpbus command at a side
+# Sourced by the demo and the soaks: a folder of their own with a lab, the host's service and the agents.
+# A side is `host` or a VM. What fails leaves the folder and says where it is.
+#   windows_word WORD               whether it is one of those of the option --windows: host, agent, both
+#   world_begin NAME BUILD VM...    makes the folder and goes there
+#   world_windows WORD DIR          before world_lab: what WORD says is the Windows programs of a build
+#                                   folder, under Wine, each side with its state in a prefix of its own
+#   world_lab                       starts the lab, and what the Windows sides need
+#   start SIDE, stop SIDE           its service; stop: it has to end well
+#   strike_down SIDE                ends it with SIGKILL
+#   pair SIDE PEER                  by fingerprint, as soon as the peer has shown itself
+#   world_up                        world_lab, everything started and paired
+#   on SIDE WORD...                 the kvpbus command at a side, for a minute at most
+#   kvpbus_words SIDE               what runs it there, for what goes on for longer; into `words`
+#   world_down                      ends all that, which has to end well
 # Of bash: the names here are used by what sources this.
 # shellcheck shell=bash disable=SC2034
 
-declare -A pid windows=()
+# shellcheck source=scripts/wine.bash
+. "$(dirname "${BASH_SOURCE[0]}")/wine.bash"
+
+declare -A pid=() windows=()
+
+windows_word() {
+    [[ $1 = host || $1 = agent || $1 = both ]]
+}
 
 world_begin() {
-    name=$1 build=$(cd "$2" && pwd) begun=$SECONDS folder=$(mktemp -d "/tmp/kvpbus-soak-XXXXXX") root=$PWD
+    name=$1 build=$(cd "$2" && pwd) begun=$SECONDS root=$PWD
+    folder=$(mktemp -d "/tmp/kvpbus-$name-XXXXXX")
     lab=$build/lab/kvpbus-lab
+    shift 2
+    vms=("$@")
     cd "$folder" || exit
     trap world_end EXIT
     trap 'exit 130' INT TERM
 }
 
 world_end() {
-    local status=$? job
+    local status=$? job side
     trap - EXIT INT TERM
     for job in $(jobs -p); do kill "$job" 2>/dev/null || true; done
-    for job in "${!windows[@]}"; do WINEPREFIX=$folder/$job.wine wineserver -k 2>/dev/null || true; done
+    for side in "${!windows[@]}"; do wine_in "$folder/$side.wine" wineserver -k 2>/dev/null || true; done
     wait
     [ "$status" -ne 0 ] && echo "$name: failed after $((SECONDS - begun)) s; see $folder" >&2
     [ "$status" -eq 0 ] && rm -rf "$folder"
@@ -31,78 +48,131 @@ world_end() {
 }
 
 world_windows() {
-    windows[$1]=$(cd "$root" && cd "$2" && pwd)
-}
-
-# A prefix in which the lab is a Hyper-V host, and the machine a guest.
-make_prefix() { # make_prefix SIDE
-    KVPBUS_WINDOWS_BUILD=${windows[$1]} "$root/scripts/wine-lab" "$folder/$1.wine" "$folder/lab" >"$1.wine.log"
-}
-
-in_wine() { # in_wine SIDE PROGRAM...: in its place, so that a signal to this is one to it
-    local prefix=$folder/$1.wine
-    shift
-    exec env -u DISPLAY WINEPREFIX="$prefix" WINEDEBUG=-all wine "$@"
-}
-
-on() {
-    local side=$1
-    shift
-    if [ -n "${windows[$side]:-}" ]; then
-        (in_wine "$side" "${windows[$side]}/cli/kvpbus.exe" "$@")
-    else
-        "$build/cli/kvpbus" --socket "$side.ctl" "$@"
-    fi
-}
-
-start() { # start host|agent
-    if [ -n "${windows[$1]:-}" ]; then
-        local program=host
-        [ "$1" = host ] || program=guest
-        (in_wine "$1" "${windows[$1]}/$program/kvpbus-$program.exe") >>"$1.log" 2>&1 &
-    elif [ "$1" = host ]; then
-        "$build/host/kvpbus-host" --store lab:lab/host.sock --state host --socket host.ctl >>host.log 2>&1 &
-    else
-        "$build/guest/kvpbus-guest" --store pool:lab/vm/web/kvp --state agent --socket agent.ctl \
-            >>agent.log 2>&1 &
-    fi
-    pid[$1]=$!
+    local sides=() side
+    [ "$1" = agent ] || sides+=(host)
+    [ "$1" = host ] || sides+=("${vms[@]}")
+    for side in "${sides[@]}"; do windows[$side]=$(cd "$root" && cd "$2" && pwd); done
 }
 
 until_true() { # until_true SECONDS COMMAND...
-    local tries=$(($1 * 10))
+    local until=$((SECONDS + $1))
     shift
     until "$@" >/dev/null 2>&1; do
-        tries=$((tries - 1))
-        [ $tries -gt 0 ] || { echo "$name: in vain: $*" >&2; return 1; }
-        sleep 0.1
+        [ "$SECONDS" -lt "$until" ] || { echo "$name: in vain: $*" >&2; return 1; }
+        sleep 0.05
     done
 }
 
-pair() { # pair SIDE PEER OTHER-SIDE
+# --- the lab ---
+
+# One in which the lab is a Hyper-V host, and the machine a guest.
+make_prefix() { # make_prefix SIDE
+    KVPBUS_WINDOWS_BUILD=${windows[$1]} "$root/scripts/wine-lab" "$folder/$1.wine" lab >"$1.wine.log" 2>&1
+}
+
+start_integration() { # start_integration VM
+    local words
+    wine_words "$folder/$1.wine"
+    "${words[@]}" wine 'C:\kvpbus-lab\kvpbus-lab-integration.exe' "127.0.0.1:$(cat lab/host.port)" "$1" \
+        >"$1.integration.log" 2>&1 &
+    pid[$1.integration]=$!
+}
+
+world_lab() {
+    local vm side options=() makers=()
+    [ ${#windows[@]} = 0 ] || options+=(--tcp)
+    for vm in "${vms[@]}"; do
+        if [ -n "${windows[$vm]:-}" ]; then options+=(--windows-vm "$vm"); else options+=(--vm "$vm"); fi
+    done
+    "$lab" run lab "${options[@]}" >lab.log 2>&1 &
+    pid[lab]=$!
+    until_true 20 grep -q ^ready lab.log
+    for side in "${!windows[@]}"; do
+        make_prefix "$side" &
+        makers+=($!)
+    done
+    for side in "${makers[@]}"; do wait "$side"; done
+    for vm in "${vms[@]}"; do [ -z "${windows[$vm]:-}" ] || start_integration "$vm"; done
+}
+
+# --- the services ---
+
+start() {
+    local program=guest words
+    [ "$1" != host ] || program=host
+    if [ -n "${windows[$1]:-}" ]; then
+        wine_words "$folder/$1.wine"
+        words+=(wine "${windows[$1]}/$program/kvpbus-$program.exe")
+    elif [ "$1" = host ]; then
+        words=("$build/host/kvpbus-host" --store lab:lab/host.sock --state host.state --socket host.ctl)
+    else
+        words=("$build/guest/kvpbus-guest" --store "pool:lab/vm/$1/kvp" --state "$1.state" --socket "$1.ctl")
+    fi
+    "${words[@]}" >>"$1.log" 2>&1 &
+    pid[$1]=$!
+}
+
+strike_down() {
+    kill -KILL "${pid[$1]}"
+    wait "${pid[$1]}" 2>/dev/null || true
+    unset "pid[$1]"
+}
+
+# What else runs at a side has a name with a dot behind the side's. For a program under Wine SIGINT is
+# Ctrl-C.
+stop() {
+    local signal=TERM status=0
+    [ -z "${windows[${1%%.*}]:-}" ] || signal=INT
+    kill -"$signal" "${pid[$1]}"
+    wait "${pid[$1]}" || status=$?
+    unset "pid[$1]"
+    [ $status = 0 ] || echo "$name: $1 has ended with $status" >&2
+    return $status
+}
+
+# An integration service ends with the lab.
+world_down() {
+    local vm side
+    for side in host "${vms[@]}" lab; do stop "$side" || return; done
+    for vm in "${vms[@]}"; do [ -z "${windows[$vm]:-}" ] || wait "${pid[$vm.integration]}" || return; done
+    for side in "${!windows[@]}"; do wine_end "$folder/$side.wine"; done
+}
+
+kvpbus_words() {
+    if [ -n "${windows[$1]:-}" ]; then
+        wine_words "$folder/$1.wine"
+        words+=(wine "${windows[$1]}/cli/kvpbus.exe")
+    else
+        words=(env KVPBUS_SOCKET="$1.ctl" "$build/cli/kvpbus")
+    fi
+}
+
+on() {
+    local words
+    kvpbus_words "$1"
+    shift
+    timeout 60 "${words[@]}" "$@"
+}
+
+pair() {
     local fingerprint
-    fingerprint=$(on "$3" identity | tr -d '\r')
+    fingerprint=$(on "$2" identity)
     until_true 30 on "$1" pair "$2" --fingerprint "$fingerprint"
 }
 
 world_up() {
-    local side kind=--vm
-    [ -z "${windows[agent]:-}" ] || kind=--windows-vm
-    "$lab" run lab --tcp $kind web >lab.log 2>&1 &
-    until_true 20 grep -q ^ready lab.log
-    for side in "${!windows[@]}"; do make_prefix "$side"; done
-    if [ $kind = --windows-vm ]; then
-        (in_wine agent 'C:\kvpbus-lab\kvpbus-lab-integration.exe' "127.0.0.1:$(cat lab/host.port)" web) \
-            >integration.log 2>&1 &
-    fi
-    start host
-    start agent
-    until_true 30 on host identity
-    until_true 30 on agent identity
-    pair host web agent
-    pair agent host host
-    touch host.got agent.got
+    local side vm
+    world_lab
+    for side in host "${vms[@]}"; do start "$side"; done
+    for side in host "${vms[@]}"; do until_true 30 on "$side" identity; done
+    for vm in "${vms[@]}"; do
+        pair host "$vm"
+        pair "$vm" host
+    done
+    for side in host "${vms[@]}"; do true >"$side.got"; done
 }
+
+# --- what has arrived ---
 
 # A message whose acknowledgement was cut off is leased again, with the same id and a higher try.
 receive_all() { # receive_all SIDE: until there is a file `stop`; JSON lines go to SIDE.got
@@ -130,14 +200,16 @@ check_arrivals() { # check_arrivals SENDER RECEIVER
 
 drained() {
     local side
-    for side in host agent; do
-        on $side --json status | grep -q '"queued": 0,' || return 1
-        on $side --json status | grep -q '"inbox": 0,' || return 1
+    for side in host "${vms[@]}"; do
+        on "$side" --json status | grep -q '"queued": 0,' || return 1
+        on "$side" --json status | grep -q '"inbox": 0,' || return 1
     done
 }
 
 clean_stores() {
-    local items
-    items=$(on host items web) || return 1
-    ! grep -Eq 'kvpbus\.[0-9]' <<<"$items"
+    local items vm
+    for vm in "${vms[@]}"; do
+        items=$(on host items "$vm") || return 1
+        ! grep -Eq 'kvpbus\.[0-9]' <<<"$items" || return 1
+    done
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // wmi_polls.exe N: reads the guests' items N times over WMI, and now and then the host's, adds,
-// modifies and removes, asks for a VM that is not there. Neither a COM object of the provider, nor
-// a reference or string of ours, nor memory may be more at the end than after the first rounds.
+// modifies and removes, asks for a VM that is not there. Neither COM objects of the provider nor
+// references and strings of ours may be more at the end than after the first rounds, and memory by
+// less than 64 KiB, however many rounds there were.
 #include <stdlib.h>
 #include <string.h>
 #include <windows.h>
