@@ -210,7 +210,7 @@ void world_alpha_works(const struct world *world)
 void world_logged(const struct world *world, enum world_side side, const char *peer,
                   const char *words)
 {
-    for (int i = 0; i < 600; i++) {
+    for (int i = 0; i < 1800; i++) {
         if (world_shell(world, "grep \": %s: \" %s.log | grep -F \"%s\"", peer, names[side],
                         words) == 0)
             return;
