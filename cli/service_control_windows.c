@@ -196,13 +196,17 @@ static int remove_it(const struct kvpbus_service_defaults *defaults, bool purge)
     struct kvpbus_failure failure = {0};
     const struct kvpbus_service_about about = about_of(defaults);
     enum kvpbus_error error = kvpbus_service_uninstall(&about, &failure);
-    // What is left of one that was removed already can go.
-    if (purge && (error == KVPBUS_OK || error == KVPBUS_NOT_FOUND))
+    // One that is removed already is as it should be, and what it has left can go.
+    const char *what = error == KVPBUS_NOT_FOUND
+                           ? "is not registered; its state stays in %ProgramData%\\kvpbus"
+                           : "is removed; its state stays in %ProgramData%\\kvpbus";
+    if (error == KVPBUS_NOT_FOUND)
+        error = KVPBUS_OK;
+    if (purge && error == KVPBUS_OK) {
+        what = "is removed, with all that it had in %ProgramData%\\kvpbus";
         error = kvpbus_service_purge(defaults, &failure);
-    return told(defaults, error,
-                purge ? "is removed, with all that it had in %ProgramData%\\kvpbus"
-                      : "is removed; its state stays in %ProgramData%\\kvpbus",
-                &failure);
+    }
+    return told(defaults, error, what, &failure);
 }
 
 static int run_service(int argc, char **argv, const struct kvpbus_service_defaults *defaults,

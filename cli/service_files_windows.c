@@ -50,10 +50,11 @@ static enum kvpbus_error read_whole(const char *path, char **text, size_t *lengt
     if (bytes == NULL)
         return kvpbus_fail(failure, KVPBUS_NOMEM, "out of memory");
     bytes[count] = '\0';
-    *text = bytes;
-    *length = count;
-    if (got == 0 && strlen(bytes) == count)
+    if (got == 0 && strlen(bytes) == count) {
+        *text = bytes;
+        *length = count;
         return KVPBUS_OK;
+    }
     sodium_memzero(bytes, count);
     free(bytes);
     return kvpbus_fail(failure, KVPBUS_CONFIG, "%.100s is not a text of at most %d bytes", path,
@@ -77,65 +78,89 @@ static enum kvpbus_error write_whole(const char *path, const char *text, size_t 
     return error;
 }
 
-static enum kvpbus_error put_trust(enum kvpbus_role role, const char *from, const char *text,
-                                   struct kvpbus_failure *failure)
-{
-    uint8_t identity[KVPBUS_IDENTITY_BYTES];
-    struct kvpbus_trusted *list = NULL;
-    size_t count;
-    bool guest = role == KVPBUS_ROLE_GUEST;
-    enum kvpbus_error error = guest ? kvpbus_trust_host(from, text, identity, failure)
-                                    : kvpbus_trust_guests(from, text, &list, &count, failure);
-    free(list);
-    return error == KVPBUS_OK ? write_whole(guest ? KVPBUS_TRUSTED_HOST : KVPBUS_KNOWN_GUESTS, text,
-                                            strlen(text), failure)
-                              : error;
-}
-
-static enum kvpbus_error put_token(const char *from, const char *text, size_t length,
-                                   struct kvpbus_failure *failure)
-{
-    struct kvpbus_token token;
-    enum kvpbus_error error = kvpbus_token_read(text, length, &token, failure);
-    sodium_memzero(&token, sizeof token);
-    if (error == KVPBUS_OK)
-        return write_whole(KVPBUS_ENROLL_TOKEN, text, length, failure);
-    kvpbus_failure_wrap(failure, "%.100s", from);
-    return error;
-}
-
 static bool given(const char *text)
 {
     return text != NULL && text[0] != '\0';
+}
+
+// What was read and is right; NULL: it was not given.
+struct coming {
+    char *text;
+    size_t length;
+};
+
+static void forget(struct coming *coming)
+{
+    if (coming->text != NULL)
+        sodium_memzero(coming->text, coming->length);
+    free(coming->text);
+}
+
+static enum kvpbus_error read_trust(enum kvpbus_role role, const struct kvpbus_service_files *files,
+                                    struct coming *trust, struct kvpbus_failure *failure)
+{
+    uint8_t identity[KVPBUS_IDENTITY_BYTES];
+    struct kvpbus_trusted *list = NULL;
+    const char *from = "the key";
+    size_t count;
+    if (given(files->trust_key_file)) {
+        from = files->trust_key_file;
+        enum kvpbus_error error = read_whole(from, &trust->text, &trust->length, failure);
+        if (error != KVPBUS_OK)
+            return error;
+    } else if (given(files->trust_key)) {
+        trust->text = strdup(files->trust_key);
+        if (trust->text == NULL)
+            return kvpbus_fail(failure, KVPBUS_NOMEM, "out of memory");
+        trust->length = strlen(trust->text);
+    } else {
+        return KVPBUS_OK;
+    }
+    if (role == KVPBUS_ROLE_GUEST)
+        return kvpbus_trust_host(from, trust->text, identity, failure);
+    enum kvpbus_error error = kvpbus_trust_guests(from, trust->text, &list, &count, failure);
+    free(list);
+    return error;
+}
+
+static enum kvpbus_error read_token(const struct kvpbus_service_files *files, struct coming *coming,
+                                    struct kvpbus_failure *failure)
+{
+    struct kvpbus_token token;
+    if (!given(files->token_file))
+        return KVPBUS_OK;
+    enum kvpbus_error error =
+        read_whole(files->token_file, &coming->text, &coming->length, failure);
+    if (error != KVPBUS_OK)
+        return error;
+    error = kvpbus_token_read(coming->text, coming->length, &token, failure);
+    sodium_memzero(&token, sizeof token);
+    if (error != KVPBUS_OK)
+        kvpbus_failure_wrap(failure, "%.100s", files->token_file);
+    return error;
 }
 
 enum kvpbus_error kvpbus_service_put_files(const struct kvpbus_service_defaults *defaults,
                                            const struct kvpbus_service_files *files,
                                            struct kvpbus_failure *failure)
 {
-    char *text;
-    size_t length;
+    struct coming trust = {0}, token = {0};
     if (given(files->trust_key) && given(files->trust_key_file))
         return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
                            "give one of --trust-key and --trust-key-file");
-    enum kvpbus_error error = kvpbus_state_parent_make(failure);
-    if (error == KVPBUS_OK && given(files->trust_key))
-        error = put_trust(defaults->role, "the key", files->trust_key, failure);
-    if (error == KVPBUS_OK && given(files->trust_key_file)) {
-        error = read_whole(files->trust_key_file, &text, &length, failure);
-        if (error == KVPBUS_OK) {
-            error = put_trust(defaults->role, files->trust_key_file, text, failure);
-            free(text);
-        }
-    }
-    if (error == KVPBUS_OK && given(files->token_file)) {
-        error = read_whole(files->token_file, &text, &length, failure);
-        if (error == KVPBUS_OK) {
-            error = put_token(files->token_file, text, length, failure);
-            sodium_memzero(text, length);
-            free(text);
-        }
-    }
+    enum kvpbus_error error = read_trust(defaults->role, files, &trust, failure);
+    if (error == KVPBUS_OK)
+        error = read_token(files, &token, failure);
+    if (error == KVPBUS_OK)
+        error = kvpbus_state_parent_make(failure);
+    if (error == KVPBUS_OK && trust.text != NULL)
+        error = write_whole(defaults->role == KVPBUS_ROLE_GUEST ? KVPBUS_TRUSTED_HOST
+                                                                : KVPBUS_KNOWN_GUESTS,
+                            trust.text, trust.length, failure);
+    if (error == KVPBUS_OK && token.text != NULL)
+        error = write_whole(KVPBUS_ENROLL_TOKEN, token.text, token.length, failure);
+    forget(&trust);
+    forget(&token);
     return error;
 }
 

@@ -14,8 +14,8 @@ struct kvpbus_service_files {
     const char *token_file;
 };
 
-// Makes the folder, for SYSTEM and Administrators alone, and what of the files is given. Each is
-// read first, and refused when it is not what it should be.
+// Makes the folder, for SYSTEM and Administrators alone, and what of the files is given. All are
+// read first: when one is refused nothing is made.
 enum kvpbus_error kvpbus_service_put_files(const struct kvpbus_service_defaults *defaults,
                                            const struct kvpbus_service_files *files,
                                            struct kvpbus_failure *failure);

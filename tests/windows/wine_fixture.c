@@ -65,6 +65,11 @@ void wine_share(struct wine *wine, const char *folder)
             "{ rm -rf \"$1/prefix\" && wine_prefix \"$1/prefix\"; }; }");
 }
 
+void wine_stay(const struct wine *wine)
+{
+    in_bash(wine, "wine_in \"$1/prefix\" wineserver -w && wine_in \"$1/prefix\" wineserver -p");
+}
+
 void wine_remove(struct wine *wine)
 {
     in_bash(wine, "wine_end \"$1/prefix\"; rm -rf \"$1\"");

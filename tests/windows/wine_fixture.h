@@ -26,6 +26,10 @@ void wine_share(struct wine *wine, const char *folder);
 // The prefix that scripts/wine-lab makes for a lab that runs in the folder.
 void wine_make_lab(struct wine *wine, const char *lab);
 
+// A server that went away between two programs would be a system that starts anew, and with it its
+// services: from here on it stays until wine_remove.
+void wine_stay(const struct wine *wine);
+
 // Ends what still runs in it, and removes it.
 void wine_remove(struct wine *wine);
 
