@@ -13,6 +13,7 @@
 enum {
     KVPBUS_CIM_PROPERTIES_MAX = 64, // of a class
     KVPBUS_CIM_KEYS_MAX = 4,
+    KVPBUS_CIM_BASES_MAX = 8,
     KVPBUS_CIM_ELEMENTS_MAX = 1024, // of an array
     // Bytes of UTF-8 in one text: a request of this size is refused by the lab anyway.
     KVPBUS_CIM_TEXT_MAX = 512 * 1024,
@@ -47,7 +48,7 @@ struct kvpbus_cim_method {
 
 struct kvpbus_cim_class {
     const char *name;
-    const char *bases; // "CIM_ComputerSystem CIM_System …", the nearest first; empty: none
+    const char *bases[KVPBUS_CIM_BASES_MAX + 1]; // the nearest first, NULL behind the last
     bool association;
     bool embedded; // there are no instances of it but in other objects
     const struct kvpbus_cim_property *properties;
@@ -80,6 +81,8 @@ const struct kvpbus_cim_method *kvpbus_cim_method_find(const struct kvpbus_cim_c
                                                        const char *name);
 // The class has this name, or is derived from one that has it.
 bool kvpbus_cim_class_is(const struct kvpbus_cim_class *class, const char *name);
+// The class in which the property of this index is declared.
+const char *kvpbus_cim_origin(const struct kvpbus_cim_class *class, size_t index);
 // Index of a property, or -1.
 int kvpbus_cim_property_find(const struct kvpbus_cim_class *class, const char *name);
 

@@ -233,7 +233,6 @@ static const struct kvpbus_cim_property kvp_out[] = {
 
 static const struct kvpbus_cim_class kvp_in_class = {
     .name = "__PARAMETERS",
-    .bases = "",
     .embedded = true,
     .properties = kvp_in,
     .property_count = COUNT(kvp_in),
@@ -241,7 +240,6 @@ static const struct kvpbus_cim_class kvp_in_class = {
 
 static const struct kvpbus_cim_class kvp_out_class = {
     .name = "__PARAMETERS",
-    .bases = "",
     .embedded = true,
     .properties = kvp_out,
     .property_count = COUNT(kvp_out),
@@ -253,31 +251,32 @@ static const struct kvpbus_cim_method management_methods[] = {
     {"RemoveKvpItems", &kvp_in_class, &kvp_out_class},
 };
 
-#define CLASS(name_, bases_, properties_)                            \
-    .name = (name_), .bases = (bases_), .properties = (properties_), \
+#define CLASS(name_, properties_, ...)                                    \
+    .name = (name_), .bases = {__VA_ARGS__}, .properties = (properties_), \
     .property_count = COUNT(properties_)
 
 #define ELEMENT "CIM_ManagedElement"
-#define SYSTEM_ELEMENT "CIM_ManagedSystemElement " ELEMENT
-#define ENABLED_ELEMENT "CIM_EnabledLogicalElement CIM_LogicalElement " SYSTEM_ELEMENT
+#define SYSTEM_ELEMENT "CIM_ManagedSystemElement", ELEMENT
+#define ENABLED_ELEMENT "CIM_EnabledLogicalElement", "CIM_LogicalElement", SYSTEM_ELEMENT
 
 static const struct kvpbus_cim_class classes[] = {
-    {CLASS("Msvm_ComputerSystem", "CIM_ComputerSystem CIM_System " ENABLED_ELEMENT,
-           computer_system)},
-    {CLASS("Msvm_VirtualSystemManagementService",
-           "CIM_VirtualSystemManagementService CIM_Service " ENABLED_ELEMENT, management_service),
+    {CLASS("Msvm_ComputerSystem", computer_system, "CIM_ComputerSystem", "CIM_System",
+           ENABLED_ELEMENT)},
+    {CLASS("Msvm_VirtualSystemManagementService", management_service,
+           "CIM_VirtualSystemManagementService", "CIM_Service", ENABLED_ELEMENT),
      .methods = management_methods, .method_count = COUNT(management_methods)},
-    {CLASS("Msvm_KvpExchangeComponent", "CIM_LogicalDevice " ENABLED_ELEMENT, component)},
-    {CLASS("Msvm_KvpExchangeComponentSettingData",
-           "CIM_ResourceAllocationSettingData CIM_SettingData " ELEMENT, setting_data)},
-    {CLASS("Msvm_KvpExchangeDataItem", ELEMENT, data_item), .embedded = true},
-    {CLASS("Msvm_ConcreteJob", "CIM_ConcreteJob CIM_Job CIM_LogicalElement " SYSTEM_ELEMENT, job)},
-    {CLASS("Msvm_SystemDevice", "CIM_SystemDevice CIM_SystemComponent CIM_Component",
-           system_device),
+    {CLASS("Msvm_KvpExchangeComponent", component, "CIM_LogicalDevice", ENABLED_ELEMENT)},
+    {CLASS("Msvm_KvpExchangeComponentSettingData", setting_data,
+           "CIM_ResourceAllocationSettingData", "CIM_SettingData", ELEMENT)},
+    {CLASS("Msvm_KvpExchangeDataItem", data_item, ELEMENT), .embedded = true},
+    {CLASS("Msvm_ConcreteJob", job, "CIM_ConcreteJob", "CIM_Job", "CIM_LogicalElement",
+           SYSTEM_ELEMENT)},
+    {CLASS("Msvm_SystemDevice", system_device, "CIM_SystemDevice", "CIM_SystemComponent",
+           "CIM_Component"),
      .association = true},
-    {CLASS("Msvm_ElementSettingData", "CIM_ElementSettingData", element_setting_data),
+    {CLASS("Msvm_ElementSettingData", element_setting_data, "CIM_ElementSettingData"),
      .association = true},
-    {CLASS("Msvm_SettingsDefineState", "CIM_SettingsDefineState", settings_define_state),
+    {CLASS("Msvm_SettingsDefineState", settings_define_state, "CIM_SettingsDefineState"),
      .association = true},
 };
 

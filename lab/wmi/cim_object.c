@@ -26,17 +26,17 @@ int kvpbus_cim_compare(const char *left, const char *right)
 
 bool kvpbus_cim_class_is(const struct kvpbus_cim_class *class, const char *name)
 {
-    char base[64];
-    if (kvpbus_cim_compare(class->name, name) == 0)
-        return true;
-    for (const char *next = class->bases; *next != '\0';) {
-        size_t length = strcspn(next, " ");
-        snprintf(base, sizeof base, "%.*s", (int)length, next);
-        if (kvpbus_cim_compare(base, name) == 0)
-            return true;
-        next += length + (next[length] == ' ' ? 1 : 0);
-    }
-    return false;
+    bool is = kvpbus_cim_compare(class->name, name) == 0;
+    for (const char *const *base = class->bases; !is && *base != NULL; base++)
+        is = kvpbus_cim_compare(*base, name) == 0;
+    return is;
+}
+
+// Of the bases only the nearest is named.
+const char *kvpbus_cim_origin(const struct kvpbus_cim_class *class, size_t index)
+{
+    bool inherited = class->properties[index].propagated && class->bases[0] != NULL;
+    return inherited ? class->bases[0] : class->name;
 }
 
 int kvpbus_cim_property_find(const struct kvpbus_cim_class *class, const char *name)

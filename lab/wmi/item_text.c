@@ -68,17 +68,6 @@ static void add_values(struct kvpbus_cim_text *text, const struct kvpbus_cim_pro
         kvpbus_cim_text_add(text, "</VALUE.ARRAY>");
 }
 
-// The class in which a property is declared: of the bases only the nearest is named.
-static void add_origin(struct kvpbus_cim_text *text, const struct kvpbus_cim_class *class,
-                       bool propagated)
-{
-    char base[64] = "";
-    size_t length = strcspn(class->bases, " ");
-    if (length < sizeof base)
-        memcpy(base, class->bases, length);
-    add_attribute(text, "CLASSORIGIN", propagated && base[0] != '\0' ? base : class->name);
-}
-
 static void add_property(struct kvpbus_cim_text *text, const struct kvpbus_cim_object *object,
                          size_t index, enum kvpbus_cim_dtd dtd)
 {
@@ -90,7 +79,7 @@ static void add_property(struct kvpbus_cim_text *text, const struct kvpbus_cim_o
     kvpbus_cim_text_add(text, tag);
     add_attribute(text, "NAME", property->name);
     if (dtd == KVPBUS_CIM_WMI_DTD_2_0)
-        add_origin(text, object->class, property->propagated);
+        add_attribute(text, "CLASSORIGIN", kvpbus_cim_origin(object->class, index));
     if (property->propagated && !object->values[index].set)
         add_attribute(text, "PROPAGATED", "true");
     if (property->type != KVPBUS_CIM_REFERENCE)

@@ -9,7 +9,7 @@
 #include "object.h"
 #include "text_buffer.h"
 
-enum { BASES_MAX = 8, BASE_NAME_MAX = 64, GENUS_CLASS = 1, GENUS_INSTANCE = 2 };
+enum { GENUS_CLASS = 1, GENUS_INSTANCE = 2 };
 
 const WCHAR *const kvpbus_provider_system_names[] = {
     L"__GENUS",          L"__CLASS",      L"__SUPERCLASS", L"__DYNASTY",   L"__RELPATH",
@@ -17,25 +17,6 @@ const WCHAR *const kvpbus_provider_system_names[] = {
 };
 const size_t kvpbus_provider_system_count =
     sizeof kvpbus_provider_system_names / sizeof *kvpbus_provider_system_names;
-
-struct bases {
-    char names[BASES_MAX][BASE_NAME_MAX];
-    const char *pointers[BASES_MAX];
-    size_t count;
-};
-
-static void split_bases(const char *text, struct bases *bases)
-{
-    bases->count = 0;
-    while (*text != '\0' && bases->count < BASES_MAX) {
-        size_t length = strcspn(text, " ");
-        char *name = bases->names[bases->count];
-        memcpy(name, text, length < BASE_NAME_MAX - 1 ? length : BASE_NAME_MAX - 1);
-        name[length < BASE_NAME_MAX - 1 ? length : BASE_NAME_MAX - 1] = '\0';
-        bases->pointers[bases->count++] = name;
-        text += length + (text[length] == ' ' ? 1 : 0);
-    }
-}
 
 static LONG count_visible(const struct kvpbus_cim_object *object)
 {
@@ -71,10 +52,18 @@ static HRESULT taken_text(char *text, VARIANT *value)
     return result;
 }
 
-static HRESULT derivation(const struct bases *bases, VARIANT *value)
+static size_t count_bases(const struct kvpbus_cim_class *class)
+{
+    size_t count = 0;
+    while (class->bases[count] != NULL)
+        count++;
+    return count;
+}
+
+static HRESULT derivation(const struct kvpbus_cim_class *class, VARIANT *value)
 {
     V_VT(value) = VT_NULL;
-    HRESULT result = kvpbus_provider_strings(bases->pointers, bases->count, &V_ARRAY(value));
+    HRESULT result = kvpbus_provider_strings(class->bases, count_bases(class), &V_ARRAY(value));
     if (SUCCEEDED(result))
         V_VT(value) = VT_ARRAY | VT_BSTR;
     return result;
@@ -85,24 +74,23 @@ enum system { GENUS, CLASS, SUPERCLASS, DYNASTY, RELPATH, COUNT, DERIVATION, SER
 static HRESULT value_of(enum system which, const struct kvpbus_cim_object *object,
                         const struct kvpbus_cim_scope *scope, VARIANT *value)
 {
-    struct bases bases;
-    split_bases(object->class->bases, &bases);
+    const struct kvpbus_cim_class *class = object->class;
+    size_t bases = count_bases(class);
     switch (which) {
     case GENUS:
         return number_value(object->is_class ? GENUS_CLASS : GENUS_INSTANCE, value);
     case CLASS:
-        return text_value(object->class->name, value);
+        return text_value(class->name, value);
     case SUPERCLASS:
-        return text_value(bases.count > 0 ? bases.names[0] : NULL, value);
+        return text_value(class->bases[0], value);
     case DYNASTY:
-        return text_value(bases.count > 0 ? bases.names[bases.count - 1] : object->class->name,
-                          value);
+        return text_value(bases > 0 ? class->bases[bases - 1] : class->name, value);
     case RELPATH:
         return taken_text(kvpbus_cim_relative_path(object), value);
     case COUNT:
         return number_value(count_visible(object), value);
     case DERIVATION:
-        return derivation(&bases, value);
+        return derivation(class, value);
     case SERVER:
         return text_value(scope->server, value);
     case SPACE:

@@ -234,12 +234,7 @@ static HRESULT WINAPI get_origin(IWbemClassObject *face, LPCWSTR name, BSTR *out
     int index = find(object, name);
     if (index < 0)
         return HR(E_NOT_FOUND);
-    const struct kvpbus_cim_class *class = object->data->class;
-    char base[64] = "";
-    size_t length = strcspn(class->bases, " ");
-    if (class->properties[index].propagated && length > 0 && length < sizeof base)
-        memcpy(base, class->bases, length);
-    *out = kvpbus_provider_bstr(base[0] != '\0' ? base : class->name);
+    *out = kvpbus_provider_bstr(kvpbus_cim_origin(object->data->class, (size_t)index));
     return *out != NULL ? S_OK : HR(E_OUT_OF_MEMORY);
 }
 
