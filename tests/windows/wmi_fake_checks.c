@@ -36,9 +36,17 @@ static void end(void)
     fake_wmi_end();
 }
 
-// Only what the connection holds is held.
+static bool is_idle(void)
+{
+    return (kvpbus_wmi_held() == held_idle && fake.live == live_idle) ||
+           (kvpbus_wmi_held() == 0 && fake.live == 0);
+}
+
+// Only what the connection holds is held, once a call that its caller has left is over.
 static void check_idle(void)
 {
+    for (int i = 0; i < 3000 && !is_idle(); i++)
+        Sleep(10);
     CHECK(kvpbus_wmi_held() == held_idle || kvpbus_wmi_held() == 0);
     CHECK(fake.live == live_idle || fake.live == 0);
 }
