@@ -41,7 +41,7 @@ json_t *doctor_report(const struct doctor_vm *doctor)
     kvpbus_guid_format(doctor->vm.guid, guid);
     doctor_system(system);
     json_t *vm = json_pack("{s:s, s:s, s:s, s:b}", "guid", guid, "name", doctor->vm.name, "state",
-                           doctor_state_text(doctor->vm.state), "exchange_enabled",
+                           kvpbus_vm_state_text(doctor->vm.state), "exchange_enabled",
                            (int)doctor->vm.exchange_enabled);
     bool complete = doctor->failure.code == KVPBUS_OK;
     // An error of zero has no name in a report.

@@ -67,7 +67,7 @@ static enum kvpbus_error check_state(struct doctor_vm *doctor)
     if (vm->state != KVPBUS_VM_STATE_RUNNING)
         return kvpbus_fail(&doctor->failure, KVPBUS_VM_OFF,
                            "VM %.60s is %s, and has to run; --only 9 sees what calls give so",
-                           vm->name, doctor_state_text(vm->state));
+                           vm->name, kvpbus_vm_state_text(vm->state));
     return KVPBUS_OK;
 }
 

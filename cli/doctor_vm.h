@@ -138,8 +138,6 @@ bool doctor_order(struct doctor_vm *doctor);       // 11
 
 // Of the VM; as it was at first when that cannot be seen.
 enum kvpbus_vm_state doctor_state_now(struct doctor_vm *doctor);
-// "off"
-const char *doctor_state_text(enum kvpbus_vm_state state);
 
 // doctor_report.c
 json_t *doctor_report(const struct doctor_vm *doctor);

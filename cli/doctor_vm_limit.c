@@ -66,7 +66,7 @@ static bool host_ceiling(struct doctor_vm *doctor)
         row = doctor_found(doctor, about, "reached",
                            "%u beside %zu of others; then %u %.70s; VM %s, and %s after removal",
                            made, others, (unsigned)doctor_outcome(&result), result.description,
-                           doctor_state_text(full), doctor_state_text(after));
+                           kvpbus_vm_state_text(full), kvpbus_vm_state_text(after));
     doctor_number(row, "items", made);
     doctor_number(row, "others", (int64_t)others);
     doctor_number(row, "vm_state", full);

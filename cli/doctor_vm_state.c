@@ -13,17 +13,6 @@
 
 enum { COPY_WITHIN = 10000, READY_TRIES = 20, READY_PAUSE = 500 }; // ms
 
-const char *doctor_state_text(enum kvpbus_vm_state state)
-{
-    static const char *const texts[] = {
-        [KVPBUS_VM_STATE_OFF] = "off",         [KVPBUS_VM_STATE_STARTING] = "starting",
-        [KVPBUS_VM_STATE_RUNNING] = "running", [KVPBUS_VM_STATE_PAUSED] = "paused",
-        [KVPBUS_VM_STATE_SAVED] = "saved",     [KVPBUS_VM_STATE_STOPPING] = "stopping",
-        [KVPBUS_VM_STATE_FAILED] = "failed",
-    };
-    return state < sizeof texts / sizeof *texts ? texts[state] : "unknown";
-}
-
 // Adds an item; *kept tells whether the host has it then.
 static bool add_and_look(struct doctor_vm *doctor, struct kvpbus_call_result *result, bool *kept)
 {
@@ -198,8 +187,8 @@ bool doctor_other_state(struct doctor_vm *doctor)
     struct kvpbus_scan scan = {0};
     char said[DOCTOR_SAYS];
     bool kept;
-    const char *about =
-        doctor->vm.exchange_enabled ? doctor_state_text(doctor->vm.state) : "Data Exchange is off";
+    const char *about = doctor->vm.exchange_enabled ? kvpbus_vm_state_text(doctor->vm.state)
+                                                    : "Data Exchange is off";
     if (doctor->vm.exchange_enabled && doctor->vm.state == KVPBUS_VM_STATE_RUNNING) {
         doctor_unmeasured(doctor, "Data Exchange off",
                           "needs it switched off in the VM's settings, then --only 9");

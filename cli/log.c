@@ -136,18 +136,6 @@ void kvpbus_log(enum kvpbus_log_level level, const char *format, ...)
     put(level, of_level(level), NULL, text);
 }
 
-void kvpbus_log_of(enum kvpbus_log_level level, const char *peer, const char *format, ...)
-{
-    char text[TEXT_MAX];
-    va_list arguments;
-    if (level > limit)
-        return;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    put(level, of_level(level), peer, text);
-}
-
 void kvpbus_log_event(enum kvpbus_log_event event, const char *peer, const char *format, ...)
 {
     char text[TEXT_MAX];

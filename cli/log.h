@@ -16,9 +16,6 @@ enum kvpbus_log_format { KVPBUS_LOG_TEXT, KVPBUS_LOG_JSON };
 // knows. The Event Log has its own form whatever the format.
 void kvpbus_log_setup(enum kvpbus_log_level level, enum kvpbus_log_format format);
 void kvpbus_log(enum kvpbus_log_level level, const char *format, ...) KVPBUS_PRINTF(2, 3);
-// Of one peer, by its name: "NAME: text", in JSON a member of its own.
-void kvpbus_log_of(enum kvpbus_log_level level, const char *peer, const char *format, ...)
-    KVPBUS_PRINTF(3, 4);
 // Of what has a number, which says the level too; `peer` may be NULL.
 void kvpbus_log_event(enum kvpbus_log_event event, const char *peer, const char *format, ...)
     KVPBUS_PRINTF(3, 4);

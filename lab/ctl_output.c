@@ -31,7 +31,7 @@ static json_t *vm_to_json(const Kvpbus__Lab__Vm *vm)
     for (size_t i = 0; i < vm->n_faults; i++)
         json_array_append_new(faults, json_string(vm->faults[i]));
     return json_pack("{s:s, s:s, s:s, s:b, s:b, s:i, s:s, s:o}", "name", vm->name, "guid", guid,
-                     "state", kvpbus_lab_state_text(vm->state), "exchange_enabled",
+                     "state", kvpbus_vm_state_text(vm->state), "exchange_enabled",
                      vm->exchange_enabled, "daemon", vm->daemon, "host_items", (int)vm->host_items,
                      "boot_id", vm->boot_id, "faults", faults);
 }
@@ -41,7 +41,7 @@ static void print_vm(const Kvpbus__Lab__Vm *vm, int width)
     char guid[KVPBUS_GUID_TEXT + 1];
     format_guid(vm, guid);
     printf("%-*s  %-36s  %-8s  %-8s  %-7s  %5u ", width, vm->name, guid,
-           kvpbus_lab_state_text(vm->state), vm->exchange_enabled ? "on" : "off",
+           kvpbus_vm_state_text(vm->state), vm->exchange_enabled ? "on" : "off",
            vm->daemon ? "running" : "absent", (unsigned)vm->host_items);
     for (size_t i = 0; i < vm->n_faults; i++)
         printf("%s %s", i > 0 ? ";" : "", vm->faults[i]);

@@ -188,9 +188,6 @@ enum kvpbus_error kvpbus_lab_vm_save(struct kvpbus_lab_vm *vm, struct kvpbus_fai
 // Off, running, paused, saved or failed, and not on its way to another state.
 bool kvpbus_lab_vm_settled(const struct kvpbus_lab_vm *vm);
 
-// "running"
-const char *kvpbus_lab_state_text(uint32_t state);
-
 // The limit of items was hit, or items were removed after it: adjusts the state.
 void kvpbus_lab_vm_set_overfull(struct kvpbus_lab_vm *vm, bool overfull);
 

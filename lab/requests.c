@@ -245,7 +245,7 @@ void kvpbus_lab_request_vm_changed(struct kvpbus_lab_connection *connection)
     if (vm->broken)
         kvpbus_lab_reply_error(connection, KVPBUS_IO, "the VM's daemon cannot be started");
     else
-        kvpbus_lab_reply_error(connection, KVPBUS_OK, kvpbus_lab_state_text(vm->state));
+        kvpbus_lab_reply_error(connection, KVPBUS_OK, kvpbus_vm_state_text(vm->state));
 }
 
 static void control(struct kvpbus_lab_connection *connection, const Kvpbus__Lab__Control *request)

@@ -191,7 +191,7 @@ static enum kvpbus_error wrong_state(const struct kvpbus_lab_vm *vm, const char 
                                      struct kvpbus_failure *failure)
 {
     return kvpbus_fail(failure, vm->state == KVPBUS_VM_STATE_OFF ? KVPBUS_VM_OFF : KVPBUS_BUSY,
-                       "VM %s is %s: it cannot %s", vm->name, kvpbus_lab_state_text(vm->state),
+                       "VM %s is %s: it cannot %s", vm->name, kvpbus_vm_state_text(vm->state),
                        action);
 }
 
@@ -320,17 +320,6 @@ void kvpbus_lab_vm_set_overfull(struct kvpbus_lab_vm *vm, bool overfull)
     vm->overfull = overfull;
     if (vm->state == KVPBUS_VM_STATE_RUNNING || vm->state == KVPBUS_VM_STATE_FAILED)
         become_running(vm);
-}
-
-const char *kvpbus_lab_state_text(uint32_t state)
-{
-    static const char *const texts[] = {
-        [KVPBUS_VM_STATE_OFF] = "off",         [KVPBUS_VM_STATE_STARTING] = "starting",
-        [KVPBUS_VM_STATE_RUNNING] = "running", [KVPBUS_VM_STATE_PAUSED] = "paused",
-        [KVPBUS_VM_STATE_SAVED] = "saved",     [KVPBUS_VM_STATE_STOPPING] = "stopping",
-        [KVPBUS_VM_STATE_FAILED] = "failed",
-    };
-    return state < sizeof texts / sizeof *texts ? texts[state] : "unknown";
 }
 
 static void init_timer(struct kvpbus_lab_vm *vm, uv_timer_t *timer)

@@ -20,7 +20,7 @@ static enum kvpbus_error must_be_off(const struct kvpbus_lab_vm *vm, const char 
     if (vm->state == KVPBUS_VM_STATE_OFF && vm->process.process == NULL)
         return KVPBUS_OK;
     return kvpbus_fail(failure, KVPBUS_BUSY, "VM %s is %s: stop it before you %s it", vm->name,
-                       kvpbus_lab_state_text(vm->state), action);
+                       kvpbus_vm_state_text(vm->state), action);
 }
 
 static enum kvpbus_error copy_disk(const char *from, const char *to, struct kvpbus_failure *failure)

@@ -285,7 +285,6 @@ void sender_tick(struct kvpbus_link *link);
 uint64_t sender_deadline(const struct kvpbus_link *link);
 void sender_written(struct kvpbus_link *link, unsigned slot);
 void sender_shrink(struct kvpbus_link *link, bool to_one);
-void sender_wishes(struct kvpbus_link *link);
 struct sent_packet *sender_in_slot(struct kvpbus_link *link, unsigned slot);
 size_t sender_in_flight(const struct kvpbus_link *link);
 bool sender_idle(const struct kvpbus_link *link);

@@ -11,8 +11,6 @@
 enum {
     KVPBUS_STATE_PLAIN = 54,
     KVPBUS_VARINT_MAX = 10,
-    // Bytes of a FRAGMENT frame beside its data: type, number, total or offset, length.
-    KVPBUS_FRAGMENT_HEAD_MAX = 1 + KVPBUS_VARINT_MAX + 5 + 3,
 };
 
 enum kvpbus_state_flag { KVPBUS_STATE_HELLO_MISSING = 1, KVPBUS_STATE_STATE_MISSING = 2 };

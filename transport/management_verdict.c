@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "management_verdict.h"
 
+#include <stdio.h>
+
 // What the guest's or the host's part of the exchange says within a job's error description.
 #define HRESULT_DEVICE_NOT_READY UINT32_C(0x800710DF)
 #define HRESULT_NO_RESOURCES UINT32_C(0x800705AA)
@@ -18,11 +20,8 @@ static const char *operation_name(enum kvpbus_operation operation)
     }
 }
 
-static struct kvpbus_verdict lost(struct kvpbus_failure *failure, enum kvpbus_operation operation,
-                                  size_t count, const char *why)
+static struct kvpbus_verdict lost(void)
 {
-    kvpbus_fail(failure, KVPBUS_STORE_UNKNOWN, "%s of %zu items: %s", operation_name(operation),
-                count, why);
     return (struct kvpbus_verdict){
         .kind = KVPBUS_VERDICT_LOST,
         .error = KVPBUS_STORE_UNKNOWN,
@@ -76,24 +75,33 @@ static struct kvpbus_verdict by_code(uint32_t code, uint32_t hresult)
 }
 
 // 0 when the service says that it has been done, and *unsure when it does not know.
-static uint32_t failure_code(const struct kvpbus_call_result *result, const char **unsure)
+static uint32_t failure_code(const struct kvpbus_call_result *result, bool *unsure)
 {
-    *unsure = NULL;
-    if (result->return_value == KVPBUS_RETURN_UNKNOWN ||
-        result->return_value == KVPBUS_RETURN_TIMEOUT)
-        *unsure = kvpbus_return_text(result->return_value);
-    if (result->return_value != KVPBUS_RETURN_JOB_STARTED)
-        return result->return_value;
-    if (!result->had_job || result->job_state < KVPBUS_JOB_COMPLETED)
-        *unsure = "its job has not ended";
-    else if (result->job_state != KVPBUS_JOB_COMPLETED && result->job_state != KVPBUS_JOB_EXCEPTION)
-        *unsure = "its job was stopped";
-    else if (result->error_code == KVPBUS_RETURN_UNKNOWN ||
-             result->error_code == KVPBUS_RETURN_TIMEOUT)
-        *unsure = kvpbus_return_text(result->error_code);
-    if (result->job_state == KVPBUS_JOB_EXCEPTION && result->error_code == KVPBUS_RETURN_COMPLETED)
-        return KVPBUS_RETURN_FAILED;
-    return result->error_code;
+    bool by_job = result->return_value == KVPBUS_RETURN_JOB_STARTED;
+    bool failed = by_job && result->had_job && result->job_state == KVPBUS_JOB_EXCEPTION;
+    bool completed = by_job && result->had_job && result->job_state == KVPBUS_JOB_COMPLETED;
+    uint32_t code = by_job ? result->error_code : result->return_value;
+    *unsure = (by_job && !failed && !completed) || code == KVPBUS_RETURN_UNKNOWN ||
+              code == KVPBUS_RETURN_TIMEOUT;
+    return failed && code == KVPBUS_RETURN_COMPLETED ? KVPBUS_RETURN_FAILED : code;
+}
+
+// "Add of 3 items: job terminated (8): failed (32768): the description"
+static void say(struct kvpbus_failure *failure, enum kvpbus_error error,
+                enum kvpbus_operation operation, size_t count,
+                const struct kvpbus_call_result *result, uint32_t code)
+{
+    char job[64] = "", outcome[64] = "";
+    if (result->had_job)
+        snprintf(job, sizeof job, ": job %s (%u)",
+                 kvpbus_job_state_text((uint32_t)result->job_state), (unsigned)result->job_state);
+    // A job that goes on has no code yet.
+    if (!result->had_job || code != KVPBUS_RETURN_COMPLETED)
+        snprintf(outcome, sizeof outcome, ": %s (%u)", kvpbus_return_text(code), (unsigned)code);
+    kvpbus_fail(failure, error, "%s of %zu items%s%s%s%.120s", operation_name(operation), count,
+                job, outcome, result->description[0] == '\0' ? "" : ": ", result->description);
+    if (failure != NULL)
+        failure->os_code = result->hresult != 0 ? result->hresult : (int64_t)code;
 }
 
 struct kvpbus_verdict kvpbus_management_verdict(enum kvpbus_operation operation, size_t count,
@@ -101,24 +109,26 @@ struct kvpbus_verdict kvpbus_management_verdict(enum kvpbus_operation operation,
                                                 const struct kvpbus_call_result *result,
                                                 struct kvpbus_failure *failure)
 {
-    if (call_error == KVPBUS_TIMEOUT || call_error == KVPBUS_STORE_UNKNOWN)
-        return lost(failure, operation, count, "no answer in time");
+    if (call_error == KVPBUS_TIMEOUT || call_error == KVPBUS_STORE_UNKNOWN) {
+        kvpbus_failure_wrap(failure, "%s of %zu items", operation_name(operation), count);
+        if (failure != NULL)
+            failure->code = KVPBUS_STORE_UNKNOWN;
+        return lost();
+    }
     if (call_error != KVPBUS_OK)
         return refused(call_error, false);
 
-    const char *unsure;
+    bool unsure;
     uint32_t code = failure_code(result, &unsure);
-    if (unsure != NULL)
-        return lost(failure, operation, count, unsure);
+    if (unsure) {
+        say(failure, KVPBUS_STORE_UNKNOWN, operation, count, result, code);
+        return lost();
+    }
     if (code == KVPBUS_RETURN_COMPLETED)
         return (struct kvpbus_verdict){.kind = KVPBUS_VERDICT_DONE, .error = KVPBUS_OK};
 
     struct kvpbus_verdict verdict = by_code(code, (uint32_t)result->hresult);
     verdict.partial = result->return_value == KVPBUS_RETURN_JOB_STARTED;
-    kvpbus_fail(failure, verdict.error, "%s of %zu items: %s (%u)%s%.120s",
-                operation_name(operation), count, kvpbus_return_text(code), (unsigned)code,
-                result->description[0] == '\0' ? "" : ": ", result->description);
-    if (failure != NULL)
-        failure->os_code = result->hresult != 0 ? result->hresult : (int64_t)code;
+    say(failure, verdict.error, operation, count, result, code);
     return verdict;
 }

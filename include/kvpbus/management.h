@@ -51,18 +51,27 @@ enum kvpbus_return {
 // "invalid parameter" for 32773; "code 4711" is not made up: unknown numbers give "unlisted code".
 const char *kvpbus_return_text(uint32_t code);
 
+// JobState of CIM_ConcreteJob. COMPLETED is the only success; everything from it on is an end.
+#define KVPBUS_JOB_MAP(X)                \
+    X(NEW, 2, "new")                     \
+    X(STARTING, 3, "starting")           \
+    X(RUNNING, 4, "running")             \
+    X(SUSPENDED, 5, "suspended")         \
+    X(SHUTTING_DOWN, 6, "shutting down") \
+    X(COMPLETED, 7, "completed")         \
+    X(TERMINATED, 8, "terminated")       \
+    X(KILLED, 9, "killed")               \
+    X(EXCEPTION, 10, "failed")           \
+    X(SERVICE, 11, "in service")
+
 enum kvpbus_job_state {
-    KVPBUS_JOB_NEW = 2,
-    KVPBUS_JOB_STARTING = 3,
-    KVPBUS_JOB_RUNNING = 4,
-    KVPBUS_JOB_SUSPENDED = 5,
-    KVPBUS_JOB_SHUTTING_DOWN = 6,
-    KVPBUS_JOB_COMPLETED = 7, // the only success; everything from here on is an end
-    KVPBUS_JOB_TERMINATED = 8,
-    KVPBUS_JOB_KILLED = 9,
-    KVPBUS_JOB_EXCEPTION = 10,
-    KVPBUS_JOB_SERVICE = 11,
+#define X(name, number, text) KVPBUS_JOB_##name = (number),
+    KVPBUS_JOB_MAP(X)
+#undef X
 };
+
+// The state in words; for a number that is not listed a text that says so. Any thread.
+const char *kvpbus_job_state_text(uint32_t state);
 
 enum kvpbus_vm_state {
     KVPBUS_VM_STATE_OFF,
@@ -73,6 +82,9 @@ enum kvpbus_vm_state {
     KVPBUS_VM_STATE_STOPPING,
     KVPBUS_VM_STATE_FAILED, // too many items: no new keys until some are removed
 };
+
+// The state in words, "unknown" for another number. Any thread.
+const char *kvpbus_vm_state_text(uint32_t state);
 
 struct kvpbus_vm {
     uint8_t guid[KVPBUS_GUID_BYTES]; // in the order of the text form

@@ -204,11 +204,6 @@ struct sim_arena *sim_arena_enter(struct sim_arena *arena)
     return before;
 }
 
-size_t sim_arena_used(const struct sim_arena *arena)
-{
-    return arena->used;
-}
-
 struct sim_memory *sim_arena_save(const struct sim_arena *arena)
 {
     size_t length = sizeof *arena + arena->used;

@@ -31,7 +31,5 @@ struct sim_memory;
 struct sim_memory *sim_arena_save(const struct sim_arena *arena);
 void sim_arena_restore(struct sim_arena *arena, const struct sim_memory *memory);
 void sim_memory_free(struct sim_memory *memory);
-// Bytes of it in use or kept for reuse.
-size_t sim_arena_used(const struct sim_arena *arena);
 
 #endif

@@ -312,12 +312,14 @@ Test(management_store, a_lost_connection_before_the_call_is_a_store_that_is_gone
     expect_refusal((struct fake_fault){.kind = FAKE_DISCONNECTED}, KVPBUS_STORE_GONE);
 }
 
-static void expect_unknown(struct fake_fault fault)
+static void expect_unknown(struct fake_fault fault, const char *says)
 {
     const struct kvpbus_change changes[] = {{"kvpbus.00", "a"}, {"kvpbus.01", "b"}};
     read_own();
     set_fault(fault);
     cr_assert_eq(write_changes(changes, 2), KVPBUS_STORE_UNKNOWN);
+    cr_assert_str_eq(failure.detail, says);
+    cr_assert_eq(failure.code, KVPBUS_STORE_UNKNOWN);
     cr_assert_eq(results[0], KVPBUS_STORE_UNKNOWN);
     cr_assert_eq(results[1], KVPBUS_STORE_UNKNOWN);
     cr_assert_eq(strlen(fake.order), 1);
@@ -334,19 +336,33 @@ static void expect_unknown(struct fake_fault fault)
 Test(management_store, no_answer_is_an_unknown_outcome)
 {
     for (size_t applied = 0; applied <= 2; applied++)
-        expect_unknown((struct fake_fault){.kind = FAKE_TIMEOUT, .applied = applied});
-    expect_unknown((struct fake_fault){.kind = FAKE_RETURN, .code = KVPBUS_RETURN_TIMEOUT});
-    expect_unknown((struct fake_fault){.kind = FAKE_RETURN, .code = KVPBUS_RETURN_UNKNOWN});
+        expect_unknown((struct fake_fault){.kind = FAKE_TIMEOUT, .applied = applied},
+                       "Add of 2 items: no answer");
+    expect_unknown((struct fake_fault){.kind = FAKE_RETURN, .code = KVPBUS_RETURN_TIMEOUT},
+                   "Add of 2 items: timeout (32772)");
+    expect_unknown((struct fake_fault){.kind = FAKE_RETURN, .code = KVPBUS_RETURN_UNKNOWN},
+                   "Add of 2 items: status unknown (32771)");
 }
 
 Test(management_store, every_job_state_but_completed_and_exception_is_an_unknown_outcome)
 {
-    for (int state = KVPBUS_JOB_NEW; state <= KVPBUS_JOB_SERVICE; state++) {
-        if (state == KVPBUS_JOB_COMPLETED || state == KVPBUS_JOB_EXCEPTION)
-            continue;
-        expect_unknown((struct fake_fault){
-            .kind = FAKE_JOB, .state = (enum kvpbus_job_state)state, .applied = 1});
-    }
+    static const struct {
+        enum kvpbus_job_state state;
+        const char *says;
+    } jobs[] = {
+        {KVPBUS_JOB_NEW, "Add of 2 items: job new (2)"},
+        {KVPBUS_JOB_STARTING, "Add of 2 items: job starting (3)"},
+        {KVPBUS_JOB_RUNNING, "Add of 2 items: job running (4)"},
+        {KVPBUS_JOB_SUSPENDED, "Add of 2 items: job suspended (5)"},
+        {KVPBUS_JOB_SHUTTING_DOWN, "Add of 2 items: job shutting down (6)"},
+        {KVPBUS_JOB_TERMINATED, "Add of 2 items: job terminated (8)"},
+        {KVPBUS_JOB_KILLED, "Add of 2 items: job killed (9)"},
+        {KVPBUS_JOB_SERVICE, "Add of 2 items: job in service (11)"},
+        {(enum kvpbus_job_state)32768, "Add of 2 items: job in an unlisted state (32768)"},
+    };
+    for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++)
+        expect_unknown((struct fake_fault){.kind = FAKE_JOB, .state = jobs[i].state, .applied = 1},
+                       jobs[i].says);
 }
 
 Test(management_store, an_exception_without_a_code_is_a_failure)
