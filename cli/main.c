@@ -194,7 +194,7 @@ static const struct {
      "items\n"
      "of its own are written and removed again; service and VM go on.\n"
      "  --vm VM          measure at this VM, which runs\n"
-     "  --store S        as of kvpbus-host; as configured unless given\n"
+     "  --store S        as of kvpbus-host; as configured unless given\n" KVPBUS_WORD_DOCTOR_HOST
      "  --only N,N       these questions alone; 8 asks you for a checkpoint, 9 is for VMs that\n"
      "                   are off or have no Data Exchange\n"
      "  --until N        try up to N items of either side, at most 1024; 8 unless given\n"

@@ -25,6 +25,7 @@
 #define KVPBUS_WORD_RESTART "systemctl restart"
 #define KVPBUS_WORD_READ_AGAIN "systemctl reload"
 #define KVPBUS_WORD_DOCTOR_ELEVATED "run it as root: sudo kvpbus doctor"
+#define KVPBUS_WORD_DOCTOR_HOST ""
 #define KVPBUS_WORD_DOCTOR_STORE "correct store in the configuration"
 #define KVPBUS_WORD_DOCTOR_ACCESS "sudo kvpbus doctor, or join the group of"
 #define KVPBUS_WORD_REMOVE "rm"

@@ -27,6 +27,9 @@
 #define KVPBUS_WORD_RESTART "net start"
 #define KVPBUS_WORD_READ_AGAIN "net stop and net start"
 #define KVPBUS_WORD_DOCTOR_ELEVATED "run it in an elevated prompt (run as administrator)"
+#define KVPBUS_WORD_DOCTOR_HOST                                  \
+    "  --hyperv-host NAME, --credentials FILE, --namespace v1\n" \
+    "                   as of kvpbus-host; as the service was installed with them\n"
 #define KVPBUS_WORD_DOCTOR_STORE "correct store in the configuration"
 #define KVPBUS_WORD_DOCTOR_ACCESS "run it in an elevated prompt; only administrators may use"
 #define KVPBUS_WORD_REMOVE "del"

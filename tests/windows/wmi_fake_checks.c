@@ -522,6 +522,45 @@ static void queries(void)
     end();
 }
 
+// --- a VM that goes to another host, and comes back ---
+
+static enum kvpbus_error read_one(unsigned number, size_t *items)
+{
+    struct kvpbus_scan scan = {0};
+    enum kvpbus_error said = KVPBUS_OK;
+    uint8_t guid[KVPBUS_GUID_BYTES];
+    guid_of(number, guid);
+    enum kvpbus_error error = management->ops->read_guest(
+        management, "kvpbus", (const uint8_t(*)[KVPBUS_GUID_BYTES])guid, 1, &scan, &said, &failure);
+    *items = scan.count;
+    kvpbus_scan_free(&scan);
+    return error != KVPBUS_OK ? error : said;
+}
+
+static void set_vms(size_t count)
+{
+    fake.systems.count = fake.components.count = fake.settings.count = count;
+}
+
+static void migration(void)
+{
+    size_t items;
+    begin(VMS, 0);
+    CHECK(read_some() == KVPBUS_OK);
+    LONG connections = fake.connections;
+    set_vms(VMS - 1);
+    CHECK(read_one(VMS - 1, &items) == KVPBUS_VM_UNKNOWN && items == 0);
+    CHECK(read_guests(VMS, &items) == KVPBUS_OK && items == VMS - 1);
+    CHECK(list() == KVPBUS_OK);
+    CHECK(read_host() == KVPBUS_OK); // of one that has stayed
+    set_vms(VMS);
+    CHECK(read_one(VMS - 1, &items) == KVPBUS_OK && items == 1);
+    CHECK(read_some() == KVPBUS_OK);
+    CHECK(fake.connections == connections);
+    check_idle();
+    end();
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -540,6 +579,7 @@ int main(int argc, char **argv)
         {"return-values", return_values},
         {"hangs", hangs},
         {"queries", queries},
+        {"migration", migration},
     };
     for (size_t i = 0; argc == 2 && i < sizeof groups / sizeof *groups; i++) {
         if (strcmp(groups[i].name, argv[1]) == 0) {
