@@ -38,11 +38,12 @@ int doctor_installation(const struct kvpbus_command_context *context, struct doc
 void doctor_config(struct doctor *doctor);
 
 // doctor_machine_posix.c, doctor_machine_windows.c: which side this is, as far as can be seen;
-// folder, clock, store.
+// folder, clock, the guest's store; what helps where the host's management service is not there.
 bool doctor_on_host(void);
 void doctor_state(struct doctor *doctor);
 void doctor_clock(struct doctor *doctor);
-void doctor_store(struct doctor *doctor);
+void doctor_guest_store(struct doctor *doctor);
+void doctor_mend_management(struct doctor *doctor, enum kvpbus_error error);
 
 // doctor_trust.c: files of trusted keys, tokens.
 void doctor_trust(struct doctor *doctor);

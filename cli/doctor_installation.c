@@ -8,6 +8,7 @@
 
 #include "doctor.h"
 #include "file.h"
+#include "host_management.h"
 #include "paths.h"
 #include "utf8.h"
 #include "words.h"
@@ -55,7 +56,7 @@ void doctor_mend(struct doctor *doctor, const char *mend, ...)
     va_end(arguments);
 }
 
-// --- the disk ---
+// --- disk and store ---
 
 static void look_at_disk(struct doctor *doctor)
 {
@@ -70,6 +71,24 @@ static void look_at_disk(struct doctor *doctor)
     }
     doctor_bad(doctor, "disk", "only %llu MiB are free for the journal in %s", free_mib, path);
     doctor_mend(doctor, "free %d MiB or more there", DISK_LEAST);
+}
+
+static void look_at_management(struct doctor *doctor)
+{
+    struct kvpbus_management *management;
+    struct kvpbus_failure failure = {0};
+    enum kvpbus_error error =
+        kvpbus_host_management_open(doctor->arguments.store, &management, &failure);
+    if (error == KVPBUS_OK) {
+        management->ops->close(management);
+        doctor_good(doctor, "store", "the management service answers");
+        return;
+    }
+    doctor_bad(doctor, "store", "%s", failure.detail);
+    if (error == KVPBUS_INVALID_ARGUMENT)
+        doctor_mend(doctor, KVPBUS_WORD_DOCTOR_STORE);
+    else
+        doctor_mend_management(doctor, error);
 }
 
 // --- the service ---
@@ -150,7 +169,10 @@ static void examine(struct doctor *doctor, const char *given_socket)
     doctor_state(doctor);
     look_at_disk(doctor);
     doctor_clock(doctor);
-    doctor_store(doctor);
+    if (doctor->host)
+        look_at_management(doctor);
+    else
+        doctor_guest_store(doctor);
     doctor_trust(doctor);
     look_at_service(doctor, given_socket != NULL ? given_socket : arguments->socket);
 }

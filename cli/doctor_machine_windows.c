@@ -8,7 +8,6 @@
 #include "file.h"
 #include "file_windows.h"
 #include "guest_store.h"
-#include "host_management.h"
 #include "paths.h"
 #include "rotation.h"
 #include "words.h"
@@ -87,7 +86,7 @@ void doctor_clock(struct doctor *doctor)
     doctor_mend(doctor, "set the clock: w32tm /resync");
 }
 
-static void look_at_registry(struct doctor *doctor)
+void doctor_guest_store(struct doctor *doctor)
 {
     struct kvpbus_store *store;
     struct kvpbus_failure failure = {0};
@@ -108,34 +107,14 @@ static void look_at_registry(struct doctor *doctor)
                             "'Key-Value Pair Exchange'; here: net start vmickvpexchange");
 }
 
-static void look_at_management(struct doctor *doctor)
+void doctor_mend_management(struct doctor *doctor, enum kvpbus_error error)
 {
     static const char lab[] = "lab:";
-    struct kvpbus_management *management;
-    struct kvpbus_failure failure = {0};
-    enum kvpbus_error error =
-        kvpbus_host_management_open(doctor->arguments.store, &management, &failure);
-    if (error == KVPBUS_OK) {
-        management->ops->close(management);
-        doctor_good(doctor, "store", "the management service answers");
-        return;
-    }
-    doctor_bad(doctor, "store", "%s", failure.detail);
-    if (error == KVPBUS_INVALID_ARGUMENT)
-        doctor_mend(doctor, KVPBUS_WORD_DOCTOR_STORE);
-    else if (strncmp(doctor->arguments.store, lab, strlen(lab)) == 0)
+    if (strncmp(doctor->arguments.store, lab, strlen(lab)) == 0)
         doctor_mend(doctor, "start the lab, and name its port as store in the configuration");
     else if (error == KVPBUS_ACCESS)
         doctor_mend(doctor, KVPBUS_WORD_DOCTOR_ELEVATED);
     else
         doctor_mend(doctor, "net start vmms; or Enable-WindowsOptionalFeature -Online "
                             "-FeatureName Microsoft-Hyper-V -All");
-}
-
-void doctor_store(struct doctor *doctor)
-{
-    if (doctor->host)
-        look_at_management(doctor);
-    else
-        look_at_registry(doctor);
 }
