@@ -5,7 +5,7 @@
 #   world_begin NAME BUILD VM...    makes the folder and goes there
 #   world_windows WORD DIR          before world_lab: what WORD says is the Windows programs of a build
 #                                   folder, under Wine, each side with its state in a prefix of its own
-#   world_lab                       starts the lab, and what the Windows sides need
+#   world_lab [OPTION...]           starts the lab, and what the Windows sides need
 #   start SIDE, stop SIDE           its service; stop: it has to end well
 #   strike_down SIDE                ends it with SIGKILL
 #   pair SIDE PEER                  by fingerprint, as soon as the peer has shown itself
@@ -78,8 +78,8 @@ start_integration() { # start_integration VM
     pid[$1.integration]=$!
 }
 
-world_lab() {
-    local vm side options=() makers=()
+world_lab() { # world_lab [OPTION...]: of the lab
+    local vm side options=("$@") makers=()
     [ ${#windows[@]} = 0 ] || options+=(--tcp)
     for vm in "${vms[@]}"; do
         if [ -n "${windows[$vm]:-}" ]; then options+=(--windows-vm "$vm"); else options+=(--vm "$vm"); fi
