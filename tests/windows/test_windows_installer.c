@@ -90,6 +90,10 @@ static void check_properties(const struct package *package)
     has(rows, row);
 }
 
+// What words and events of the programs name.
+static const char *const documents[] = {"windows.md", "operations.md", "provisioning.md",
+                                        "security.md", "wmi.md"};
+
 static void check_contents(const struct package *package)
 {
     char row[200];
@@ -100,6 +104,10 @@ static void check_contents(const struct package *package)
     has(rows, "\tLICENSE.txt\t");
     has(rows, "\tlicences.txt\t");
     has(rows, "\treadme.txt\t");
+    for (size_t i = 0; i < sizeof documents / sizeof *documents; i++) {
+        snprintf(row, sizeof row, "\n%s\tDocs\t%s\t", documents[i], documents[i]);
+        has(rows, row);
+    }
     const char *version = strstr(rows, "\t" KVPBUS_VERSION ".0\t1033\t");
     cr_assert(version != NULL && strstr(version + 1, "\t" KVPBUS_VERSION ".0\t1033\t") != NULL,
               "%s", rows);
@@ -111,6 +119,8 @@ static void check_contents(const struct package *package)
     rows = table(package->path, "Component");
     has(rows, "\tINSTALLDIR\t256\t\tservice.exe\n");
     has(rows, "\tINSTALLDIR\t256\t\tkvpbus.exe\n");
+    has(rows, "\tDOCSDIR\t256\t\twindows.md\n");
+    has(table(package->path, "Directory"), "\nDOCSDIR\tINSTALLDIR\tdocs\n");
 }
 
 static void check_actions(const struct package *package)
@@ -296,8 +306,8 @@ static void check_trust(const char *text)
 
 Test(installer, a_guest_is_installed_upgraded_and_removed_with_its_state_kept)
 {
-    static const char *const files[] = {"kvpbus.exe", "kvpbus-guest.exe", "LICENSE.txt",
-                                        "licences.txt", "readme.txt"};
+    static const char *const files[] = {"kvpbus.exe",   "kvpbus-guest.exe", "LICENSE.txt",
+                                        "licences.txt", "readme.txt",       "docs/windows.md"};
     char path[200], identity[64], later[64];
     write_file("key", KEY_TEXT "\n");
     CHECK_RUN(0, "is registered", INSTALL(OLD_GUEST, "TRUSTKEYFILE=C:\\key", "STARTSERVICE=0"));
