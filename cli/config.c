@@ -81,8 +81,7 @@ static const struct {
     {"state", KIND_TEXT, false, FIELD(state), KVPBUS_PATH_MAX, 0, 0, "",
      "a folder; " KVPBUS_HOST_STATE ", " KVPBUS_GUEST_STATE " unless given",
      "Where identity and journal are kept."},
-    {"socket", KIND_TEXT, false, FIELD(socket), KVPBUS_PATH_MAX, 0, 0, "",
-     KVPBUS_WORD_SOCKET "; the one that kvpbus(1) knows unless given",
+    {"socket", KIND_TEXT, false, FIELD(socket), KVPBUS_PATH_MAX, 0, 0, "", KVPBUS_WORD_SOCKET,
      "Where the kvpbus command finds the service."},
     {"prefix", KIND_PREFIX, false, FIELD(prefix), KVPBUS_PREFIX_MAX + 1, 0, 0, "kvpbus",
      "1 to 32 of a-z and 0-9; kvpbus unless given",
@@ -245,7 +244,7 @@ static int unknown(struct reading *reading, const char *section, const char *nam
 {
     char text[sizeof reading->failure->detail];
     snprintf(text, sizeof text,
-             "%s: there is no option %.64s in section [%.64s]; kvpbus.conf(5) lists them",
+             "%s: there is no option %.64s in section [%.64s]; " KVPBUS_WORD_OPTIONS_LISTED,
              reading->path, name, section);
     reading->unknown++;
     if (strcmp(section, "security") != 0) {
@@ -362,7 +361,7 @@ enum kvpbus_error kvpbus_config_read(const char *path, struct kvpbus_service_arg
 
 void kvpbus_config_print(FILE *out)
 {
-    fputs("# Configuration of kvpbus-host and kvpbus-guest; kvpbus.conf(5) tells more.\n"
+    fputs("# Configuration of kvpbus-host and kvpbus-guest" KVPBUS_WORD_CONFIG_MORE ".\n"
           "# Nothing here is needed: each line shows what holds without it. Sizes are bytes, or\n"
           "# end with k, M or G; durations end with ms, s, m, h or d.\n",
           out);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How the programs end; the man pages list the same.
+// How the programs end; the man pages and docs/windows.md list the same.
 #ifndef KVPBUS_EXIT_CODE_H
 #define KVPBUS_EXIT_CODE_H
 

@@ -246,8 +246,7 @@ static void help(FILE *out)
     fputs(
         "\n'kvpbus COMMAND --help' tells more. PEER is the name or GUID of a VM; in a guest it is "
         "'host'.\nThe service is found at " KVPBUS_WORD_FOUND
-        ", by KVPBUS_SOCKET, or by --socket. Exit codes: "
-        "kvpbus(1).\n",
+        ", by KVPBUS_SOCKET, or by --socket. Exit codes: " KVPBUS_WORD_EXIT_CODES ".\n",
         out);
 }
 
@@ -329,7 +328,8 @@ static int run(struct kvpbus_command_context *context, int argc, char **argv)
             continue;
         context->usage = commands[i].usage;
         if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-            printf("kvpbus %s: %s\n\nUsage: kvpbus %s\n%s%s\nSee kvpbus(1) for more.\n",
+            printf("kvpbus %s: %s\n\nUsage: kvpbus %s\n%s%s\nSee " KVPBUS_WORD_MANUAL
+                   " for more.\n",
                    commands[i].name, commands[i].summary, context->usage,
                    commands[i].details[0] != '\0' ? "\n" : "", commands[i].details);
             return KVPBUS_EXIT_OK;

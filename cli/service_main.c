@@ -16,6 +16,7 @@
 #include "service_place.h"
 #include "service_trust.h"
 #include "version.h"
+#include "words.h"
 
 static void help(const struct kvpbus_service_defaults *defaults)
 {
@@ -23,8 +24,8 @@ static void help(const struct kvpbus_service_defaults *defaults)
            "  --store STORE    %s\n"
            "  --state DIR      where identity and journal are kept (default %s)\n"
            "  --socket PATH    where the kvpbus command finds this service (default %s)\n"
-           "  --config FILE    options from a file (default %s, if it is there); kvpbus.conf(5) "
-           "lists them\n"
+           "  --config FILE    options from a file (default %s, if it is "
+           "there); " KVPBUS_WORD_OPTIONS_LISTED "\n"
            "  --check-config   only say whether the options and the file are right\n"
            "  --print-config   print a file with every option and what holds without it\n"
            "  --verbose        log everything\n"

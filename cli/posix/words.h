@@ -5,7 +5,7 @@
 #define KVPBUS_WORDS_H
 
 #define KVPBUS_WORD_STORES "pool:DIR in a guest, lab:PATH on a host"
-#define KVPBUS_WORD_SOCKET "a path"
+#define KVPBUS_WORD_SOCKET "a path; the one that kvpbus(1) knows unless given"
 #define KVPBUS_WORD_RELOAD "on SIGHUP"
 #define KVPBUS_WORD_METRICS                                                                      \
     "unix:PATH, or 127.0.0.1:PORT or [::1]:PORT, which every user of the machine can read; off " \
@@ -33,5 +33,9 @@
 #define KVPBUS_WORD_STOP "systemctl stop"
 #define KVPBUS_WORD_POWER_OFF "poweroff"
 #define KVPBUS_WORD_GUEST_STORE "the pool files"
+#define KVPBUS_WORD_MANUAL "kvpbus(1)"
+#define KVPBUS_WORD_EXIT_CODES "kvpbus(1)"
+#define KVPBUS_WORD_OPTIONS_LISTED "kvpbus.conf(5) lists them"
+#define KVPBUS_WORD_CONFIG_MORE "; kvpbus.conf(5) tells more"
 
 #endif

@@ -6,7 +6,8 @@
 
 #define KVPBUS_WORD_STORES \
     "registry or registry:auto in a guest, wmi or lab:127.0.0.1:PORT on a host"
-#define KVPBUS_WORD_SOCKET "a pipe of this machine, \\\\.\\pipe\\NAME"
+#define KVPBUS_WORD_SOCKET \
+    "a pipe of this machine, \\\\.\\pipe\\NAME; the one that kvpbus.exe knows unless given"
 #define KVPBUS_WORD_RELOAD "at the next start"
 #define KVPBUS_WORD_METRICS \
     "none, for there is no listener on Windows; 'kvpbus metrics' prints the figures"
@@ -37,5 +38,10 @@
 #define KVPBUS_WORD_STOP "net stop"
 #define KVPBUS_WORD_POWER_OFF "shutdown /s /t 0"
 #define KVPBUS_WORD_GUEST_STORE "the registry"
+// What is in the folder docs beside the programs.
+#define KVPBUS_WORD_MANUAL "the folder docs"
+#define KVPBUS_WORD_EXIT_CODES "docs/windows.md"
+#define KVPBUS_WORD_OPTIONS_LISTED "--print-config lists them"
+#define KVPBUS_WORD_CONFIG_MORE ""
 
 #endif

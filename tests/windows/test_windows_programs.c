@@ -85,6 +85,7 @@ Test(windows_words, each_program_says_what_it_is)
     ends(0, "default \\\\.\\pipe\\kvpbus-host", WORDS(HOST, "--help"));
     ends(0, "default %ProgramData%\\kvpbus\\guest", WORDS(GUEST, "--help"));
     ends(0, "Usage: kvpbus [--socket PATH]", WORDS(KVPBUS, "--help"));
+    cr_assert_not_null(strstr(output, "Exit codes: docs/windows.md"), "%s", output);
     ends(0, "--for KEY", WORDS(KVPBUS, "export", "--help"));
 }
 
