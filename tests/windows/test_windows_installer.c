@@ -21,6 +21,7 @@
 #define SERVICES "HKLM\\SYSTEM\\CurrentControlSet\\Services\\kvpbus-"
 #define ENVIRONMENT "HKLM\\SYSTEM\\CurrentControlSet\\Control\\Session Manager\\Environment"
 #define PRODUCTS "HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Uninstall"
+#define VERSION_KEY "SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion"
 #define KEY_TEXT "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c"
 
 enum { FAILED = 1603 & 0xff }; // ERROR_INSTALL_FAILURE, as Wine cuts it
@@ -78,8 +79,8 @@ static void check_properties(const struct package *package)
     has(rows, "\nALLUSERS\t1\n");
     has(rows, "\nSTARTSERVICE\t1\n");
     has(rows, "\nKEEPSTATE\t1\n");
-    has(rows, "\nSecureCustomProperties\tOLDER;NEWER;FORMERDIR;INSTALLDIR;TRUSTKEY;TRUSTKEYFILE;"
-              "ENROLTOKENFILE;STARTSERVICE;KEEPSTATE\n");
+    has(rows, "\nSecureCustomProperties\tOLDER;NEWER;FORMERDIR;WINDOWSMAJOR;INSTALLDIR;TRUSTKEY;"
+              "TRUSTKEYFILE;ENROLTOKENFILE;STARTSERVICE;KEEPSTATE\n");
     snprintf(row, sizeof row, "\nUpgradeCode\t%s\n", package->upgrade_code);
     has(rows, row);
     rows = table(package->path, "Upgrade");
@@ -169,11 +170,15 @@ Test(installer_packages, say_what_they_should)
         check_actions(package);
         const char *rows = table(package->path, "LaunchCondition");
         has(rows, "\nInstalled OR NOT NEWER\tA newer version of [ProductName] is installed.");
-        has(rows, "\nInstalled OR VersionNT64 >= 603\t");
+        has(rows, "\nInstalled OR WINDOWSMAJOR\t[ProductName] needs Windows 10, Windows Server");
         has(rows, "\tTRUSTKEY has a quote or a backslash");
         has(rows, "\tTRUSTKEYFILE is the whole path of a file");
         has(rows, "\tENROLTOKENFILE is");
         has(rows, "\tINSTALLDIR is the whole path of a folder");
+        has(table(package->path, "AppSearch"), "\nWINDOWSMAJOR\tWindowsMajor\n");
+        // msidbLocatorTypeRawValue, 64 bits.
+        has(table(package->path, "RegLocator"),
+            "\nWindowsMajor\t2\t" VERSION_KEY "\tCurrentMajorVersionNumber\t18\n");
     }
     // What is a token is a guest's.
     has(table(GUEST, "CustomAction"), "--enroll-token-file \"[ENROLTOKENFILE]\"");
@@ -430,6 +435,11 @@ Test(installer, what_is_wrong_ends_it_and_leaves_nothing)
               INSTALL(GUEST, "TRUSTKEY=" KEY_TEXT, "ENROLTOKENFILE=C:\\key"));
     CHECK_RUN(FAILED, "LaunchConditions. Return value 0",
               INSTALL(GUEST, "TRUSTKEY=" KEY_TEXT, "TRUSTKEYFILE=C:\\key"));
+    // As on Windows 8.1 and Server 2012 R2.
+    CHECK_RUN(0, "",
+              RUN("reg", "delete", "HKLM\\" VERSION_KEY, "/v", "CurrentMajorVersionNumber", "/f",
+                  "/reg:64"));
+    CHECK_RUN(FAILED, "LaunchConditions. Return value 0", INSTALL(HOST, "STARTSERVICE=0"));
     check_gone("guest");
     check_gone("host");
     cr_assert(!exists("ProgramData/kvpbus"));
