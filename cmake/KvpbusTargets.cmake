@@ -23,10 +23,17 @@ function(kvpbus_program name)
     target_link_libraries(${name} PRIVATE ${arg_LINKS} kvpbus_warnings)
 endfunction()
 
-# What Windows shows of a program's file. windres knows nothing of the compiler's options.
+# What Windows shows of the file of a program or library. windres knows nothing of the compiler's options.
 function(kvpbus_describe name description)
     if(NOT WIN32)
         return()
+    endif()
+    get_target_property(type ${name} TYPE)
+    set(filetype VFT_APP)
+    set(extension .exe)
+    if(NOT type STREQUAL EXECUTABLE)
+        set(filetype VFT_DLL)
+        set(extension .dll)
     endif()
     set(resource ${CMAKE_CURRENT_BINARY_DIR}/${name}.rc)
     configure_file(${PROJECT_SOURCE_DIR}/cmake/version.rc.in ${resource} @ONLY)
