@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vms.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+static_assert(sizeof((struct kvpbus_vm *)NULL)->name == sizeof((struct kvpbus_peer *)NULL)->name,
+              "a peer is named as its VM is");
 
 enum { LIST_EVERY = 2000 }; // ms between two looks at which VMs there are
 

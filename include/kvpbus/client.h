@@ -45,7 +45,7 @@ enum {
 // --- the connection ---
 
 // `path` NULL: KVPBUS_SOCKET, else the default socket of whichever service is there. Waits 5 s at
-// most. KVPBUS_NO_DAEMON, KVPBUS_ACCESS, KVPBUS_BUSY.
+// most. KVPBUS_NO_DAEMON, KVPBUS_ACCESS, KVPBUS_BUSY, KVPBUS_NOMEM.
 enum kvpbus_error kvpbus_client_open(const char *path, struct kvpbus_client **client,
                                      struct kvpbus_failure *failure);
 
@@ -54,8 +54,8 @@ enum kvpbus_error kvpbus_client_open(const char *path, struct kvpbus_client **cl
 // nothing.
 void kvpbus_client_close(struct kvpbus_client *client);
 
-// Close and open in one: after the service was restarted, or to give up an operation. The
-// descriptor is another one afterwards.
+// Close and open in one, with the errors of the latter: after the service was restarted, or to give
+// up an operation. The descriptor is another one afterwards.
 enum kvpbus_error kvpbus_client_reconnect(struct kvpbus_client *client,
                                           struct kvpbus_failure *failure);
 
@@ -118,9 +118,9 @@ struct kvpbus_letter {
     uint64_t number; // they are listed by it
     const char *peer, *id, *topic, *stream;
     enum kvpbus_class class_;
-    uint64_t size;
+    uint64_t size; // bytes of all that is stored of it
     uint32_t tries;
-    int64_t died_ms;
+    int64_t died_ms;    // ms since 1970
     const char *reason; // of the last try
 };
 

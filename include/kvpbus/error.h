@@ -73,7 +73,7 @@ const char *kvpbus_error_text(enum kvpbus_error error);
 struct kvpbus_failure {
     enum kvpbus_error code;
     int64_t os_code;  // errno, Win32 error or HRESULT that it came from; 0 none
-    char detail[240]; // one sentence: which VM, key or file, what was wrong, what to do
+    char detail[240]; // UTF-8, one sentence: which VM, key or file, what was wrong, what to do
 };
 
 // mingw-w64 has another printf than the compiler takes Windows to have; the build names it.
@@ -86,7 +86,8 @@ struct kvpbus_failure {
 #define KVPBUS_PRINTF(text, arguments)
 #endif
 
-// Fills *failure, which may be NULL, and returns `code`.
+// Fills *failure, which may be NULL, with os_code 0, and returns `code`. A text that is too long
+// for `detail` is cut, here and below, never within a character. Any thread.
 enum kvpbus_error kvpbus_fail(struct kvpbus_failure *failure, enum kvpbus_error code,
                               const char *format, ...) KVPBUS_PRINTF(3, 4);
 
@@ -95,7 +96,8 @@ enum kvpbus_error kvpbus_fail(struct kvpbus_failure *failure, enum kvpbus_error 
 #define kvpbus_fail(failure, code, ...) (kvpbus_fail(failure, code, __VA_ARGS__), (code))
 #endif
 
-// Puts "<text>: " before the detail: the context that a caller further up knows.
+// Puts "<text>: " before the detail: the context that a caller further up knows. Of the text 100
+// bytes are kept, of the detail 130. `failure` may be NULL. Any thread.
 void kvpbus_failure_wrap(struct kvpbus_failure *failure, const char *format, ...)
     KVPBUS_PRINTF(2, 3);
 

@@ -33,7 +33,8 @@ void kvpbus_identity_of_seed(const uint8_t seed[KVPBUS_SEED_BYTES],
 void kvpbus_fingerprint(const uint8_t identity[KVPBUS_IDENTITY_BYTES],
                         char text[KVPBUS_FINGERPRINT_TEXT]);
 
-// True when `text` is the fingerprint of the key, in either case, with or without the dashes.
+// True when `text` is the fingerprint of the key, in either case, with or without the dashes. Any
+// thread.
 bool kvpbus_fingerprint_matches(const uint8_t identity[KVPBUS_IDENTITY_BYTES], const char *text);
 
 #ifdef __cplusplus

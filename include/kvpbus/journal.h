@@ -14,17 +14,17 @@ extern "C" {
 #endif
 
 enum {
-    KVPBUS_PEER_NAME_MAX = 255,
-    KVPBUS_REASON_MAX = 240,
-    KVPBUS_FORMER_VMS = 3, // former ids of a VM that are kept
+    KVPBUS_PEER_NAME_MAX = 255, // bytes of UTF-8 without the NUL; longer is cut
+    KVPBUS_REASON_MAX = 240,    // the same
+    KVPBUS_FORMER_VMS = 3,      // former ids of a VM that are kept
 };
 
 struct kvpbus_journal;
 
 // What one peer may take instead; 0: what holds for all.
 struct kvpbus_quota {
-    char peer[KVPBUS_PEER_NAME_MAX + 1]; // its name or GUID
-    uint64_t outbox_max, inbox_max, bulk_max;
+    char peer[KVPBUS_PEER_NAME_MAX + 1];      // its name or GUID
+    uint64_t outbox_max, inbox_max, bulk_max; // bytes, as below
 };
 
 struct kvpbus_journal_options {
@@ -38,7 +38,7 @@ struct kvpbus_journal_options {
                               // three quarters of it, but room for the longest message
     const struct kvpbus_quota *quotas; // of single peers, copied
     size_t quota_count;
-    size_t body_max;     // longest body; 0: KVPBUS_MESSAGE_DEFAULT_MAX
+    size_t body_max;     // bytes of the longest body; 0: KVPBUS_MESSAGE_DEFAULT_MAX
     uint32_t tries_max;  // leases of one message before it is a dead letter; 0: 10
     uint64_t history_ms; // how long outcomes, ids, dead letters are kept; 0: 7 days
     uint64_t audit_max;  // entries of the audit; 0: a million, one for 2 KiB of total_max
@@ -47,12 +47,14 @@ struct kvpbus_journal_options {
 
 // Opens or creates the file (mode 0600) and takes it for this process alone: KVPBUS_JOURNAL_LOCKED
 // when another has it. KVPBUS_JOURNAL_DAMAGED, _NEWER, KVPBUS_NO_SPACE, KVPBUS_ACCESS, KVPBUS_IO
-// say what they say; KVPBUS_CONFIG: limits that no message fits into. Leases of the process that
-// had it before are ended.
+// say what they say; KVPBUS_CONFIG: limits that no message fits into; KVPBUS_NOMEM. Leases of the
+// process that had it before are ended. `path` and `options` are copied; *journal is NULL after an
+// error. Any thread.
 enum kvpbus_error kvpbus_journal_open(const char *path,
                                       const struct kvpbus_journal_options *options,
                                       struct kvpbus_journal **journal,
                                       struct kvpbus_failure *failure);
+// When no job is under way. NULL: nothing.
 void kvpbus_journal_close(struct kvpbus_journal *journal);
 
 // One of these stands for one link: on a host a VM, on a guest the host.
@@ -74,7 +76,8 @@ struct kvpbus_peer {
     uint8_t moved_to[KVPBUS_IDENTITY_BYTES];
 };
 
-// A message given to a consumer; freed with kvpbus_delivery_free.
+// A message given to a consumer; freed with kvpbus_delivery_free, on any thread and also after the
+// bus is closed. NULL: nothing.
 struct kvpbus_delivery {
     int64_t lease; // token for _ack and _nack; a later lease has another
     int64_t peer;
@@ -114,16 +117,16 @@ struct kvpbus_dead_letter {
     struct kvpbus_message_id id;
     char topic[KVPBUS_TOPIC_MAX + 1], stream[KVPBUS_STREAM_MAX + 1];
     enum kvpbus_class class_;
-    uint64_t size;  // of all that is stored of it
-    uint32_t tries; // leases that it had
-    int64_t died_ms;
+    uint64_t size;   // bytes of all that is stored of it
+    uint32_t tries;  // leases that it had
+    int64_t died_ms; // ms since 1970 by this side's clock
     char reason[KVPBUS_REASON_MAX + 1];
 };
 
 struct kvpbus_message_status {
     enum kvpbus_outcome outcome;
     char reason[KVPBUS_REASON_MAX + 1];
-    uint32_t length; // of the sealed bundle it travels in, 0 while it is open
+    uint32_t length; // bytes of the sealed bundle it travels in, 0 while it is open
     bool consumed;   // its receipt came: a consumer of the peer has acknowledged it
 };
 
@@ -135,7 +138,7 @@ enum kvpbus_place {
     KVPBUS_PLACE_DEAD_LETTER,
     KVPBUS_PLACE_DROPPED, // nobody wanted it any more
 };
-// "waiting", "leased", "consumed", "dead letter", "dropped".
+// "waiting", "leased", "consumed", "dead letter", "dropped". Static. Any thread.
 const char *kvpbus_place_name(enum kvpbus_place place);
 
 // What is known of a message, sent or received; times in ms since 1970 by this side's clock, 0 not
@@ -146,7 +149,7 @@ struct kvpbus_message_record {
     struct kvpbus_message_id id;
     char topic[KVPBUS_TOPIC_MAX + 1], stream[KVPBUS_STREAM_MAX + 1];
     enum kvpbus_class class_;
-    uint64_t size;    // of the body
+    uint64_t size;    // bytes of the body
     int64_t begun_ms; // queued, or come
     int64_t settled_ms;
     enum kvpbus_outcome outcome; // of one that was sent

@@ -5,11 +5,13 @@
 // jobs. Two implementations: the lab's socket here, WMI on Windows. kvpbus_management_store makes
 // one VM's store of it.
 //
-// Calls block until the job has ended or the deadline of the service has passed; they may be made
-// from several threads at once.
+// Calls block until the job has ended or the deadline of the service has passed, which is said
+// where it is opened and holds for each call by itself; they may be made from several threads at
+// once. What a caller passes need live only during the call.
 #ifndef KVPBUS_MANAGEMENT_H
 #define KVPBUS_MANAGEMENT_H
 
+#include "kvpbus/identity.h"
 #include "kvpbus/store.h"
 
 #ifdef __cplusplus
@@ -19,8 +21,8 @@ extern "C" {
 enum {
     // A VM's display name (ElementName) in bytes of UTF-8, without the NUL; longer is cut.
     KVPBUS_VM_NAME_MAX = 255,
-    KVPBUS_GUID_TEXT = 36,
-    KVPBUS_GUID_BYTES = 16,
+    KVPBUS_GUID_TEXT = 36, // characters, without the NUL
+    KVPBUS_GUID_BYTES = KVPBUS_VM_ID_BYTES,
     // Items in one Add, Modify or Remove call: the documented limit (fact sheet part 1).
     KVPBUS_MANAGEMENT_BATCH = 128,
 };
@@ -49,6 +51,7 @@ enum kvpbus_return {
 };
 
 // "invalid parameter" for 32773; "code 4711" is not made up: unknown numbers give "unlisted code".
+// The text is static. Any thread.
 const char *kvpbus_return_text(uint32_t code);
 
 // JobState of CIM_ConcreteJob. COMPLETED is the only success; everything from it on is an end.
@@ -107,8 +110,10 @@ enum kvpbus_operation { KVPBUS_OP_ADD, KVPBUS_OP_MODIFY, KVPBUS_OP_REMOVE };
 
 struct kvpbus_management;
 
+// Errors of each: KVPBUS_TIMEOUT: the deadline has passed; KVPBUS_STORE_GONE: there is no
+// connection to the service; KVPBUS_ACCESS; KVPBUS_NOMEM; and what the service itself gives.
 struct kvpbus_management_ops {
-    // All VMs of the host. *vms is an array that the caller frees with free().
+    // All VMs of the host. *vms is an array that the caller frees with free(), set with KVPBUS_OK.
     enum kvpbus_error (*list)(struct kvpbus_management *management, struct kvpbus_vm **vms,
                               size_t *count, struct kvpbus_failure *failure);
 
@@ -133,6 +138,7 @@ struct kvpbus_management_ops {
                               const struct kvpbus_change *items, size_t count,
                               struct kvpbus_call_result *result, struct kvpbus_failure *failure);
 
+    // Frees it, when no call is under way and every store made of it is closed.
     void (*close)(struct kvpbus_management *management);
 };
 
@@ -141,8 +147,11 @@ struct kvpbus_management {
 };
 
 // Connects to the management API of kvpbus-lab: at the path of its Unix socket, or, of a lab with
-// --tcp, at 127.0.0.1:PORT (on Windows only that). Reconnects by itself after a lost connection;
-// until then calls give KVPBUS_STORE_GONE.
+// --tcp, at 127.0.0.1:PORT (on Windows only that). `address` is copied. Tells at once, in 30 s at
+// most, when there is no lab (KVPBUS_STORE_GONE), when it does not answer (KVPBUS_TIMEOUT), may not
+// be reached (KVPBUS_ACCESS), or when `address` cannot be one (KVPBUS_INVALID_ARGUMENT). A call
+// takes up to 30 s, its job included. Reconnects by itself after a lost connection; until then
+// calls give KVPBUS_STORE_GONE. KVPBUS_PROTOCOL: the lab's answer makes no sense. Any thread.
 enum kvpbus_error kvpbus_lab_management_open(const char *address,
                                              struct kvpbus_management **management,
                                              struct kvpbus_failure *failure);
@@ -159,10 +168,14 @@ struct kvpbus_wmi_options {
 };
 
 // The management API of a Hyper-V host over WMI; on Windows only. The strings are copied. Tells at
-// once when there is no Hyper-V (KVPBUS_UNSUPPORTED) or no right to it (KVPBUS_ACCESS). A call that
-// finds the connection lost makes a new one, once; while there is none, calls give
-// KVPBUS_STORE_GONE. Calls come from any thread, of whatever apartment; COM is used on threads of
-// its own.
+// once, in deadline_ms and the time of `close` at most, when there is no Hyper-V
+// (KVPBUS_UNSUPPORTED) or no right to it (KVPBUS_ACCESS); KVPBUS_INVALID_ARGUMENT: a name that
+// cannot be one, or credentials that are not whole. A call takes up to deadline_ms. One that finds
+// the connection lost makes a new one, once; while there is none, calls give KVPBUS_STORE_GONE.
+// Calls come from any thread, of whatever apartment; COM is used on threads of its own, at most 64:
+// a call beyond waits for one, and gives KVPBUS_STORE_BUSY when none is free in time. A call that
+// hangs keeps its thread after its caller has gone with KVPBUS_TIMEOUT; `close` waits for such 5 s
+// at most.
 enum kvpbus_error kvpbus_wmi_management_open(const struct kvpbus_wmi_options *options,
                                              struct kvpbus_management **management,
                                              struct kvpbus_failure *failure);
@@ -171,20 +184,29 @@ enum kvpbus_error kvpbus_wmi_management_open(const struct kvpbus_wmi_options *op
 // `read_own` remembers which keys exist, so that `write` makes at most one Add and one Modify call,
 // or one Remove (puts before removals when a batch has both); on a collision (32773, 32779; fact
 // sheet part 2) it reads back and tries once more what is then left to do.
+//  - Calls to the service, each up to its deadline, one after the other: a read makes one; a write
+//    one for each of Add, Modify and Remove that it needs, as a rule, and 13 at the very most: it
+//    reads before when nothing is remembered, lists the VMs to tell why a call was refused, and
+//    reads back after each of its two attempts. When the outcome of a call stays unknown no further
+//    one is made.
+//  - Errors of a read: those of the service, KVPBUS_VM_UNKNOWN, KVPBUS_VM_OFF,
+//    KVPBUS_EXCHANGE_DISABLED. Results of a write: the same, KVPBUS_STORE_TOO_MANY,
+//    KVPBUS_STORE_REJECTED, KVPBUS_STORE_BUSY, KVPBUS_STORE_UNKNOWN, KVPBUS_UNSUPPORTED.
 enum kvpbus_error kvpbus_management_store_open(struct kvpbus_management *management,
                                                const uint8_t guid[KVPBUS_GUID_BYTES],
                                                const char *prefix, struct kvpbus_store **store);
 
 // Finds a VM by its GUID or, where only one has it, by its display name, which is compared here and
 // never becomes part of a query. KVPBUS_VM_UNKNOWN, KVPBUS_VM_AMBIGUOUS (the GUIDs are in
-// *failure), or what listing gives.
+// *failure), or what listing gives, which is called once. *found is set with KVPBUS_OK. Any thread.
 enum kvpbus_error kvpbus_management_find(struct kvpbus_management *management, const char *vm,
                                          struct kvpbus_vm *found, struct kvpbus_failure *failure);
 
-// "12345678-9ABC-…" in capitals, as Msvm_ComputerSystem.Name has it. `text` holds 37 bytes.
+// "12345678-9ABC-…" in capitals, as Msvm_ComputerSystem.Name has it. `text` holds
+// KVPBUS_GUID_TEXT + 1 bytes. Any thread.
 void kvpbus_guid_format(const uint8_t guid[KVPBUS_GUID_BYTES], char *text);
 
-// Accepts either case, with or without braces. Returns false when the text is no GUID.
+// Accepts either case, with or without braces. Returns false when the text is no GUID. Any thread.
 bool kvpbus_guid_parse(const char *text, uint8_t guid[KVPBUS_GUID_BYTES]);
 
 #ifdef __cplusplus

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A message as an application gives it and gets it.
+// A message as an application gives it and gets it. The functions here keep nothing: any thread.
 #ifndef KVPBUS_MESSAGE_H
 #define KVPBUS_MESSAGE_H
 
@@ -104,7 +104,8 @@ void kvpbus_message_id_format(const struct kvpbus_message_id *id, char *text);
 // True for exactly the texts that format writes; otherwise *id stays as it was.
 bool kvpbus_message_id_parse(const char *text, struct kvpbus_message_id *id);
 
-// "control", "normal", "bulk"; "delivered", …. Never NULL for a listed value.
+// "control", "normal", "bulk"; "delivered", …. Static, and never NULL for a listed value. False:
+// no such name, and *class_ stays as it was.
 const char *kvpbus_class_name(enum kvpbus_class class_);
 bool kvpbus_class_parse(const char *name, enum kvpbus_class *class_);
 const char *kvpbus_outcome_name(enum kvpbus_outcome outcome);

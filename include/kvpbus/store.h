@@ -10,9 +10,10 @@
 //    reader may see any mixture; what became of each item is in its result.
 //  - A read is a scan, not a snapshot: an item that is missing may be there the next time.
 //  - Keys that do not begin with "<prefix>." are foreign: never returned, never changed.
-//  - Calls block (a lock, a management job) but never longer than the store's stated deadline. They
-//    may be made from any thread; one read_own, one read_peer and one write may be in progress
-//    beside each other, never two of a kind. (The memory pair: one thread at a time.)
+//  - Calls block (a lock, a management job): what for, and for how long at most, is said where each
+//    store is opened. They may be made from any thread; one read_own, one read_peer and one write
+//    may be in progress beside each other, never two of a kind, and none when the store is closed.
+//    (The memory pair: one thread at a time.)
 #ifndef KVPBUS_STORE_H
 #define KVPBUS_STORE_H
 
@@ -55,6 +56,8 @@ struct kvpbus_scan {
     size_t skipped; // records with our prefix that were not kept
 };
 
+// `clear` empties a scan and keeps its memory for the next read; `free` gives that back, and leaves
+// zeros. These and kvpbus_scan_add: any thread, one at a time for a scan.
 void kvpbus_scan_clear(struct kvpbus_scan *scan);
 void kvpbus_scan_free(struct kvpbus_scan *scan);
 
@@ -95,10 +98,11 @@ struct kvpbus_store_ops {
     // What becomes ready when the peer's store may have changed (kvpbus/platform.h), or
     // KVPBUS_NO_NOTICE: poll. It belongs to the store. `acknowledge_notice` makes it quiet again
     // and is called before the read that it announces, so that no change falls between.
+    // Neither waits.
     kvpbus_notice (*notice_fd)(struct kvpbus_store *store);
     void (*acknowledge_notice)(struct kvpbus_store *store);
 
-    void (*close)(struct kvpbus_store *store);
+    void (*close)(struct kvpbus_store *store); // and frees it
 };
 
 // The head of every implementation's own struct.
@@ -107,25 +111,33 @@ struct kvpbus_store {
     char prefix[KVPBUS_PREFIX_MAX + 1];
 };
 
+// NULL: nothing.
 static inline void kvpbus_store_close(struct kvpbus_store *store)
 {
     if (store != NULL)
         store->ops->close(store);
 }
 
-// True when the text is 1 to KVPBUS_PREFIX_MAX characters of [a-z0-9].
+// True when the text is 1 to KVPBUS_PREFIX_MAX characters of [a-z0-9]. Any thread.
 bool kvpbus_prefix_valid(const char *prefix);
 
+// Opening a store, here and in kvpbus/management.h: any thread; strings are copied; a prefix that
+// is not valid gives KVPBUS_INVALID_ARGUMENT, and no memory KVPBUS_NOMEM; *store is set with
+// KVPBUS_OK alone, and ended with kvpbus_store_close.
+
 // Two stores in memory joined back to back: what one side writes the other sees. Both sides hold
-// the pair; it is freed with the second close. Not for use from two threads at once.
+// the pair; it is freed with the second close. Not for use from two threads at once. Calls wait for
+// nothing.
 enum kvpbus_error kvpbus_memory_store_pair(const char *prefix, struct kvpbus_store **host,
                                            struct kvpbus_store **guest);
 
-// The pool files of a Linux guest: `directory`/.kvp_pool_0 is read, .kvp_pool_1 is written.
-// A missing file is an empty store and is created at the first write. While the folder is missing,
-// calls give KVPBUS_STORE_GONE; opening succeeds all the same. Waits for the daemon's locks up to
-// 5 s, then KVPBUS_STORE_BUSY. Only the first 4 MiB of a pool file are used: the records beyond are
-// counted as foreign, and a new key that has no room before them gives KVPBUS_STORE_TOO_MANY.
+// On Linux only. The pool files of a Linux guest: `directory`/.kvp_pool_0 is read, .kvp_pool_1 is
+// written. A missing file is an empty store and is created at the first write. While the folder is
+// missing, calls give KVPBUS_STORE_GONE; opening succeeds all the same. A call waits for the locks
+// of other programs up to 5 s, then KVPBUS_STORE_BUSY, and for nothing else but the disk. Only the
+// first 4 MiB of a pool file are used: the records beyond are counted as foreign, and a new key
+// that has no room before them gives KVPBUS_STORE_TOO_MANY. Further errors: KVPBUS_ACCESS,
+// KVPBUS_IO, KVPBUS_NOMEM; of a write also KVPBUS_STORE_READ_ONLY, KVPBUS_STORE_FULL.
 enum kvpbus_error kvpbus_pool_store_open(const char *directory, const char *prefix,
                                          struct kvpbus_store **store,
                                          struct kvpbus_failure *failure);
@@ -148,6 +160,9 @@ enum kvpbus_registry_outgoing {
 //  - To Windows names that differ in case are one. A peer's key is given in small letters; a value
 //    that is there under an own key in another spelling is replaced with it.
 //  - At most 16,384 values of a key are looked at; those beyond are counted as foreign.
+//  - A call has no deadline: it waits for nothing but the registry functions of Windows.
+//  - Further errors: KVPBUS_ACCESS, KVPBUS_IO, KVPBUS_NOMEM; of a write also KVPBUS_STORE_FULL,
+//    KVPBUS_STORE_READ_ONLY.
 enum kvpbus_error kvpbus_registry_store_open(enum kvpbus_registry_outgoing outgoing,
                                              const char *prefix, struct kvpbus_store **store,
                                              struct kvpbus_failure *failure);
