@@ -52,22 +52,17 @@ void control_on_done(void *context, const struct kvpbus_failure *failure)
         control_fail(client, failure->code, failure->detail);
 }
 
-void control_request(struct control_client *client, const uint8_t *frame, size_t length)
+static void take_chunk(struct control_client *client, const Kvpbus__Control__Chunk *chunk)
 {
-    Request *request = kvpbus__control__request__unpack(NULL, length, frame);
-    if (request == NULL) {
-        control_fail(client, KVPBUS_PROTOCOL, "");
-        control_drop(client);
-        return;
-    }
-    bool body = request->kind_case == KVPBUS__CONTROL__REQUEST__KIND_CHUNK;
-    if (client->request != CONTROL_IDLE && !body) {
-        control_fail(client, KVPBUS_BUSY, "one request at a time");
-        control_drop(client);
-        kvpbus__control__request__free_unpacked(request, NULL);
-        return;
-    }
-    control_audit_asked(client, request);
+    if (client->request == CONTROL_IMPORTING)
+        control_import_chunk(client, chunk);
+    else
+        control_chunk(client, chunk);
+}
+
+// Whoever keeps a part of the request takes it out.
+static void begin(struct control_client *client, Request *request)
+{
     switch (request->kind_case) {
     case KVPBUS__CONTROL__REQUEST__KIND_PEERS:
         control_peers(client, NULL);
@@ -85,10 +80,7 @@ void control_request(struct control_client *client, const uint8_t *frame, size_t
         control_send(client, request);
         break;
     case KVPBUS__CONTROL__REQUEST__KIND_CHUNK:
-        if (client->request == CONTROL_IMPORTING)
-            control_import_chunk(client, request->chunk);
-        else
-            control_chunk(client, request->chunk);
+        take_chunk(client, request->chunk);
         break;
     case KVPBUS__CONTROL__REQUEST__KIND_RECEIVE:
         control_receive(client, request->receive);
@@ -141,6 +133,24 @@ void control_request(struct control_client *client, const uint8_t *frame, size_t
     default:
         control_fail(client, KVPBUS_UNSUPPORTED,
                      "the service does not know this request; is it older than the command?");
+    }
+}
+
+void control_request(struct control_client *client, const uint8_t *frame, size_t length)
+{
+    Request *request = kvpbus__control__request__unpack(NULL, length, frame);
+    if (request == NULL) {
+        control_fail(client, KVPBUS_PROTOCOL, "");
+        control_drop(client);
+        return;
+    }
+    bool body = request->kind_case == KVPBUS__CONTROL__REQUEST__KIND_CHUNK;
+    if (client->request != CONTROL_IDLE && !body) {
+        control_fail(client, KVPBUS_BUSY, "one request at a time");
+        control_drop(client);
+    } else {
+        control_audit_asked(client, request);
+        begin(client, request);
     }
     kvpbus__control__request__free_unpacked(request, NULL);
 }

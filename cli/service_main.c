@@ -176,8 +176,11 @@ static void reload(struct kvpbus_service *service)
                    changes[i].at_once ? "takes effect now" : "takes effect at the next start");
 }
 
-int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_defaults *defaults,
-                             struct kvpbus_service_arguments *arguments)
+enum { GO_ON = -1 }; // else the exit code
+
+// The command line alone.
+static int parse(int argc, char **argv, const struct kvpbus_service_defaults *defaults,
+                 struct kvpbus_service_arguments *arguments, bool *only_check)
 {
     static const struct option options[] = {
         {"store", required_argument, NULL, 's'},  {"state", required_argument, NULL, 'd'},
@@ -186,9 +189,7 @@ int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_
         {"version", no_argument, NULL, 'V'},      {"check-config", no_argument, NULL, 'C'},
         {"print-config", no_argument, NULL, 'P'}, {NULL, 0, NULL, 0},
     };
-    memset(arguments, 0, sizeof *arguments);
-    arguments->log = KVPBUS_LOG_INFO;
-    bool fits = true, only_check = false;
+    bool fits = true;
     char fault[KVPBUS_OPTION_FAULT];
     opterr = 0;
     for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
@@ -212,7 +213,7 @@ int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_
             help(defaults);
             return KVPBUS_EXIT_OK;
         case 'C':
-            only_check = true;
+            *only_check = true;
             break;
         case 'P':
             kvpbus_config_print(stdout);
@@ -227,26 +228,25 @@ int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_
     }
     if (optind < argc)
         return usage(defaults->program, "there are words too many");
-    if (!fits)
-        return usage(defaults->program, "a path is too long");
+    return fits ? GO_ON : usage(defaults->program, "a path is too long");
+}
 
-    struct kvpbus_failure failure = {0};
-    size_t unknown;
-    if (arguments->config[0] == '\0' && kvpbus_file_exists(defaults->config))
-        keep(arguments->config, sizeof arguments->config, defaults->config);
-    given = *arguments;
-    current = arguments;
-    if (only_check)
-        return check(defaults, arguments);
-    kvpbus_log_setup(arguments->log, arguments->log_format);
-    if (read_file(arguments, warn_in_log, &unknown, &failure) != KVPBUS_OK)
-        return kvpbus_service_failed(defaults->program, &failure);
+// What neither the command line nor the file has said.
+static void add_defaults(const struct kvpbus_service_defaults *defaults,
+                         struct kvpbus_service_arguments *arguments)
+{
     if (arguments->state[0] == '\0')
         keep(arguments->state, sizeof arguments->state, defaults->state);
     if (arguments->socket[0] == '\0') {
         keep(arguments->socket, sizeof arguments->socket, defaults->socket);
         kvpbus_service_make_socket_folder(arguments->socket);
     }
+}
+
+// What the service is made with points into the arguments.
+static void set_options(const struct kvpbus_service_defaults *defaults,
+                        struct kvpbus_service_arguments *arguments)
+{
     arguments->options.role = defaults->role;
     arguments->options.program = defaults->program;
     arguments->options.state = arguments->state;
@@ -257,6 +257,30 @@ int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_
     arguments->options.quotas = arguments->quotas;
     arguments->options.quota_count = arguments->quota_count;
     kvpbus_service_name_trust(arguments, defaults->role);
+}
+
+int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_defaults *defaults,
+                             struct kvpbus_service_arguments *arguments)
+{
+    bool only_check = false;
+    struct kvpbus_failure failure = {0};
+    size_t unknown;
+    memset(arguments, 0, sizeof *arguments);
+    arguments->log = KVPBUS_LOG_INFO;
+    int code = parse(argc, argv, defaults, arguments, &only_check);
+    if (code != GO_ON)
+        return code;
+    if (arguments->config[0] == '\0' && kvpbus_file_exists(defaults->config))
+        keep(arguments->config, sizeof arguments->config, defaults->config);
+    given = *arguments;
+    current = arguments;
+    if (only_check)
+        return check(defaults, arguments);
     kvpbus_log_setup(arguments->log, arguments->log_format);
-    return -1;
+    if (read_file(arguments, warn_in_log, &unknown, &failure) != KVPBUS_OK)
+        return kvpbus_service_failed(defaults->program, &failure);
+    add_defaults(defaults, arguments);
+    set_options(defaults, arguments);
+    kvpbus_log_setup(arguments->log, arguments->log_format);
+    return GO_ON;
 }
