@@ -45,10 +45,10 @@ struct kvpbus_service_options {
 
 // A store that calls are made on, one of each kind at a time.
 struct kvpbus_service_ops {
-    // Carries out a WRITE or READ_OWN action: kvpbus_service_call does it on a pool thread.
+    // The one of an endpoint; the service makes calls on it on pool threads.
     struct kvpbus_store *(*store)(void *program, const struct kvpbus_endpoint *endpoint);
-    // Carries out the READ_PEER actions of a turn; NULL: each by its own store. Answers each
-    // endpoint with kvpbus_bus_read_done, then calls kvpbus_service_turn.
+    // Carries out the READ_PEER actions of a turn; NULL: each by its own store. Calls
+    // kvpbus_service_tick, then answers each endpoint with kvpbus_bus_read_done.
     void (*read_peers)(void *program, struct kvpbus_endpoint **endpoints, size_t count);
     // Endpoints have other VM ids than before. NULL: they never have.
     void (*rebound)(void *program);
@@ -130,6 +130,11 @@ void kvpbus_service_start_move(struct kvpbus_service *service);
 
 // For the loop: begins what kvpbus_service_rebind has put off until no store call is under way.
 void kvpbus_service_start_rebind(struct kvpbus_service *service);
+
+// For the loop: begins the store calls that are due, and those for kvpbus_service_read_both that
+// have waited for others to end.
+void kvpbus_service_take_actions(struct kvpbus_service *service);
+void kvpbus_service_start_held(struct kvpbus_service *service);
 
 // Both stores of an endpoint, read on a pool thread; for `kvpbus items`.
 typedef void kvpbus_both_fn(void *context, const struct kvpbus_scan *own,
