@@ -80,7 +80,7 @@ void bus_submit(struct bus_job *job)
     job->bus->executor->submit(job->bus->executor, &job->job);
 }
 
-static void retry_jobs(struct kvpbus_endpoint *endpoint)
+void bus_retry_jobs(struct kvpbus_endpoint *endpoint)
 {
     struct kvpbus_job *job = endpoint->retry, *ordered = NULL;
     endpoint->retry = NULL;
@@ -277,12 +277,6 @@ static void attach_finished(struct bus_job *base)
     sodium_memzero(&job->token, sizeof job->token);
 }
 
-void bus_statements(const struct kvpbus_endpoint *endpoint, struct kvpbus_rotation *joined)
-{
-    const struct kvpbus_bus *bus = endpoint->bus;
-    kvpbus_rotation_join(&bus->rotation, bus->options.identity, &endpoint->chain, joined);
-}
-
 void bus_open_link(struct kvpbus_endpoint *endpoint, const struct bus_memory *memory)
 {
     struct kvpbus_bus *bus = endpoint->bus;
@@ -367,162 +361,6 @@ void kvpbus_endpoint_suspend(struct kvpbus_endpoint *endpoint, bool suspended, c
         return;
     kvpbus_link_suspend(endpoint->link, suspended, endpoint->bus->now);
     bus_drain(endpoint);
-}
-
-// --- a new identity ---
-
-void kvpbus_bus_follows(struct kvpbus_bus *bus, const struct kvpbus_rotation *rotation)
-{
-    bus->rotation = *rotation;
-    if (rotation->length > 0) // the program may have died between the new key and the audit of it
-        bus_audit_key(bus);
-}
-
-void kvpbus_bus_rotate(struct kvpbus_bus *bus, const uint8_t identity[KVPBUS_IDENTITY_BYTES],
-                       const uint8_t secret[KVPBUS_SECRET_BYTES],
-                       const struct kvpbus_rotation *rotation)
-{
-    memcpy(bus->options.identity, identity, sizeof bus->options.identity);
-    memcpy(bus->options.secret, secret, sizeof bus->options.secret);
-    bus->rotation = *rotation;
-    for (size_t i = 0; i < bus->endpoint_count; i++) {
-        struct kvpbus_endpoint *endpoint = bus->endpoints[i];
-        if (endpoint->link == NULL)
-            continue; // it gets all of this when its journal has been read
-        struct kvpbus_rotation joined;
-        bus_statements(endpoint, &joined);
-        kvpbus_link_rotate(endpoint->link, identity, secret, joined.bytes, joined.length, bus->now);
-        bus_drain(endpoint);
-    }
-    bus_audit_key(bus);
-}
-
-const struct kvpbus_peer *kvpbus_bus_left_behind(const struct kvpbus_bus *bus)
-{
-    for (size_t i = 0; i < bus->endpoint_count; i++) {
-        const struct kvpbus_peer *peer = &bus->endpoints[i]->peer;
-        struct kvpbus_rotation shown;
-        bus_statements(bus->endpoints[i], &shown);
-        if (peer->paired && peer->known &&
-            kvpbus_rotation_forgets(&shown, bus->options.identity, peer->met))
-            return peer;
-    }
-    return NULL;
-}
-
-// --- time ---
-
-uint64_t bus_timer(const struct kvpbus_bus *bus, int64_t wall_ms)
-{
-    if (wall_ms == 0 || wall_ms - bus->wall > TIMER_MAX)
-        return bus->now + TIMER_MAX;
-    return wall_ms <= bus->wall ? bus->now : bus->now + (uint64_t)(wall_ms - bus->wall);
-}
-
-void bus_leases_by(struct kvpbus_bus *bus, uint64_t ms)
-{
-    if (ms < TIMER_MAX && bus->now + ms < bus->leases_at)
-        bus->leases_at = bus->now + ms;
-}
-
-struct leases_job {
-    struct bus_job head;
-    int64_t wall, next;
-    int64_t due; // the peer to be told, 0 none
-};
-
-static enum kvpbus_error leases_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
-{
-    struct leases_job *job = (struct leases_job *)base;
-    enum kvpbus_error error = kvpbus_journal_leases_end(journal, job->wall, &job->next);
-    job->due = kvpbus_journal_receipts_due(journal);
-    return error;
-}
-
-static void leases_finished(struct bus_job *base)
-{
-    struct leases_job *job = (struct leases_job *)base;
-    base->bus->leases_busy = false;
-    base->bus->leases_at = bus_timer(base->bus, job->next);
-    if (base->job.result == KVPBUS_OK)
-        feed_receipts(base->bus, job->due);
-    bus_inbox(base->bus, 0);
-}
-
-struct prune_job {
-    struct bus_job head;
-    int64_t wall;
-};
-
-static enum kvpbus_error prune_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
-{
-    return kvpbus_journal_prune(journal, ((struct prune_job *)base)->wall, PRUNE_ROWS);
-}
-
-static void prune_finished(struct bus_job *base)
-{
-    base->bus->prune_busy = false;
-}
-
-static void bus_timers(struct kvpbus_bus *bus)
-{
-    if (!bus->leases_busy && bus->now >= bus->leases_at) {
-        struct leases_job *job = bus_job_new(sizeof *job, bus, NULL, leases_run, leases_finished);
-        job->wall = bus->wall;
-        bus->leases_busy = true;
-        bus_submit(&job->head);
-    }
-    if (!bus->prune_busy && bus->now >= bus->prune_at) {
-        struct prune_job *job = bus_job_new(sizeof *job, bus, NULL, prune_run, prune_finished);
-        job->wall = bus->wall;
-        bus->prune_busy = true;
-        bus->prune_at = bus->now + PRUNE_EVERY;
-        bus_submit(&job->head);
-    }
-}
-
-void kvpbus_bus_tick(struct kvpbus_bus *bus, uint64_t now_ms, int64_t wall_ms)
-{
-    assert(now_ms >= bus->now);
-    bus->now = now_ms;
-    bus->wall = wall_ms;
-    bus_timers(bus);
-    for (size_t i = 0; i < bus->endpoint_count; i++) {
-        struct kvpbus_endpoint *endpoint = bus->endpoints[i];
-        if (now_ms >= endpoint->retry_at)
-            retry_jobs(endpoint);
-        if (endpoint->link == NULL)
-            continue;
-        kvpbus_link_tick(endpoint->link, now_ms);
-        bus_drain(endpoint);
-    }
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-uint64_t kvpbus_bus_deadline(const struct kvpbus_bus *bus)
-{
-    uint64_t deadline = NEVER;
-    if (!bus->leases_busy)
-        deadline = earlier(deadline, bus->leases_at);
-    if (!bus->prune_busy)
-        deadline = earlier(deadline, bus->prune_at);
-    for (size_t i = 0; i < bus->endpoint_count; i++) {
-        const struct kvpbus_endpoint *endpoint = bus->endpoints[i];
-        deadline = earlier(deadline, endpoint->retry_at);
-        if (endpoint->link == NULL)
-            continue;
-        deadline = earlier(deadline, feed_deadline(endpoint));
-        if (endpoint->suspended)
-            continue;
-        deadline = earlier(deadline, kvpbus_link_deadline(endpoint->link));
-        if (!endpoint->reading_peer)
-            deadline = earlier(deadline, endpoint->poll_at);
-    }
-    return deadline;
 }
 
 // --- status ---

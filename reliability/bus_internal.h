@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the parts of the bus share:
-//   bus.c         life, endpoints, time, status   bus_link.c     what the link asks of the journal
-//   bus_action.c  reads and writes of the stores  bus_feed.c     what the journal has for the link
+//   bus.c         life, jobs, endpoints, status   bus_link.c     what the link asks of the journal
+//   bus_time.c    what is due                     bus_feed.c     what the journal has for the link
+//   bus_action.c  reads and writes of the stores  bus_identity.c new and shown identities
 //   bus_rebind.c  a VM under another id           bus_move.c     a VM goes to another host
 //   bus_message.c what programs ask               bus_consume.c  what consumers ask
 //   bus_dead.c    dead letters                    bus_audit.c    what it enters into the audit
@@ -145,8 +146,8 @@ struct bus_memory {
 enum kvpbus_error bus_remember(struct kvpbus_journal *journal, int64_t peer,
                                struct bus_memory *memory);
 void bus_open_link(struct kvpbus_endpoint *endpoint, const struct bus_memory *memory);
-// The statements that the endpoint's cores show.
-void bus_statements(const struct kvpbus_endpoint *endpoint, struct kvpbus_rotation *joined);
+// Those that failed and are needed go to the executor again, in their order.
+void bus_retry_jobs(struct kvpbus_endpoint *endpoint);
 // Ends the jobs that wait to be tried again for a session.
 void bus_end_session_jobs(struct kvpbus_endpoint *endpoint);
 // Zeroed memory of `size` for a job, with head filled in. Running out of memory for a few hundred
@@ -155,13 +156,15 @@ void *bus_job_new(size_t size, struct kvpbus_bus *bus, struct kvpbus_endpoint *e
                   enum kvpbus_error (*run)(struct kvpbus_job *, struct kvpbus_journal *),
                   void (*finished)(struct bus_job *));
 void bus_submit(struct bus_job *job);
+void bus_inbox(struct kvpbus_bus *bus, int64_t peer);
+void bus_outcome(struct kvpbus_bus *bus, int64_t peer);
+void bus_event(struct kvpbus_endpoint *endpoint, enum kvpbus_event event, const char *text);
+
+// bus_time.c
 // When a wall-clock time comes, as monotonic time, at most TIMER_MAX ahead; 0 (never) too.
 uint64_t bus_timer(const struct kvpbus_bus *bus, int64_t wall_ms);
 // Leases are looked through in so many ms at the latest.
 void bus_leases_by(struct kvpbus_bus *bus, uint64_t ms);
-void bus_inbox(struct kvpbus_bus *bus, int64_t peer);
-void bus_outcome(struct kvpbus_bus *bus, int64_t peer);
-void bus_event(struct kvpbus_endpoint *endpoint, enum kvpbus_event event, const char *text);
 
 // bus_message.c
 // The words of a job that failed: the journal's own, or those of the check before it.
@@ -193,9 +196,23 @@ void bus_room_made(struct kvpbus_bus *bus);
 // The room that is left for a peer's messages; it is an alarm when it gets scarce.
 void bus_room(struct kvpbus_endpoint *endpoint, const uint64_t room[KVPBUS_CLASS_COUNT]);
 
-// bus_link.c: carries out everything that the link asks for now.
+// bus_link.c
+// Carries out everything that the link asks for now.
 void bus_drain(struct kvpbus_endpoint *endpoint);
+// The error; the job has the journal's words for it.
+enum kvpbus_error bus_noted(struct kvpbus_job *job, struct kvpbus_journal *journal,
+                            enum kvpbus_error error);
+
+// bus_identity.c
+// The statements that the endpoint's cores show.
+void bus_statements(const struct kvpbus_endpoint *endpoint, struct kvpbus_rotation *joined);
+// The link is told whom the row of the peer has pinned.
 void bus_pinned(struct kvpbus_endpoint *endpoint);
+// What the link has found out: an identity that is not the pinned one, one that the pinned one has
+// signed, another id of this VM.
+void bus_take_pending(struct kvpbus_endpoint *endpoint, const struct kvpbus_link_event *event);
+void bus_follow(struct kvpbus_endpoint *endpoint, const struct kvpbus_link_event *event);
+void bus_go_on_as(struct kvpbus_endpoint *endpoint, const struct kvpbus_link_event *event);
 
 // bus_enroll.c
 // The proof that a stranger's hello carries; false: none, or one that nobody here can judge.

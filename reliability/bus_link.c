@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the link asks of the journal, as jobs, and what becomes of the answers.
-#include <sodium.h>
-#include <stdio.h>
-
 #include "audit_journal.h"
 #include "bus_internal.h"
-#include "kvpbus/identity.h"
 
-static enum kvpbus_error noted(struct kvpbus_job *job, struct kvpbus_journal *journal,
-                               enum kvpbus_error error)
+enum kvpbus_error bus_noted(struct kvpbus_job *job, struct kvpbus_journal *journal,
+                            enum kvpbus_error error)
 {
     if (error != KVPBUS_OK)
         job->failure = *kvpbus_journal_failure(journal);
@@ -27,7 +23,7 @@ struct epoch_job {
 static enum kvpbus_error epoch_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct epoch_job *job = (struct epoch_job *)base;
-    return noted(
+    return bus_noted(
         base, journal,
         kvpbus_journal_epoch_add(journal, job->head.endpoint->peer.id, job->mine, job->epoch));
 }
@@ -67,7 +63,7 @@ static enum kvpbus_error sync_make_run(struct kvpbus_job *base, struct kvpbus_jo
     enum kvpbus_error error = kvpbus_journal_sync_make(journal, peer, &job->sync);
     if (error == KVPBUS_OK)
         error = kvpbus_journal_room(journal, peer, job->room);
-    return noted(base, journal, error);
+    return bus_noted(base, journal, error);
 }
 
 static void sync_make_finished(struct bus_job *base)
@@ -98,7 +94,7 @@ static enum kvpbus_error sync_apply_run(struct kvpbus_job *base, struct kvpbus_j
                                   options->secret, job->wall, &job->verdict);
     if (error == KVPBUS_OK)
         error = kvpbus_journal_peer_get(journal, peer, &job->peer);
-    return noted(base, journal, error);
+    return bus_noted(base, journal, error);
 }
 
 static void sync_apply_finished(struct bus_job *base)
@@ -151,7 +147,7 @@ static enum kvpbus_error agreed_run(struct kvpbus_job *base, struct kvpbus_journ
         error = kvpbus_journal_met(journal, peer, job->identity);
     if (error == KVPBUS_OK && job->tell)
         error = kvpbus_journal_audit(journal, peer, KVPBUS_AUDIT_SESSION, job->detail);
-    return noted(base, journal, error);
+    return bus_noted(base, journal, error);
 }
 
 static void agreed_finished(struct bus_job *base)
@@ -233,7 +229,7 @@ static enum kvpbus_error packet_run(struct kvpbus_job *base, struct kvpbus_journ
     if (error == KVPBUS_OK)
         error = kvpbus_journal_room(journal, peer, job->room);
     job->due = kvpbus_journal_receipts_due(journal);
-    return noted(base, journal, error);
+    return bus_noted(base, journal, error);
 }
 
 static void packet_finished(struct bus_job *base)
@@ -310,7 +306,7 @@ static enum kvpbus_error want_run(struct kvpbus_job *base, struct kvpbus_journal
     // A bundle that was answered or renumbered meanwhile; the link has forgotten it too.
     if (error == KVPBUS_NOT_FOUND)
         job->want.length = 0;
-    return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : noted(base, journal, error);
+    return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : bus_noted(base, journal, error);
 }
 
 static void want_finished(struct bus_job *base)
@@ -342,7 +338,7 @@ static enum kvpbus_error delivered_run(struct kvpbus_job *base, struct kvpbus_jo
     struct delivered_job *job = (struct delivered_job *)base;
     enum kvpbus_error error =
         kvpbus_journal_delivered(journal, job->head.endpoint->peer.id, job->class_, job->number);
-    return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : noted(base, journal, error);
+    return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : bus_noted(base, journal, error);
 }
 
 static void delivered_finished(struct bus_job *base)
@@ -360,176 +356,6 @@ static void mark_delivered(struct kvpbus_endpoint *endpoint, const struct kvpbus
     job->number = event->done.number;
     job->head.needed = job->head.of_session = true;
     bus_submit(&job->head);
-}
-
-// --- pairing ---
-
-struct pending_job {
-    struct bus_job head;
-    bool pin; // the pinned key itself, that only lacked the VM id
-    uint8_t identity[KVPBUS_IDENTITY_BYTES], mine[KVPBUS_IDENTITY_BYTES];
-    uint8_t vm[KVPBUS_VM_ID_BYTES];
-    bool tell;
-    char detail[KVPBUS_AUDIT_DETAIL_MAX + 1];
-    bool proves; // an enrolment token
-    struct kvpbus_proof proof;
-    int64_t wall;
-    bool enrolled;
-    struct kvpbus_failure refusal; // why the proof was not believed
-    struct kvpbus_peer peer;
-};
-
-static enum kvpbus_error judge_pending(struct pending_job *job, struct kvpbus_journal *journal)
-{
-    int64_t peer = job->head.endpoint->peer.id;
-    if (job->pin)
-        return kvpbus_journal_pin(journal, peer, job->identity, job->vm);
-    if (!job->proves)
-        return kvpbus_journal_pending(journal, peer, job->identity);
-    enum kvpbus_error error = kvpbus_journal_enroll(journal, peer, &job->proof, job->wall);
-    job->enrolled = error == KVPBUS_OK;
-    if (error != KVPBUS_BAD_TOKEN)
-        return error;
-    job->refusal = *kvpbus_journal_failure(journal);
-    return kvpbus_journal_pending(journal, peer, job->identity);
-}
-
-static enum kvpbus_error pending_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
-{
-    struct pending_job *job = (struct pending_job *)base;
-    enum kvpbus_error error = judge_pending(job, journal);
-    if (error == KVPBUS_OK)
-        error = kvpbus_journal_introduced(journal, job->head.endpoint->peer.id, job->mine);
-    if (error == KVPBUS_OK && job->tell)
-        error = kvpbus_journal_audit(journal, job->head.endpoint->peer.id, KVPBUS_AUDIT_SHOWN,
-                                     job->detail);
-    if (error == KVPBUS_OK)
-        error = kvpbus_journal_peer_get(journal, job->head.endpoint->peer.id, &job->peer);
-    return noted(base, journal, error);
-}
-
-static void pending_finished(struct bus_job *base)
-{
-    struct pending_job *job = (struct pending_job *)base;
-    struct kvpbus_endpoint *endpoint = base->endpoint;
-    // One that proves something wrong comes again with each of its cores.
-    bool said = job->refusal.code != KVPBUS_OK && endpoint->peer.pending &&
-                memcmp(endpoint->peer.pending_identity, job->identity, sizeof job->identity) == 0;
-    endpoint->peer = job->peer;
-    if (job->enrolled)
-        bus_event(endpoint, KVPBUS_EVENT_CHANGED, "paired: it has shown its enrolment token");
-    if (job->refusal.code != KVPBUS_OK)
-        bus_enrolment_refused(endpoint, &job->refusal);
-    if (job->pin || job->enrolled)
-        bus_pinned(endpoint);
-    else if (!said)
-        bus_event(endpoint, KVPBUS_EVENT_PENDING,
-                  "an identity waits for pairing: compare fingerprints, then 'kvpbus pair'");
-}
-
-static void take_pending(struct kvpbus_endpoint *endpoint, const struct kvpbus_link_event *event)
-{
-    struct pending_job *job =
-        bus_job_new(sizeof *job, endpoint->bus, endpoint, pending_run, pending_finished);
-    memcpy(job->identity, event->identity, sizeof job->identity);
-    memcpy(job->mine, endpoint->bus->options.identity, sizeof job->mine);
-    memcpy(job->vm, event->vm, sizeof job->vm);
-    memcpy(endpoint->pending_vm, event->vm, sizeof endpoint->pending_vm);
-    job->pin = endpoint->peer.paired &&
-               memcmp(endpoint->peer.identity, event->identity, sizeof job->identity) == 0;
-    char shown[KVPBUS_FINGERPRINT_TEXT];
-    kvpbus_fingerprint(event->identity, shown);
-    job->tell = !job->pin && bus_audit_limit(endpoint, AUDIT_LIMIT_SHOWN, shown, job->detail);
-    job->proves = bus_proof(endpoint, event, &job->proof);
-    job->wall = endpoint->bus->wall;
-    job->head.needed = true;
-    bus_submit(&job->head);
-}
-
-// --- the peer's new identity ---
-
-struct follow_job {
-    struct bus_job head;
-    uint8_t from[KVPBUS_IDENTITY_BYTES], to[KVPBUS_IDENTITY_BYTES];
-    struct kvpbus_peer peer;
-};
-
-static enum kvpbus_error follow_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
-{
-    struct follow_job *job = (struct follow_job *)base;
-    int64_t peer = job->head.endpoint->peer.id;
-    enum kvpbus_error error = kvpbus_journal_follow(journal, peer, job->from, job->to);
-    if (error == KVPBUS_OK)
-        error = kvpbus_journal_peer_get(journal, peer, &job->peer);
-    return noted(base, journal, error);
-}
-
-static void follow_finished(struct bus_job *base)
-{
-    struct follow_job *job = (struct follow_job *)base;
-    struct kvpbus_endpoint *endpoint = base->endpoint;
-    endpoint->peer = job->peer;
-    if (endpoint->peer.paired && memcmp(endpoint->peer.identity, job->to, sizeof job->to) == 0)
-        bus_event(endpoint, KVPBUS_EVENT_ROTATED,
-                  "the peer has a new identity, which its old one has signed; it is trusted in "
-                  "its place");
-    bus_pinned(endpoint);
-}
-
-static void follow(struct kvpbus_endpoint *endpoint, const struct kvpbus_link_event *event)
-{
-    struct follow_job *job =
-        bus_job_new(sizeof *job, endpoint->bus, endpoint, follow_run, follow_finished);
-    memcpy(job->from, endpoint->peer.identity, sizeof job->from);
-    memcpy(job->to, event->identity, sizeof job->to);
-    job->head.needed = true;
-    bus_submit(&job->head);
-}
-
-// --- this VM's new id ---
-
-struct rebound_job {
-    struct bus_job head;
-    uint8_t from[KVPBUS_VM_ID_BYTES], to[KVPBUS_VM_ID_BYTES];
-    struct kvpbus_peer peer;
-};
-
-static enum kvpbus_error rebound_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
-{
-    struct rebound_job *job = (struct rebound_job *)base;
-    int64_t peer = job->head.endpoint->peer.id;
-    enum kvpbus_error error = kvpbus_journal_rebound(journal, peer, job->from, job->to);
-    if (error == KVPBUS_OK)
-        error = kvpbus_journal_peer_get(journal, peer, &job->peer);
-    return noted(base, journal, error);
-}
-
-static void rebound_finished(struct bus_job *base)
-{
-    struct rebound_job *job = (struct rebound_job *)base;
-    struct kvpbus_endpoint *endpoint = base->endpoint;
-    endpoint->peer = job->peer;
-    if (memcmp(endpoint->peer.vm, job->to, sizeof job->to) == 0)
-        bus_event(endpoint, KVPBUS_EVENT_REBOUND,
-                  "the host knows this VM under another id now, by its operator's word; it goes on "
-                  "under that");
-    bus_pinned(endpoint);
-}
-
-static void go_on_as(struct kvpbus_endpoint *endpoint, const struct kvpbus_link_event *event)
-{
-    struct rebound_job *job =
-        bus_job_new(sizeof *job, endpoint->bus, endpoint, rebound_run, rebound_finished);
-    memcpy(job->from, endpoint->peer.vm, sizeof job->from);
-    memcpy(job->to, event->vm, sizeof job->to);
-    job->head.needed = true;
-    bus_submit(&job->head);
-}
-
-void bus_pinned(struct kvpbus_endpoint *endpoint)
-{
-    kvpbus_link_pin(endpoint->link, endpoint->peer.paired ? endpoint->peer.identity : NULL,
-                    endpoint->peer.vm, endpoint->bus->now);
 }
 
 // --- events ---
@@ -568,13 +394,13 @@ static void take_event(struct kvpbus_endpoint *endpoint, const struct kvpbus_lin
         read_want(endpoint, &event->want);
         break;
     case KVPBUS_LINK_PENDING:
-        take_pending(endpoint, event);
+        bus_take_pending(endpoint, event);
         break;
     case KVPBUS_LINK_ROTATED:
-        follow(endpoint, event);
+        bus_follow(endpoint, event);
         break;
     case KVPBUS_LINK_REBOUND:
-        go_on_as(endpoint, event);
+        bus_go_on_as(endpoint, event);
         break;
     case KVPBUS_LINK_CHANGED:
     case KVPBUS_LINK_ALARM:

@@ -21,7 +21,8 @@
 //   journal_consume.c  what ends a lease
 //   journal_request.c  requests of mine and their replies
 //   journal_dead.c     dead letters
-//   journal_sync.c     positions and the verdict on them
+//   journal_sync.c     the peer's positions and the verdict on them
+//   journal_view.c     positions of this side
 //   journal_void.c     whether both know the same to be void
 //   journal_renew.c    a new timeline
 //   journal_identity.c a peer goes on under another identity
@@ -32,6 +33,7 @@
 //   journal_audit.c    the audit
 //   journal_backup.c   a copy while it is in use
 //   journal_move.c     one VM's part goes to another host
+//   journal_rows.c     its rows, out and in
 //
 // Everything here sets journal->failure when it returns an error other than KVPBUS_NOT_FOUND of a
 // query that found no row.
@@ -208,6 +210,16 @@ enum kvpbus_error journal_empty_peer(struct kvpbus_journal *journal, int64_t pee
 // --- journal_move.c ---
 // KVPBUS_UNPAIRED when the VM was handed to another host.
 enum kvpbus_error journal_here(struct kvpbus_journal *journal, int64_t peer);
+
+// --- journal_rows.c ---
+// All within a transaction but the check, with a file attached as `moving`. `copy` fills an empty
+// one; `check` says whether it is what a program of this version makes, and has room here; `take`
+// puts its rows in the place of the peer's.
+enum kvpbus_error journal_rows_copy(struct kvpbus_journal *journal, int64_t peer);
+enum kvpbus_error journal_rows_check(struct kvpbus_journal *journal);
+enum kvpbus_error journal_rows_take(struct kvpbus_journal *journal, int64_t peer);
+// Everything of the peer but its own row; no file is needed.
+enum kvpbus_error journal_rows_remove(struct kvpbus_journal *journal, int64_t peer);
 
 // --- journal_outcome.c ---
 // Where my numbers of a class stand in the present timeline.
