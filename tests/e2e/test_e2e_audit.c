@@ -26,16 +26,6 @@ static void end(void)
 
 TestSuite(audit, .init = begin, .fini = end);
 
-static void configure(const char *text)
-{
-    char path[160];
-    snprintf(path, sizeof path, "%s/host.conf", world.lab.directory);
-    FILE *file = fopen(path, "w");
-    cr_assert_not_null(file);
-    fputs(text, file);
-    fclose(file);
-}
-
 // `kvpbus audit list` says this within 20 s.
 static void listed(enum world_side side, const char *arguments, const char *text)
 {
@@ -166,7 +156,7 @@ static void keep_quiet(const char *format)
     char text[64];
     world_stop(&world, WORLD_HOST, SIGTERM);
     snprintf(text, sizeof text, "[kvpbus]\nlog = debug\nlog_format = %s\n", format);
-    configure(text);
+    world_configure_host(&world, text);
     world_start(&world, WORLD_HOST);
     world_ok(&world, WORLD_HOST,
              "send alpha quiet.topic --text whispered --stream hushed "

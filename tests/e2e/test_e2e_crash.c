@@ -16,10 +16,7 @@ static struct world world;
 
 static void begin(void)
 {
-    world_begin(&world, "");
-    world_start(&world, WORLD_HOST);
-    world_start(&world, WORLD_ALPHA);
-    world_pair(&world, WORLD_ALPHA);
+    world_begin_paired(&world);
 }
 
 static void finish(void)

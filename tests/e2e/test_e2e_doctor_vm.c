@@ -298,10 +298,7 @@ Test(doctor_vm, a_store_that_refuses_its_first_item_is_an_error, .fini = end)
 
 Test(doctor_vm, the_bus_goes_on_beside_it, .fini = end)
 {
-    world_begin(&world, "");
-    world_start(&world, WORLD_HOST);
-    world_start(&world, WORLD_ALPHA);
-    world_pair(&world, WORLD_ALPHA);
+    world_begin_paired(&world);
     cr_assert_eq(world_shell(&world, ANSWER_BEGINS
                              "; " DOCTOR "--only 2,4,7,11; code=$?; " ANSWER_ENDS "; exit $code"),
                  0, "%s", world_output());

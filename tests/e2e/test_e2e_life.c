@@ -4,7 +4,6 @@
 // arrive once when it is over. docs/operations.md tells the same in words.
 #include <criterion/criterion.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "world.h"
@@ -13,10 +12,7 @@ static struct world world;
 
 static void begin(void)
 {
-    world_begin(&world, "");
-    world_start(&world, WORLD_HOST);
-    world_start(&world, WORLD_ALPHA);
-    world_pair(&world, WORLD_ALPHA);
+    world_begin_paired(&world);
 }
 
 static void finish(void)

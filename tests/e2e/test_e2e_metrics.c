@@ -23,16 +23,6 @@ static void end(void)
 
 TestSuite(metrics, .init = begin, .fini = end);
 
-static void configure(const char *text)
-{
-    char path[160];
-    snprintf(path, sizeof path, "%s/host.conf", world.lab.directory);
-    FILE *file = fopen(path, "w");
-    cr_assert_not_null(file);
-    fputs(text, file);
-    fclose(file);
-}
-
 static void shell_ok(const char *command)
 {
     cr_assert_eq(world_shell(&world, "%s", command), 0, "%s: %s", command, world_output());
@@ -53,7 +43,7 @@ Test(metrics, prometheus_reads_them_at_a_socket)
 {
     char path[160];
     snprintf(path, sizeof path, "[kvpbus]\nmetrics = unix:%s/metrics.sock\n", world.lab.directory);
-    configure(path);
+    world_configure_host(&world, path);
     pair_and_send();
     shell_ok("test \"$(stat -c %a metrics.sock)\" = 660");
     cr_assert_eq(world_shell(&world,
@@ -92,7 +82,7 @@ Test(metrics, prometheus_reads_them_at_a_socket)
 // The command, status and HTTP at a port tell the same.
 Test(metrics, the_command_has_the_same_figures)
 {
-    configure("[kvpbus]\nmetrics = 127.0.0.1:19464\n");
+    world_configure_host(&world, "[kvpbus]\nmetrics = 127.0.0.1:19464\n");
     pair_and_send();
     shell_ok("curl -sS --max-time 20 http://127.0.0.1:19464/metrics | cut -d\" \" -f1 >by.port");
     shell_ok("$KVPBUS --socket host.ctl metrics >text && promtool check metrics <text");
@@ -123,12 +113,12 @@ Test(metrics, they_are_for_this_machine_alone)
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         char text[96];
         snprintf(text, sizeof text, "[kvpbus]\nmetrics = %s\n", refused[i]);
-        configure(text);
+        world_configure_host(&world, text);
         cr_assert_eq(world_shell(&world, "$HOST --config host.conf --check-config"), 2, "%s",
                      refused[i]);
     }
     // A place that cannot be had costs the figures, not the bus.
-    configure("[kvpbus]\nmetrics = unix:/nowhere/metrics.sock\n");
+    world_configure_host(&world, "[kvpbus]\nmetrics = unix:/nowhere/metrics.sock\n");
     world_start(&world, WORLD_HOST);
     shell_ok("grep -F \"no metrics at unix:/nowhere/metrics.sock\" host.log");
 }

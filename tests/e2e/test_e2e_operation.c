@@ -3,7 +3,6 @@
 // What an operator does with a running service: changes its configuration, reads its log, stops it.
 #include <criterion/criterion.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -33,24 +32,14 @@ static void logged(const char *words)
     cr_assert_fail("the log does not say: %s", words);
 }
 
-static void configure(const char *text)
-{
-    char path[160];
-    snprintf(path, sizeof path, "%s/host.conf", world.lab.directory);
-    FILE *file = fopen(path, "w");
-    cr_assert_not_null(file);
-    fputs(text, file);
-    fclose(file);
-}
-
 Test(operation, the_configuration_is_checked)
 {
-    configure("[kvpbus]\nring_slots = 8\n");
+    world_configure_host(&world, "[kvpbus]\nring_slots = 8\n");
     cr_assert_eq(world_shell(&world, "$HOST --config host.conf --check-config"), 0);
-    configure("[kvpbus]\nring_slots = 8\nspeed = 3\n");
+    world_configure_host(&world, "[kvpbus]\nring_slots = 8\nspeed = 3\n");
     cr_assert_eq(world_shell(&world, "$HOST --config host.conf --check-config"), 2);
     cr_assert_not_null(strstr(world_output(), "speed"), "%s", world_output());
-    configure("[kvpbus]\nring_slots = 800\n");
+    world_configure_host(&world, "[kvpbus]\nring_slots = 800\n");
     cr_assert_eq(world_shell(&world, "$HOST --config host.conf --check-config"), 2);
     cr_assert_not_null(strstr(world_output(), "1 to 64"), "%s", world_output());
     cr_assert_eq(world_shell(&world, "$HOST --print-config >all.conf && "
@@ -60,25 +49,25 @@ Test(operation, the_configuration_is_checked)
 
 Test(operation, an_unknown_option_stops_only_what_depends_on_it)
 {
-    configure("[kvpbus]\nspeed = 3\n");
+    world_configure_host(&world, "[kvpbus]\nspeed = 3\n");
     world_start(&world, WORLD_HOST);
     logged("warning: host.conf: there is no option speed");
     world_stop(&world, WORLD_HOST, SIGTERM);
-    configure("[security]\nonly_signed = yes\n");
+    world_configure_host(&world, "[security]\nonly_signed = yes\n");
     cr_assert_eq(world_shell(&world, "$HOST --store lab:x --state s --config host.conf"), 2);
     cr_assert_not_null(strstr(world_output(), "only_signed"), "%s", world_output());
 }
 
 Test(operation, a_hangup_reads_the_configuration_again)
 {
-    configure("[kvpbus]\nring_slots = 8\n");
+    world_configure_host(&world, "[kvpbus]\nring_slots = 8\n");
     world_start(&world, WORLD_HOST);
-    configure("[kvpbus]\nring_slots = 9\nlog_format = json\npoll_slow = 1s\n");
+    world_configure_host(&world, "[kvpbus]\nring_slots = 9\nlog_format = json\npoll_slow = 1s\n");
     cr_assert_eq(kill(world.pids[WORLD_HOST], SIGHUP), 0);
     logged("ring_slots takes effect at the next start");
     logged("log_format takes effect now");
     logged("poll_slow takes effect now");
-    configure("[kvpbus]\nring_slots = many\n");
+    world_configure_host(&world, "[kvpbus]\nring_slots = many\n");
     cr_assert_eq(kill(world.pids[WORLD_HOST], SIGHUP), 0);
     logged("the configuration stays as it was");
     world_ok(&world, WORLD_HOST, "vms");
@@ -87,7 +76,7 @@ Test(operation, a_hangup_reads_the_configuration_again)
 // One object a line, and nothing of what is sent.
 Test(operation, the_log_keeps_secrets)
 {
-    configure("[kvpbus]\nlog = debug\nlog_format = json\n");
+    world_configure_host(&world, "[kvpbus]\nlog = debug\nlog_format = json\n");
     world_start(&world, WORLD_HOST);
     world_start(&world, WORLD_ALPHA);
     world_pair(&world, WORLD_ALPHA);
@@ -112,7 +101,7 @@ Test(operation, the_log_keeps_secrets)
 // The lab answers no call: what is under way cannot end.
 static pid_t stuck(const char *text)
 {
-    configure(text);
+    world_configure_host(&world, text);
     world_start(&world, WORLD_HOST);
     world_start(&world, WORLD_ALPHA);
     world_pair(&world, WORLD_ALPHA);

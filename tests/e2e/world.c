@@ -92,6 +92,24 @@ void world_begin(struct world *world, const char *options)
     lab_start(&world->lab, options);
 }
 
+void world_begin_paired(struct world *world)
+{
+    world_begin(world, "");
+    world_start(world, WORLD_HOST);
+    world_start(world, WORLD_ALPHA);
+    world_pair(world, WORLD_ALPHA);
+}
+
+void world_configure_host(const struct world *world, const char *text)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/host.conf", world->lab.directory);
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
 void world_end(struct world *world)
 {
     for (int side = 0; side < WORLD_SIDES; side++)

@@ -16,6 +16,10 @@ struct world {
 
 // Starts the lab; no service yet. `options` as of lab_start.
 void world_begin(struct world *world, const char *options);
+// The same, and the host's service and alpha's agent run and are paired.
+void world_begin_paired(struct world *world);
+// Writes DIR/host.conf, which the host's service reads when it starts.
+void world_configure_host(const struct world *world, const char *text);
 // Kills what still runs and removes the folder.
 void world_end(struct world *world);
 

@@ -152,11 +152,31 @@ static void remember(uint8_t (*epochs)[KVPBUS_EPOCH_BYTES], size_t *count, const
     memcpy(epochs[(*count)++], epoch, KVPBUS_EPOCH_BYTES);
 }
 
+static void give_sync(struct rig *rig, struct rig_side *side, const struct rig_side *peer,
+                      uint32_t session)
+{
+    const uint64_t room[KVPBUS_CLASS_COUNT] = {side->room, side->room, side->room};
+    struct kvpbus_sync sync;
+    side->feeding = false;
+    side->session = session;
+    make_sync(side, peer, &sync);
+    kvpbus_link_room(side->link, room);
+    kvpbus_link_sync_ready(side->link, session, &sync, rig->now);
+}
+
+static void take_pending(struct rig_side *side, const struct kvpbus_link_event *event)
+{
+    memcpy(side->pending, event->identity, sizeof side->pending);
+    memcpy(side->pending_epoch, event->epoch, sizeof side->pending_epoch);
+    memcpy(side->extensions, event->extensions.bytes, event->extensions.length);
+    side->extensions_length = event->extensions.length;
+    side->pendings++;
+    side->has_pending = true;
+}
+
 static void take_event(struct rig *rig, int which, struct kvpbus_link_event *event)
 {
     struct rig_side *side = &rig->sides[which], *peer = &rig->sides[1 - which];
-    const uint64_t room[KVPBUS_CLASS_COUNT] = {side->room, side->room, side->room};
-    struct kvpbus_sync sync;
     switch (event->kind) {
     case KVPBUS_LINK_NEW_EPOCH:
         remember(side->epochs, &side->epoch_count, event->epoch);
@@ -167,11 +187,7 @@ static void take_event(struct rig *rig, int which, struct kvpbus_link_event *eve
         remember(side->retired, &side->retired_count, event->epoch);
         break;
     case KVPBUS_LINK_NEEDS_SYNC:
-        side->feeding = false;
-        side->session = event->session;
-        make_sync(side, peer, &sync);
-        kvpbus_link_room(side->link, room);
-        kvpbus_link_sync_ready(side->link, event->session, &sync, rig->now);
+        give_sync(rig, side, peer, event->session);
         break;
     case KVPBUS_LINK_SYNC:
         take_sync(rig, side, event);
@@ -186,12 +202,7 @@ static void take_event(struct rig *rig, int which, struct kvpbus_link_event *eve
         side->sent[event->done.class_][event->done.number].delivered = true;
         break;
     case KVPBUS_LINK_PENDING:
-        memcpy(side->pending, event->identity, sizeof side->pending);
-        memcpy(side->pending_epoch, event->epoch, sizeof side->pending_epoch);
-        memcpy(side->extensions, event->extensions.bytes, event->extensions.length);
-        side->extensions_length = event->extensions.length;
-        side->pendings++;
-        side->has_pending = true;
+        take_pending(side, event);
         break;
     case KVPBUS_LINK_REBOUND:
         side->rebound++;

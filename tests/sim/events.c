@@ -321,9 +321,8 @@ static void intrusion(struct sim_world *world, const struct sim_event *event)
     }
 }
 
-static void happen(struct sim_world *world, const struct sim_event *event)
+static void disturb_store(struct sim_world *world, const struct sim_event *event)
 {
-    struct sim_side *side = &world->sides[event->side];
     switch (event->kind) {
     case SIM_WIPE_SEEN:
         sim_trace(world, SIM_GUEST, "pool 0 is wiped");
@@ -333,17 +332,17 @@ static void happen(struct sim_world *world, const struct sim_event *event)
         sim_trace(world, event->side, "its store is wiped");
         wipe(world, &world->channels[event->side].own);
         break;
-    case SIM_COME_BACK:
+    default:
         sim_trace(world, event->side, "items come back");
         come_back(world, event->side);
         break;
-    case SIM_DISK_FULL:
-    case SIM_DISK_FAILS:
-        spoil_disk(world, side, event->kind);
-        break;
-    case SIM_DISK_WELL:
-        side->disk.full_permille = side->disk.error_permille = 0;
-        break;
+    }
+}
+
+static void go_back(struct sim_world *world, const struct sim_event *event)
+{
+    struct sim_side *side = &world->sides[event->side];
+    switch (event->kind) {
     case SIM_CHECKPOINT:
         // A message that is being queued would be queued twice, once in each life.
         if (sim_check_submitted(world, event->side))
@@ -355,9 +354,34 @@ static void happen(struct sim_world *world, const struct sim_event *event)
     case SIM_RESTORE_HOST:
         sim_checkpoint_revert(side, event->argument, false);
         break;
+    default:
+        sim_checkpoint_revert(side, event->argument, true);
+        break;
+    }
+}
+
+static void happen(struct sim_world *world, const struct sim_event *event)
+{
+    struct sim_side *side = &world->sides[event->side];
+    switch (event->kind) {
+    case SIM_WIPE_SEEN:
+    case SIM_WIPE_OWN:
+    case SIM_COME_BACK:
+        disturb_store(world, event);
+        break;
+    case SIM_DISK_FULL:
+    case SIM_DISK_FAILS:
+        spoil_disk(world, side, event->kind);
+        break;
+    case SIM_DISK_WELL:
+        side->disk.full_permille = side->disk.error_permille = 0;
+        break;
+    case SIM_CHECKPOINT:
+    case SIM_REVERT_GUEST_DISK:
+    case SIM_RESTORE_HOST:
     case SIM_REVERT_GUEST_MEMORY:
     case SIM_REVERT_HOST_MEMORY:
-        sim_checkpoint_revert(side, event->argument, true);
+        go_back(world, event);
         break;
     case SIM_KILL:
     case SIM_POWER:
