@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include "file.h"
 #include "file_windows.h"
@@ -166,36 +165,6 @@ enum kvpbus_error kvpbus_service_put_files(const struct kvpbus_service_defaults 
 
 // --- what goes ---
 
-static enum kvpbus_error remove_file(const char *path, struct kvpbus_failure *failure)
-{
-    return kvpbus_file_remove(path) || kvpbus_system_error(kvpbus_system_code()) == KVPBUS_NOT_FOUND
-               ? KVPBUS_OK
-               : failed(failure, "remove", path);
-}
-
-// The lock goes last: nobody else begins in there meanwhile.
-static enum kvpbus_error empty_state(const char *real, struct kvpbus_failure *failure)
-{
-    char path[2 * KVPBUS_PATH_MAX];
-    uv_fs_t names;
-    uv_dirent_t entry;
-    int listed = uv_fs_scandir(NULL, &names, real, 0, NULL);
-    if (listed < 0) {
-        uv_fs_req_cleanup(&names);
-        return kvpbus_fail(failure, KVPBUS_IO, "cannot list %.100s: %s", real, uv_strerror(listed));
-    }
-    enum kvpbus_error error = KVPBUS_OK;
-    while (error == KVPBUS_OK && uv_fs_scandir_next(&names, &entry) != UV_EOF) {
-        if (strcmp(entry.name, "lock") == 0)
-            continue;
-        snprintf(path, sizeof path, "%s\\%s", real, entry.name);
-        error = remove_file(path, failure);
-    }
-    uv_fs_req_cleanup(&names);
-    snprintf(path, sizeof path, "%s\\lock", real);
-    return error == KVPBUS_OK ? remove_file(path, failure) : error;
-}
-
 static enum kvpbus_error remove_state(const char *state, struct kvpbus_failure *failure)
 {
     char real[KVPBUS_PATH_MAX];
@@ -205,7 +174,7 @@ static enum kvpbus_error remove_state(const char *state, struct kvpbus_failure *
     enum kvpbus_error error = kvpbus_state_lock(state, real, &lock, failure);
     if (error != KVPBUS_OK)
         return error;
-    error = empty_state(real, failure);
+    error = kvpbus_state_empty(real, NULL, failure);
     close(lock);
     if (error == KVPBUS_OK && !kvpbus_folder_remove(real))
         error = failed(failure, "remove", real);
@@ -218,11 +187,12 @@ enum kvpbus_error kvpbus_service_purge(const struct kvpbus_service_defaults *def
     bool guest = defaults->role == KVPBUS_ROLE_GUEST;
     enum kvpbus_error error = remove_state(defaults->state, failure);
     if (error == KVPBUS_OK)
-        error = remove_file(defaults->config, failure);
+        error = kvpbus_state_remove(defaults->config, NULL, failure);
     if (error == KVPBUS_OK)
-        error = remove_file(guest ? KVPBUS_TRUSTED_HOST : KVPBUS_KNOWN_GUESTS, failure);
+        error =
+            kvpbus_state_remove(guest ? KVPBUS_TRUSTED_HOST : KVPBUS_KNOWN_GUESTS, NULL, failure);
     if (error == KVPBUS_OK && guest)
-        error = remove_file(KVPBUS_ENROLL_TOKEN, failure);
+        error = kvpbus_state_remove(KVPBUS_ENROLL_TOKEN, NULL, failure);
     if (error == KVPBUS_OK)
         kvpbus_folder_remove(KVPBUS_STATE_PARENT); // unless the other service has something there
     return error;

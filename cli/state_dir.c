@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "file.h"
 #include "state_lock.h"
@@ -141,4 +142,40 @@ void kvpbus_state_dir_close(struct kvpbus_state_dir *dir)
         close(dir->lock);
     dir->lock = -1;
     sodium_memzero(dir->secret, sizeof dir->secret);
+}
+
+enum kvpbus_error kvpbus_state_remove(const char *path, kvpbus_removed_fn *removed,
+                                      struct kvpbus_failure *failure)
+{
+    if (kvpbus_file_remove(path)) {
+        if (removed != NULL)
+            removed(path);
+    } else if (kvpbus_system_error(kvpbus_system_code()) != KVPBUS_NOT_FOUND) {
+        return kvpbus_state_failed(failure, path, "cannot remove");
+    }
+    return KVPBUS_OK;
+}
+
+enum kvpbus_error kvpbus_state_empty(const char *real, kvpbus_removed_fn *removed,
+                                     struct kvpbus_failure *failure)
+{
+    char path[2 * KVPBUS_PATH_MAX];
+    uv_fs_t names;
+    uv_dirent_t entry;
+    int listed = uv_fs_scandir(NULL, &names, real, 0, NULL);
+    if (listed < 0) {
+        uv_fs_req_cleanup(&names);
+        return kvpbus_fail(failure, listed == UV_EACCES ? KVPBUS_ACCESS : KVPBUS_IO,
+                           "cannot list %s: %s", real, uv_strerror(listed));
+    }
+    enum kvpbus_error error = KVPBUS_OK;
+    while (error == KVPBUS_OK && uv_fs_scandir_next(&names, &entry) != UV_EOF) {
+        if (strcmp(entry.name, "lock") == 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", real, entry.name);
+        error = kvpbus_state_remove(path, removed, failure);
+    }
+    uv_fs_req_cleanup(&names);
+    snprintf(path, sizeof path, "%s/lock", real);
+    return error == KVPBUS_OK ? kvpbus_state_remove(path, removed, failure) : error;
 }

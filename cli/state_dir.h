@@ -26,6 +26,16 @@ enum kvpbus_error kvpbus_state_dir_rotate(struct kvpbus_state_dir *dir, enum kvp
                                           struct kvpbus_failure *failure);
 void kvpbus_state_dir_close(struct kvpbus_state_dir *dir);
 
+// Told of each file that has gone; NULL: nobody is.
+typedef void kvpbus_removed_fn(const char *path);
+// A file that is not there is no error.
+enum kvpbus_error kvpbus_state_remove(const char *path, kvpbus_removed_fn *removed,
+                                      struct kvpbus_failure *failure);
+// Removes all files of a folder, by the path that kvpbus_state_lock has given. Its lock, which is
+// to be held, goes last: nobody else begins in there meanwhile.
+enum kvpbus_error kvpbus_state_empty(const char *real, kvpbus_removed_fn *removed,
+                                     struct kvpbus_failure *failure);
+
 // "WHAT PATH: why", of the system call that has just failed; returns its error.
 enum kvpbus_error kvpbus_state_failed(struct kvpbus_failure *failure, const char *path,
                                       const char *what);

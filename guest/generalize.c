@@ -47,21 +47,9 @@ static void warn(const char *text)
     fprintf(stderr, "%s: %s; it is left out\n", program, text);
 }
 
-static enum kvpbus_error failed(struct kvpbus_failure *failure, const char *what, const char *path)
+static void tell_removed(const char *path)
 {
-    int code = kvpbus_system_code();
-    enum kvpbus_error error =
-        kvpbus_system_error(code) == KVPBUS_ACCESS ? KVPBUS_ACCESS : KVPBUS_IO;
-    return kvpbus_fail(failure, error, "cannot %s %s: %s", what, path, kvpbus_system_text(code));
-}
-
-static enum kvpbus_error remove_file(const char *path, struct kvpbus_failure *failure)
-{
-    if (kvpbus_file_remove(path))
-        printf("removed %s\n", path);
-    else if (kvpbus_system_error(kvpbus_system_code()) != KVPBUS_NOT_FOUND)
-        return failed(failure, "remove", path);
-    return KVPBUS_OK;
+    printf("removed %s\n", path);
 }
 
 // --- the state folder ---
@@ -109,25 +97,6 @@ static enum kvpbus_error take_folder(const char *state, char real[KVPBUS_PATH_MA
     return error;
 }
 
-static enum kvpbus_error empty_folder(const char *state, struct kvpbus_failure *failure)
-{
-    char path[2 * KVPBUS_PATH_MAX];
-    uv_fs_t names;
-    enum kvpbus_error error = list_folder(state, &names, failure);
-    if (error != KVPBUS_OK)
-        return error;
-    for (uv_dirent_t entry; error == KVPBUS_OK && uv_fs_scandir_next(&names, &entry) != UV_EOF;) {
-        // The lock is held until nothing else is left.
-        if (strcmp(entry.name, "lock") == 0)
-            continue;
-        snprintf(path, sizeof path, "%s/%s", state, entry.name);
-        error = remove_file(path, failure);
-    }
-    uv_fs_req_cleanup(&names);
-    snprintf(path, sizeof path, "%s/lock", state);
-    return error == KVPBUS_OK ? remove_file(path, failure) : error;
-}
-
 // --- the agent's items ---
 
 static enum kvpbus_error empty_store(const struct kvpbus_service_arguments *arguments,
@@ -172,9 +141,9 @@ static enum kvpbus_error generalize(const struct kvpbus_service_arguments *argum
     if (error == KVPBUS_OK)
         error = empty_store(arguments, failure);
     if (error == KVPBUS_OK)
-        error = remove_file(arguments->options.token_file, failure);
+        error = kvpbus_state_remove(arguments->options.token_file, tell_removed, failure);
     if (error == KVPBUS_OK && lock >= 0)
-        error = empty_folder(real, failure);
+        error = kvpbus_state_empty(real, tell_removed, failure);
     if (lock >= 0)
         close(lock);
     return error;

@@ -140,6 +140,45 @@ Test(state_dir, a_folder_that_cannot_be_is_said)
     cr_assert_eq(kvpbus_state_dir_open(longest, &first, &failure), KVPBUS_INVALID_ARGUMENT);
 }
 
+// --- none any more ---
+
+static char removed[4][128];
+static size_t removed_count;
+
+static void note_removed(const char *path)
+{
+    cr_assert_lt(removed_count, 4);
+    snprintf(removed[removed_count++], sizeof removed[0], "%s", path);
+}
+
+Test(state_dir, it_is_emptied_and_the_lock_goes_last)
+{
+    char path[128];
+    cr_assert_eq(kvpbus_state_dir_open(folder, &first, &failure), KVPBUS_OK);
+    cr_assert_eq(kvpbus_state_empty(folder, note_removed, &failure), KVPBUS_OK);
+    snprintf(path, sizeof path, "%s/lock", folder);
+    cr_assert_eq(removed_count, 2);
+    cr_assert_str_eq(removed[0], key);
+    cr_assert_str_eq(removed[1], path);
+    cr_assert_eq(rmdir(folder), 0);
+    kvpbus_state_dir_close(&first);
+}
+
+Test(state_dir, what_cannot_be_removed_is_said_and_the_lock_stays)
+{
+    char path[128];
+    cr_assert_eq(kvpbus_state_dir_open(folder, &first, &failure), KVPBUS_OK);
+    snprintf(path, sizeof path, "%s/folder", folder);
+    cr_assert_eq(mkdir(path, 0700), 0);
+    cr_assert_neq(kvpbus_state_empty(folder, NULL, &failure), KVPBUS_OK);
+    cr_assert_not_null(strstr(failure.detail, path), "%s", failure.detail);
+    snprintf(path, sizeof path, "%s/lock", folder);
+    cr_assert_eq(access(path, F_OK), 0);
+    kvpbus_state_dir_close(&first);
+    cr_assert_neq(kvpbus_state_empty("/nowhere/at/all", NULL, &failure), KVPBUS_OK);
+    cr_assert_eq(kvpbus_state_remove("/nowhere/at/all", NULL, &failure), KVPBUS_OK);
+}
+
 // --- a new identity ---
 
 static void open_first(void)
