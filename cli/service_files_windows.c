@@ -185,7 +185,12 @@ enum kvpbus_error kvpbus_service_purge(const struct kvpbus_service_defaults *def
                                        struct kvpbus_failure *failure)
 {
     bool guest = defaults->role == KVPBUS_ROLE_GUEST;
-    enum kvpbus_error error = remove_state(defaults->state, failure);
+    if (!kvpbus_file_exists(KVPBUS_STATE_PARENT))
+        return KVPBUS_OK;
+    // Any user may have made it: nothing is removed through what is none of ours.
+    enum kvpbus_error error = kvpbus_state_parent_make(failure);
+    if (error == KVPBUS_OK)
+        error = remove_state(defaults->state, failure);
     if (error == KVPBUS_OK)
         error = kvpbus_state_remove(defaults->config, NULL, failure);
     if (error == KVPBUS_OK)

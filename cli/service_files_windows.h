@@ -21,7 +21,8 @@ enum kvpbus_error kvpbus_service_put_files(const struct kvpbus_service_defaults 
                                            struct kvpbus_failure *failure);
 
 // Removes this service's state, configuration and files of trust from there, and the folder when it
-// is empty then. KVPBUS_JOURNAL_LOCKED: the service runs.
+// is empty then. KVPBUS_JOURNAL_LOCKED: the service runs. KVPBUS_ACCESS: the folder is another
+// user's, and nothing was removed.
 enum kvpbus_error kvpbus_service_purge(const struct kvpbus_service_defaults *defaults,
                                        struct kvpbus_failure *failure);
 

@@ -12,6 +12,7 @@
 #include "log_target_windows.h"
 #include "service.h"
 #include "service_manager_windows.h"
+#include "state_lock_windows.h"
 #include "windows_error.h"
 #include "windows_text.h"
 
@@ -27,7 +28,8 @@ struct kvpbus_notifier {
 
 static struct {
     SRWLOCK lock;
-    wchar_t *name;
+    const char *program;
+    wchar_t *name; // the same
     int argc;
     char **argv;
     kvpbus_service_run_fn *run;
@@ -94,6 +96,15 @@ static bool may_mend(int code)
            code != KVPBUS_EXIT_NOT_HYPERV && code != KVPBUS_EXIT_JOURNAL;
 }
 
+// Any user may have made the folder: no file in it is read before it is known to be ours.
+static int run_guarded(void)
+{
+    struct kvpbus_failure failure = {0};
+    return kvpbus_state_parent_make(&failure) == KVPBUS_OK
+               ? manager.run(manager.argc, manager.argv)
+               : kvpbus_service_failed(manager.program, &failure);
+}
+
 // What a start by hand has of words of its own (sc start NAME WORD...) is not looked at.
 static void WINAPI service_main(DWORD count, wchar_t **words)
 {
@@ -107,7 +118,7 @@ static void WINAPI service_main(DWORD count, wchar_t **words)
     AcquireSRWLockExclusive(&manager.lock);
     tell_manager(SERVICE_START_PENDING, START_HINT);
     ReleaseSRWLockExclusive(&manager.lock);
-    int code = manager.run(manager.argc, manager.argv);
+    int code = run_guarded();
     if (may_mend(code))
         ExitProcess((UINT)code);
     tell_stopped(manager.nothing_to_do ? KVPBUS_EXIT_OK : code);
@@ -120,6 +131,7 @@ enum kvpbus_error kvpbus_service_dispatch(const char *name, int argc, char **arg
     manager.name = kvpbus_wide(name);
     if (manager.name == NULL)
         return kvpbus_fail(failure, KVPBUS_NOMEM, "out of memory");
+    manager.program = name;
     manager.argc = argc;
     manager.argv = argv;
     manager.run = run;

@@ -209,6 +209,9 @@ Test(service, a_folder_of_another_user_takes_no_files)
     CHECK_ERROR(1, "belongs to another user", SERVICE("guest", "install", "--trust-key", KEY_TEXT));
     cr_assert(!exists("trusted_host"));
     CHECK_ERROR(1, "(1060)", SERVICE("guest", "status"));
+    write_file("prefix/drive_c/ProgramData/kvpbus/guest.conf", "[kvpbus]\n");
+    CHECK_ERROR(1, "belongs to another user", SERVICE("guest", "remove", "--purge"));
+    cr_assert(exists("guest.conf"));
 }
 
 Test(service, foolish_words_are_told_what_is_possible)
