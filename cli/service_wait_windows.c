@@ -132,11 +132,14 @@ enum kvpbus_error kvpbus_service_have_stopped(const char *name, struct kvpbus_fa
     if (error == KVPBUS_OK && status.dwCurrentState == SERVICE_RUNNING &&
         !ControlService(service, SERVICE_CONTROL_STOP, &ignored) &&
         GetLastError() != ERROR_SERVICE_NOT_ACTIVE &&       // it has ended meanwhile,
-        GetLastError() != ERROR_SERVICE_CANNOT_ACCEPT_CTRL) // or somebody else stops it
+        GetLastError() != ERROR_SERVICE_CANNOT_ACCEPT_CTRL) // or stops or starts just now
         error = kvpbus_service_manager_failed(failure, GetLastError(), "stop", name);
     if (error == KVPBUS_OK)
         error = await(service, name, SERVICE_RUNNING, SERVICE_STOP_PENDING, STOP_WITHIN, &status,
                       failure);
+    if (error == KVPBUS_OK && status.dwCurrentState != SERVICE_STOPPED)
+        error = kvpbus_fail(failure, KVPBUS_BUSY,
+                            "the service %s was started again meanwhile; stop it once more", name);
     CloseServiceHandle(service);
     return error;
 }
