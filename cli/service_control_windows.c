@@ -159,6 +159,8 @@ static int install(char **argv, const struct kvpbus_service_defaults *defaults,
     options[count] = NULL;
     if (!complete)
         return usage(defaults->program, "the last option needs a value");
+    if (kvpbus_service_gives_trust(&files))
+        kvpbus_service_trust_comes();
     int code = count > 0 ? check_options(argv, count, options, defaults, run) : KVPBUS_EXIT_OK;
     if (code != KVPBUS_EXIT_OK)
         return code;

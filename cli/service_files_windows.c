@@ -82,6 +82,11 @@ static bool given(const char *text)
     return text != NULL && text[0] != '\0';
 }
 
+bool kvpbus_service_gives_trust(const struct kvpbus_service_files *files)
+{
+    return given(files->trust_key) || given(files->trust_key_file);
+}
+
 // What was read and is right; NULL: it was not given.
 struct coming {
     char *text;

@@ -5,6 +5,8 @@
 #ifndef KVPBUS_SERVICE_FILES_WINDOWS_H
 #define KVPBUS_SERVICE_FILES_WINDOWS_H
 
+#include <stdbool.h>
+
 #include "service_main.h"
 
 // Whom the service trusts from its first start on. What is NULL or "" is left as it is.
@@ -13,6 +15,8 @@ struct kvpbus_service_files {
     const char *trust_key_file;
     const char *token_file;
 };
+
+bool kvpbus_service_gives_trust(const struct kvpbus_service_files *files);
 
 // Makes the folder, for SYSTEM and Administrators alone, and what of the files is given. All are
 // read first: when one is refused nothing is made.

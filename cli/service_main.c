@@ -93,12 +93,16 @@ static enum kvpbus_error read_file(struct kvpbus_service_arguments *arguments,
     return error;
 }
 
+static const char *standard_trust(enum kvpbus_role role)
+{
+    return role == KVPBUS_ROLE_GUEST ? KVPBUS_TRUSTED_HOST : KVPBUS_KNOWN_GUESTS;
+}
+
 void kvpbus_service_name_trust(struct kvpbus_service_arguments *arguments, enum kvpbus_role role)
 {
     bool guest = role == KVPBUS_ROLE_GUEST;
     const char *named = guest ? arguments->trusted_host : arguments->known_guests;
-    const char *standard = guest ? KVPBUS_TRUSTED_HOST : KVPBUS_KNOWN_GUESTS;
-    arguments->options.trust_file = named[0] != '\0' ? named : standard;
+    arguments->options.trust_file = named[0] != '\0' ? named : standard_trust(role);
     if (!guest)
         return;
     arguments->options.token_file = arguments->enroll_token_file;
@@ -106,6 +110,13 @@ void kvpbus_service_name_trust(struct kvpbus_service_arguments *arguments, enum 
         arguments->options.token_file = kvpbus_service_credential();
     if (arguments->options.token_file == NULL)
         arguments->options.token_file = KVPBUS_ENROLL_TOKEN;
+}
+
+static bool trust_comes;
+
+void kvpbus_service_trust_comes(void)
+{
+    trust_comes = true;
 }
 
 static int check(const struct kvpbus_service_defaults *defaults,
@@ -118,8 +129,10 @@ static int check(const struct kvpbus_service_defaults *defaults,
     if (unknown > 0)
         return KVPBUS_EXIT_USAGE;
     kvpbus_service_name_trust(arguments, defaults->role);
-    enum kvpbus_error error =
-        kvpbus_trust_check(defaults->role, arguments->options.trust_file, &failure);
+    const char *trust = arguments->options.trust_file;
+    enum kvpbus_error error = KVPBUS_OK;
+    if (!trust_comes || strcmp(trust, standard_trust(defaults->role)) != 0)
+        error = kvpbus_trust_check(defaults->role, trust, &failure);
     // It may come later.
     if (error != KVPBUS_OK && error != KVPBUS_NOT_FOUND)
         return kvpbus_service_failed(defaults->program, &failure);

@@ -33,6 +33,9 @@ struct kvpbus_service_arguments {
 int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_defaults *defaults,
                              struct kvpbus_service_arguments *arguments);
 
+// A file of trust is about to take the standard one's place: --check-config does not look at that.
+void kvpbus_service_trust_comes(void);
+
 // The files of trust that the options name, or the standard ones.
 void kvpbus_service_name_trust(struct kvpbus_service_arguments *arguments, enum kvpbus_role role);
 

@@ -180,6 +180,13 @@ Test(service, whom_to_trust_comes_with_the_installation_and_goes_when_it_is_purg
                 SERVICE("guest", "install", "--trust-key=" KEY_TEXT, "--trust-key-file", file));
     CHECK_RUN(5, "token", SERVICE("guest", "install", "--enroll-token-file", file));
     cr_assert(!exists("enroll.token"));
+    // One that is broken is replaced by the same words, also with options.
+    write_file("prefix/drive_c/ProgramData/kvpbus/trusted_host", "not a key\n");
+    CHECK_RUN(2, "trusted_host", SERVICE("guest", "install", "--verbose"));
+    CHECK_RUN(2, "the key", SERVICE("guest", "install", "--verbose", "--trust-key", "nonsense"));
+    CHECK_RUN(0, "is registered",
+              SERVICE("guest", "install", "--verbose", "--trust-key", KEY_TEXT));
+    CHECK_RUN(0, "is registered", SERVICE("guest", "install", "--verbose"));
     CHECK_RUN(0, "kvpbus-guest runs", SERVICE("guest", "start"));
     CHECK_RUN(0, "with all that it had", SERVICE("guest", "remove", "--purge"));
     cr_assert(!exists("guest") && !exists("trusted_host") && !exists(""));
