@@ -135,13 +135,13 @@ static void look_at_service(struct doctor *doctor, const char *socket)
         error = kvpbus_control_read(client, ANSWER_WITHIN, &response, &failure);
     kvpbus_client_close(client);
     if (error != KVPBUS_OK || response->kind_case != KVPBUS__CONTROL__RESPONSE__KIND_PEERS) {
-        const char *side = doctor->host ? "host" : "guest";
         doctor_bad(doctor, "service", "%s",
                    error != KVPBUS_OK ? failure.detail : "the answer is not one of kvpbus");
         if (error == KVPBUS_ACCESS)
             doctor_mend(doctor, KVPBUS_WORD_DOCTOR_ACCESS " %s", socket);
         else
-            doctor_mend(doctor, KVPBUS_WORD_RESTART " kvpbus-%s", side);
+            doctor_mend(doctor,
+                        doctor->host ? KVPBUS_WORD_RESTART("host") : KVPBUS_WORD_RESTART("guest"));
     } else {
         doctor_good(doctor, "service", "it answers at %s", socket);
         for (size_t i = 0; i < response->peers->n_peers; i++)

@@ -23,8 +23,9 @@ static void look_at_keys(struct doctor *doctor)
         doctor_good(doctor, "trust", "%s is right", path);
     } else if (error != KVPBUS_NOT_FOUND) {
         doctor_bad(doctor, "trust", "%s", failure.detail);
-        doctor_mend(doctor, "correct %s, then: " KVPBUS_WORD_READ_AGAIN " kvpbus-%s", path,
-                    doctor->host ? "host" : "guest");
+        doctor_mend(doctor, "correct %s, then: %s", path,
+                    doctor->host ? KVPBUS_WORD_READ_AGAIN("host")
+                                 : KVPBUS_WORD_READ_AGAIN("guest"));
     }
 }
 

@@ -31,8 +31,8 @@ static void help(void)
            "  --state DIR     the agent's folder (default %s)\n"
            "  --config FILE   the agent's options (default %s, if it is there)\n"
            "  --help\n\n"
-           "  " KVPBUS_WORD_STOP
-           " kvpbus-guest && kvpbus-guest generalize && " KVPBUS_WORD_POWER_OFF "\n",
+           "  " KVPBUS_WORD_STOP("guest") " && kvpbus-guest generalize && " KVPBUS_WORD_POWER_OFF
+                                          "\n",
            program, KVPBUS_GUEST_STATE, KVPBUS_GUEST_CONFIG);
 }
 
@@ -85,8 +85,7 @@ static enum kvpbus_error take_folder(const char *state, char real[KVPBUS_PATH_MA
         return error != KVPBUS_JOURNAL_LOCKED
                    ? error
                    : kvpbus_fail(failure, error,
-                                 "the agent runs; stop it first: " KVPBUS_WORD_STOP
-                                 " kvpbus-guest");
+                                 "the agent runs; stop it first: " KVPBUS_WORD_STOP("guest"));
     }
     // Without a lock no agent has been here: an empty folder is right, anything else is not ours.
     enum kvpbus_error error = list_folder(state, &names, failure);

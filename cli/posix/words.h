@@ -22,15 +22,16 @@
 #define KVPBUS_WORD_METRICS_TOO                                                          \
     "The service gives them over HTTP as well when its option 'metrics' says where.\n\n" \
     "  kvpbus metrics | grep kvpbus_link_up\n"
-#define KVPBUS_WORD_RESTART "systemctl restart"
-#define KVPBUS_WORD_READ_AGAIN "systemctl reload"
+// Of a side that is named by a literal.
+#define KVPBUS_WORD_STOP(side) "systemctl stop kvpbus-" side
+#define KVPBUS_WORD_RESTART(side) "systemctl restart kvpbus-" side
+#define KVPBUS_WORD_READ_AGAIN(side) "systemctl reload kvpbus-" side
 #define KVPBUS_WORD_DOCTOR_ELEVATED "run it as root: sudo kvpbus doctor"
 #define KVPBUS_WORD_DOCTOR_HOST ""
 #define KVPBUS_WORD_DOCTOR_STORE "correct store in the configuration"
 #define KVPBUS_WORD_DOCTOR_ACCESS "sudo kvpbus doctor, or join the group of"
 #define KVPBUS_WORD_REMOVE "rm"
 #define KVPBUS_WORD_SEPARATORS "/"
-#define KVPBUS_WORD_STOP "systemctl stop"
 #define KVPBUS_WORD_POWER_OFF "poweroff"
 #define KVPBUS_WORD_GUEST_STORE "the pool files"
 #define KVPBUS_WORD_MANUAL "kvpbus(1)"

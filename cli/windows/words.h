@@ -25,8 +25,10 @@
     "Prometheus' exporter for Windows reads a file that it is written to, say by a task every\n" \
     "minute.\n\n"                                                                                \
     "  kvpbus metrics | findstr kvpbus_link_up\n"
-#define KVPBUS_WORD_RESTART "net start"
-#define KVPBUS_WORD_READ_AGAIN "net stop and net start"
+// Of a side that is named by a literal; the second can be typed whether it runs or not.
+#define KVPBUS_WORD_STOP(side) "kvpbus-" side " service stop"
+#define KVPBUS_WORD_RESTART(side) KVPBUS_WORD_STOP(side) " && kvpbus-" side " service start"
+#define KVPBUS_WORD_READ_AGAIN(side) KVPBUS_WORD_RESTART(side)
 #define KVPBUS_WORD_DOCTOR_ELEVATED "run it in an elevated prompt (run as administrator)"
 #define KVPBUS_WORD_DOCTOR_HOST                                  \
     "  --hyperv-host NAME, --credentials FILE, --namespace v1\n" \
@@ -35,7 +37,6 @@
 #define KVPBUS_WORD_DOCTOR_ACCESS "run it in an elevated prompt; only administrators may use"
 #define KVPBUS_WORD_REMOVE "del"
 #define KVPBUS_WORD_SEPARATORS "/\\"
-#define KVPBUS_WORD_STOP "net stop"
 #define KVPBUS_WORD_POWER_OFF "shutdown /s /t 0"
 #define KVPBUS_WORD_GUEST_STORE "the registry"
 // What is in the folder docs beside the programs.

@@ -87,6 +87,8 @@ Test(windows_words, each_program_says_what_it_is)
     ends(0, "Usage: kvpbus [--socket PATH]", WORDS(KVPBUS, "--help"));
     cr_assert_not_null(strstr(output, "Exit codes: docs/windows.md"), "%s", output);
     ends(0, "--for KEY", WORDS(KVPBUS, "export", "--help"));
+    ends(0, "kvpbus-guest service stop && kvpbus-guest generalize && shutdown",
+         WORDS(GUEST, "generalize", "--help"));
 }
 
 Test(windows_words, what_is_wrong_with_a_command_line)
@@ -207,6 +209,19 @@ Test(windows_state, the_default_folder_is_made_ready_for_an_image_also_twice)
     snprintf(folder, sizeof folder, "%s/guest", parent);
     cr_assert(mkdir(parent, 0700) == 0 && mkdir(folder, 0700) == 0);
     ends(0, "has no identity any more", WORDS(GUEST, "generalize"));
+}
+
+// What it names can be typed.
+Test(windows_words, the_doctor_names_commands_of_windows)
+{
+    char text[500];
+    put_file("wrong.key", "not a key\n");
+    snprintf(text, sizeof text, "[security]\ntrusted_host = %s\n", path_of("wrong.key"));
+    put_file("trust.conf", text);
+    ends(1, ", then: kvpbus-guest service stop && kvpbus-guest service start",
+         WORDS(KVPBUS, "doctor", "--side", "guest", "--config", path_of("trust.conf")));
+    ends(1, "mend it: kvpbus-host service stop && kvpbus-host service start",
+         WORDS(KVPBUS, "doctor", "--side", "host"));
 }
 
 Test(windows_words, the_doctor_names_a_store_that_is_none_of_this_side)
