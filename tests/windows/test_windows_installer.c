@@ -77,6 +77,7 @@ static void check_properties(const struct package *package)
     const char *rows = table(package->path, "Property");
     has(rows, "\nProductVersion\t" KVPBUS_VERSION "\n");
     has(rows, "\nALLUSERS\t1\n");
+    has(rows, "\nARPNOREPAIR\t1\n");
     has(rows, "\nSTARTSERVICE\t1\n");
     has(rows, "\nKEEPSTATE\t1\n");
     has(rows, "\nSecureCustomProperties\tOLDER;NEWER;FORMERDIR;WINDOWSMAJOR;INSTALLDIR;TRUSTKEY;"
@@ -171,6 +172,7 @@ Test(installer_packages, say_what_they_should)
         const char *rows = table(package->path, "LaunchCondition");
         has(rows, "\nInstalled OR NOT NEWER\tA newer version of [ProductName] is installed.");
         has(rows, "\nInstalled OR WINDOWSMAJOR\t[ProductName] needs Windows 10, Windows Server");
+        has(rows, "\nNOT (Installed AND RestrictedUserControl) OR REMOVE = \"ALL\"\tRepair ");
         has(rows, "\tTRUSTKEY has a quote or a backslash");
         has(rows, "\tTRUSTKEYFILE is the whole path of a file");
         has(rows, "\tENROLTOKENFILE is");
