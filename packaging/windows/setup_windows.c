@@ -2,7 +2,7 @@
 //
 // What the installers have done by the program that they install. Of a program itself Windows
 // Installer would only say that it has failed: here its own words get into the installer's log and
-// before people.
+// before people. And how its service was before.
 #include <stdbool.h>
 #include <stdio.h>
 #include <windows.h>
@@ -109,8 +109,33 @@ static bool run_told(MSIHANDLE install, INSTALLMESSAGE kind)
     return program.code == 0;
 }
 
+__declspec(dllexport) UINT __stdcall LookAtService(MSIHANDLE install);
 __declspec(dllexport) UINT __stdcall RunProgram(MSIHANDLE install);
 __declspec(dllexport) UINT __stdcall TryProgram(MSIHANDLE install);
+
+// Before anything is done: what it finds decides what is undone. One that is not registered sets
+// nothing.
+UINT __stdcall LookAtService(MSIHANDLE install)
+{
+    wchar_t name[64];
+    DWORD length = sizeof name / sizeof *name;
+    SERVICE_STATUS status;
+    UINT code = MsiGetPropertyW(install, L"ServiceName", name, &length);
+    if (code != ERROR_SUCCESS)
+        return ERROR_INSTALL_FAILURE;
+    SC_HANDLE manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT);
+    SC_HANDLE service = manager != NULL ? OpenServiceW(manager, name, SERVICE_QUERY_STATUS) : NULL;
+    if (service != NULL && QueryServiceStatus(service, &status)) {
+        bool runs = status.dwCurrentState == SERVICE_RUNNING ||
+                    status.dwCurrentState == SERVICE_START_PENDING;
+        code = MsiSetPropertyW(install, L"ServiceState", runs ? L"running" : L"stopped");
+    }
+    if (service != NULL)
+        CloseServiceHandle(service);
+    if (manager != NULL)
+        CloseServiceHandle(manager);
+    return code == ERROR_SUCCESS ? ERROR_SUCCESS : ERROR_INSTALL_FAILURE;
+}
 
 // The installation fails with it.
 UINT __stdcall RunProgram(MSIHANDLE install)

@@ -80,6 +80,8 @@ static void check_properties(const struct package *package)
     has(rows, "\nARPNOREPAIR\t1\n");
     has(rows, "\nSTARTSERVICE\t1\n");
     has(rows, "\nKEEPSTATE\t1\n");
+    snprintf(row, sizeof row, "\nServiceName\tkvpbus-%s\n", package->side);
+    has(rows, row);
     has(rows, "\nSecureCustomProperties\tOLDER;NEWER;FORMERDIR;WINDOWSMAJOR;INSTALLDIR;TRUSTKEY;"
               "TRUSTKEYFILE;ENROLTOKENFILE;STARTSERVICE;KEEPSTATE\n");
     snprintf(row, sizeof row, "\nUpgradeCode\t%s\n", package->upgrade_code);
@@ -128,21 +130,17 @@ static void check_contents(const struct package *package)
 static void check_actions(const struct package *package)
 {
     static const char *const order[] = {
-        "FindRelatedProducts", "AppSearch",
-        "SetInstallDir",       "LaunchConditions",
-        "CostFinalize",        "SetStopService",
-        "SetPurgeService",     "SetInstallService",
-        "InstallInitialize",   "RemoveExistingProducts",
-        "RestartService",      "RestoreService",
-        "StopService",         "StopServices",
-        "RemoveService",       "RemoveFiles",
-        "InstallFiles",        "UndoService",
-        "InstallService",      "StartService",
-        "InstallFinalize",
+        "FindRelatedProducts", "AppSearch",         "SetInstallDir",     "LaunchConditions",
+        "CostFinalize",        "LookAtService",     "InstallValidate",   "SetStopService",
+        "SetPurgeService",     "SetInstallService", "InstallInitialize", "RemoveExistingProducts",
+        "RestartService",      "RestoreService",    "StopService",       "StopServices",
+        "RemoveService",       "RemoveFiles",       "InstallFiles",      "UndoService",
+        "InstallService",      "StartService",      "InstallFinalize",
     };
     char row[200];
     const char *rows = table(package->path, "CustomAction");
     // Deferred and not impersonated; what undoes is for the rollback.
+    has(rows, "\nLookAtService\t1\tsetup.dll\tLookAtService\t\n");
     has(rows, "\nStopService\t3073\tsetup.dll\tTryProgram\t\n");
     has(rows, "\nRemoveService\t3073\tsetup.dll\tRunProgram\t\n");
     has(rows, "\nInstallService\t3073\tsetup.dll\tRunProgram\t\n");
@@ -156,7 +154,8 @@ static void check_actions(const struct package *package)
     rows = table(package->path, "InstallExecuteSequence");
     has(rows, "\nRemoveService\tREMOVE = \"ALL\" AND NOT UPGRADINGPRODUCTCODE\t");
     has(rows, "\nSetPurgeService\tREMOVE = \"ALL\" AND KEEPSTATE = \"0\"\t");
-    has(rows, "\nUndoService\tNOT Installed AND NOT OLDER\t");
+    has(rows, "\nUndoService\tNOT Installed AND NOT OLDER AND NOT ServiceState\t");
+    has(rows, "\nRestartService\tInstalled AND ServiceState = \"running\"\t");
     for (size_t i = 1; i < sizeof order / sizeof *order; i++)
         cr_assert_lt(number_of(rows, order[i - 1]), number_of(rows, order[i]), "%s, %s",
                      order[i - 1], order[i]);
@@ -445,4 +444,34 @@ Test(installer, what_is_wrong_ends_it_and_leaves_nothing)
     check_gone("guest");
     check_gone("host");
     cr_assert(!exists("ProgramData/kvpbus"));
+}
+
+// Wine takes the product for removed afterwards, so that one failure is all that can be looked at.
+static void check_failed_repair(const char *start, const char *state)
+{
+    CHECK_RUN(0, "is registered", INSTALL(GUEST, "TRUSTKEY=" KEY_TEXT, start));
+    CHECK_RUN(0, "registered", RUN(IN_GUEST "kvpbus-guest.exe", "service", "install", "--verbose"));
+    CHECK_RUN(FAILED, "kvpbus-guest: the key", INSTALL(GUEST, "TRUSTKEY=nonsense"));
+    CHECK_RUN(strcmp(state, "running") == 0 ? 0 : 3, state,
+              RUN(IN_GUEST "kvpbus-guest.exe", "service", "status"));
+    CHECK_RUN(0, "\"service\" \"run\" \"--verbose\"", RUN("reg", "query", SERVICES "guest"));
+    check_trust(KEY_TEXT);
+}
+
+Test(installer, a_failed_repair_has_the_service_run_again)
+{
+    check_failed_repair("STARTSERVICE=1", "running");
+}
+
+Test(installer, a_failed_repair_leaves_a_stopped_service)
+{
+    check_failed_repair("STARTSERVICE=0", "stopped");
+}
+
+Test(installer, a_service_of_before_outlives_a_failed_installation)
+{
+    CHECK_RUN(0, "registered", RUN("guest/kvpbus-guest.exe", "service", "install", "--verbose"));
+    CHECK_RUN(FAILED, "kvpbus-guest: the key", INSTALL(GUEST, "TRUSTKEY=nonsense"));
+    CHECK_RUN(0, "\"service\" \"run\" \"--verbose\"", RUN("reg", "query", SERVICES "guest"));
+    cr_assert(!exists("Program Files/kvpbus-guest"));
 }
