@@ -73,7 +73,7 @@ enum kvpbus_job_state {
 #undef X
 };
 
-// The state in words; for a number that is not listed a text that says so. Any thread.
+// The state in words; for a number that is not listed a text that says so. Static. Any thread.
 const char *kvpbus_job_state_text(uint32_t state);
 
 enum kvpbus_vm_state {
@@ -86,7 +86,7 @@ enum kvpbus_vm_state {
     KVPBUS_VM_STATE_FAILED, // too many items: no new keys until some are removed
 };
 
-// The state in words, "unknown" for another number. Any thread.
+// The state in words, "unknown" for another number. Static. Any thread.
 const char *kvpbus_vm_state_text(uint32_t state);
 
 struct kvpbus_vm {
