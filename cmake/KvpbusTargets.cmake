@@ -96,6 +96,19 @@ function(kvpbus_protobuf name)
     add_dependencies(kvpbus_generated ${name})
 endfunction()
 
+function(kvpbus_test_settings name)
+    target_link_libraries(${name} PRIVATE ${ARGN} PkgConfig::CRITERION kvpbus_warnings)
+    target_compile_definitions(${name} PRIVATE
+        KVPBUS_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" KVPBUS_BUILD_DIR="${PROJECT_BINARY_DIR}")
+endfunction()
+
+# What many Criterion programs have in them, compiled once: $<TARGET_OBJECTS:NAME> among their sources.
+function(kvpbus_fixture name)
+    cmake_parse_arguments(arg "" "SOURCE" "LINKS" ${ARGN})
+    add_library(${name} OBJECT ${arg_SOURCE})
+    kvpbus_test_settings(${name} ${arg_LINKS})
+endfunction()
+
 # One Criterion program, one ctest entry. The time is bounded here and not by Criterion's .timeout,
 # whose timers lose a block now and then, and the leak sanitizer tells it.
 function(kvpbus_test name)
@@ -104,9 +117,7 @@ function(kvpbus_test name)
         set(arg_TIMEOUT 120)
     endif()
     add_executable(${name} ${arg_SOURCES})
-    target_link_libraries(${name} PRIVATE ${arg_LINKS} PkgConfig::CRITERION kvpbus_warnings)
-    target_compile_definitions(${name} PRIVATE
-        KVPBUS_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" KVPBUS_BUILD_DIR="${PROJECT_BINARY_DIR}")
+    kvpbus_test_settings(${name} ${arg_LINKS})
     add_test(NAME ${name} COMMAND ${name})
     # What may take longest begins first.
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} COST ${arg_TIMEOUT})

@@ -174,7 +174,7 @@ static void check_core(const struct kvpbus_core *core, const uint8_t *bytes, siz
         bool there =
             kvpbus_core_extension(core, (enum kvpbus_extension)bytes[at], &found, &found_size);
         assert(there && (met[bytes[at]] || (found_size == size &&
-                                            found == core->extensions + at + 3 - sizeof again)));
+                                            found == core->extensions + (at + 3 - sizeof again))));
         met[bytes[at]] = true;
         at += 3 + size;
     }
