@@ -4,6 +4,7 @@
 #   wine_guest DIR            gives it the registry keys that a Hyper-V guest has
 #   wine_in DIR COMMAND...    runs a command (wine PROGRAM.exe ...) in it
 #   wine_words DIR            the words to put before such a command, in `words`
+#   wine_sure DIR COMMAND...  the same of what may be done twice: tried again when it fails
 #   wine_end DIR              ends what runs in it, wineserver included
 # A copy shares its files with the others and has a registry of its own: programs may make files in it,
 # and must not write into those that Wine has put there.
@@ -24,8 +25,15 @@ wine_in() {
     "${words[@]}" "$@"
 }
 
+# On a busy machine Wine was seen, once in a thousand times, to end a program before it had begun,
+# without a word.
+wine_sure() {
+    wine_in "$@" || { sleep 0.5; wine_in "$@"; } || { sleep 2; wine_in "$@"; }
+}
+
 wine_end() {
-    wine_in "$1" wineserver -k -w 2>/dev/null || true
+    wine_in "$1" wineserver -k 2>/dev/null || true # -k looks at no further option
+    wine_in "$1" wineserver -w 2>/dev/null || true
 }
 
 # One of several that begin at once makes it; one of another Wine is made anew.
@@ -56,6 +64,8 @@ wine_prefix() {
     for registry in "$prefix"/*.reg; do
         cp --remove-destination "$registry" "$registry.own" && mv "$registry.own" "$registry" || return
     done
+    # Wine knows a prefix by its inode: there may be a server of one that was removed and had the same.
+    wine_end "$prefix"
 }
 
 wine_guest() {
@@ -66,5 +76,5 @@ wine_guest() {
             printf '\r\n[HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Virtual Machine\\%s]\r\n' "$name"
         done
     } >"$prefix/drive_c/guest.reg"
-    wine_in "$prefix" wine reg import 'C:\guest.reg' /reg:64 >/dev/null
+    wine_sure "$prefix" wine reg import 'C:\guest.reg' /reg:64 >/dev/null
 }

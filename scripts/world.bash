@@ -40,7 +40,7 @@ world_end() {
     local status=$? job side
     trap - EXIT INT TERM
     for job in $(jobs -p); do kill "$job" 2>/dev/null || true; done
-    for side in "${!windows[@]}"; do wine_in "$folder/$side.wine" wineserver -k 2>/dev/null || true; done
+    for side in "${!windows[@]}"; do wine_end "$folder/$side.wine"; done
     wait
     [ "$status" -ne 0 ] && echo "$name: failed after $((SECONDS - begun)) s; see $folder" >&2
     [ "$status" -eq 0 ] && rm -rf "$folder"
