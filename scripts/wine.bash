@@ -25,8 +25,8 @@ wine_in() {
     "${words[@]}" "$@"
 }
 
-# On a busy machine Wine was seen, once in a thousand times, to end a program before it had begun,
-# without a word.
+# One of these commands failed once, on a busy machine, without a word, and not in 270 prefixes that were
+# made to see it again. Why is not known.
 wine_sure() {
     wine_in "$@" || { sleep 0.5; wine_in "$@"; } || { sleep 2; wine_in "$@"; }
 }
@@ -64,7 +64,7 @@ wine_prefix() {
     for registry in "$prefix"/*.reg; do
         cp --remove-destination "$registry" "$registry.own" && mv "$registry.own" "$registry" || return
     done
-    # Wine knows a prefix by its inode: there may be a server of one that was removed and had the same.
+    # Wine knows a prefix by its inode (wineserver(1)), which a prefix that is gone may have had. Not seen.
     wine_end "$prefix"
 }
 

@@ -153,9 +153,6 @@ bool wine_checks(const struct wine *wine, const char *const *words, unsigned che
     static char output[64 * 1024];
     unsigned ran = 0, failed = UINT_MAX;
     int status = wine_run(wine, words, output, sizeof output);
-    // As wine_sure of scripts/wine.bash: a program that began has said something.
-    if (output[0] == '\0')
-        status = wine_run(wine, words, output, sizeof output);
     size_t length = strlen(output);
     char *last = output;
     if (length > 0 && output[length - 1] == '\n')
