@@ -66,8 +66,10 @@ void *bus_job_new(size_t size, struct kvpbus_bus *bus, struct kvpbus_endpoint *e
     job->bus = bus;
     job->endpoint = endpoint;
     job->finished = finished;
-    if (endpoint != NULL)
+    if (endpoint != NULL) {
+        job->peer = endpoint->peer.id;
         job->session = endpoint->session;
+    }
     return job;
 }
 
@@ -259,10 +261,9 @@ enum kvpbus_error bus_remember(struct kvpbus_journal *journal, int64_t peer,
 static enum kvpbus_error attach_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct attach_job *job = (struct attach_job *)base;
-    enum kvpbus_error error = bus_remember(journal, job->head.endpoint->peer.id, &job->memory);
+    enum kvpbus_error error = bus_remember(journal, job->head.peer, &job->memory);
     if (error == KVPBUS_OK && job->head.bus->options.role == KVPBUS_ROLE_GUEST)
-        error = kvpbus_journal_token_open(journal, job->head.endpoint->peer.id, &job->enrolling,
-                                          &job->token);
+        error = kvpbus_journal_token_open(journal, job->head.peer, &job->enrolling, &job->token);
     if (error != KVPBUS_OK)
         base->failure = *kvpbus_journal_failure(journal);
     return error;

@@ -31,7 +31,7 @@ struct room_job {
 static enum kvpbus_error room_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct room_job *job = (struct room_job *)base;
-    return kvpbus_journal_room(journal, job->head.endpoint->peer.id, job->room);
+    return kvpbus_journal_room(journal, job->head.peer, job->room);
 }
 
 static void room_finished(struct bus_job *base)

@@ -20,7 +20,7 @@ struct enroll_job {
 static enum kvpbus_error enroll_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct enroll_job *job = (struct enroll_job *)base;
-    int64_t peer = job->head.endpoint->peer.id;
+    int64_t peer = job->head.peer;
     enum kvpbus_error error = job->take ? kvpbus_journal_token_take(journal, peer, &job->token)
                                         : kvpbus_journal_trust(journal, peer, job->identity);
     if (error == KVPBUS_OK)
@@ -106,7 +106,7 @@ static enum kvpbus_error make_run(struct kvpbus_job *base, struct kvpbus_journal
 {
     struct make_job *job = (struct make_job *)base;
     enum kvpbus_error error =
-        kvpbus_journal_token_make(journal, job->head.endpoint->peer.id, &job->token, job->replaces);
+        kvpbus_journal_token_make(journal, job->head.peer, &job->token, job->replaces);
     if (error != KVPBUS_OK)
         base->failure = *kvpbus_journal_failure(journal);
     return error;
@@ -189,8 +189,7 @@ void bus_prove(struct kvpbus_endpoint *endpoint, const struct kvpbus_token *toke
 
 static enum kvpbus_error confirmed_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
-    enum kvpbus_error error =
-        kvpbus_journal_token_done(journal, ((struct bus_job *)base)->endpoint->peer.id);
+    enum kvpbus_error error = kvpbus_journal_token_done(journal, ((struct bus_job *)base)->peer);
     if (error != KVPBUS_OK)
         base->failure = *kvpbus_journal_failure(journal);
     return error;

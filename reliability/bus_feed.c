@@ -113,7 +113,7 @@ static uint32_t held_of(const struct kvpbus_sync_class *peer, uint64_t number)
 static enum kvpbus_error next_bundle(struct offer_job *job, struct kvpbus_journal *journal)
 {
     const struct kvpbus_bus_options *options = &job->head.bus->options;
-    int64_t peer = job->head.endpoint->peer.id;
+    int64_t peer = job->head.peer;
     struct kvpbus_sealed open[KVPBUS_BUNDLE_WINDOW];
     size_t count;
     enum kvpbus_error error = kvpbus_journal_open_bundles(journal, peer, job->class_, open, &count);
@@ -136,7 +136,7 @@ static enum kvpbus_error offer_run(struct kvpbus_job *base, struct kvpbus_journa
     struct offer_job *job = (struct offer_job *)base;
     job->found = false;
     enum kvpbus_error error =
-        kvpbus_journal_signer(journal, job->head.endpoint->peer.id, job->identity, job->secret);
+        kvpbus_journal_signer(journal, job->head.peer, job->identity, job->secret);
     if (error == KVPBUS_OK)
         error = next_bundle(job, journal);
     if (error == KVPBUS_OK && job->found) {
@@ -145,8 +145,8 @@ static enum kvpbus_error offer_run(struct kvpbus_job *base, struct kvpbus_journa
             job->held = 0; // nonsense of the peer: it gets all of it again
         uint32_t left = job->sealed.length - job->held;
         job->length = left < KVPBUS_LINK_CHUNK ? left : KVPBUS_LINK_CHUNK;
-        error = kvpbus_journal_read_sealed(journal, job->head.endpoint->peer.id, job->class_,
-                                           job->sealed.number, job->held, job->data, job->length);
+        error = kvpbus_journal_read_sealed(journal, job->head.peer, job->class_, job->sealed.number,
+                                           job->held, job->data, job->length);
     }
     if (error != KVPBUS_OK)
         base->failure = *kvpbus_journal_failure(journal);
@@ -206,7 +206,7 @@ struct gaps_job {
 static enum kvpbus_error gaps_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct gaps_job *job = (struct gaps_job *)base;
-    enum kvpbus_error error = kvpbus_journal_gaps(journal, job->head.endpoint->peer.id, job->gaps,
+    enum kvpbus_error error = kvpbus_journal_gaps(journal, job->head.peer, job->gaps,
                                                   KVPBUS_LINK_FRAMES_MAX, &job->count);
     if (error != KVPBUS_OK)
         base->failure = *kvpbus_journal_failure(journal);
@@ -246,8 +246,7 @@ struct expire_job {
 static enum kvpbus_error expire_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct expire_job *job = (struct expire_job *)base;
-    enum kvpbus_error error =
-        kvpbus_journal_expire(journal, job->head.endpoint->peer.id, job->wall, &job->next);
+    enum kvpbus_error error = kvpbus_journal_expire(journal, job->head.peer, job->wall, &job->next);
     if (error != KVPBUS_OK)
         base->failure = *kvpbus_journal_failure(journal);
     return error;

@@ -72,7 +72,7 @@ struct pending_job {
 
 static enum kvpbus_error judge_pending(struct pending_job *job, struct kvpbus_journal *journal)
 {
-    int64_t peer = job->head.endpoint->peer.id;
+    int64_t peer = job->head.peer;
     if (job->pin)
         return kvpbus_journal_pin(journal, peer, job->identity, job->vm);
     if (!job->proves)
@@ -90,12 +90,11 @@ static enum kvpbus_error pending_run(struct kvpbus_job *base, struct kvpbus_jour
     struct pending_job *job = (struct pending_job *)base;
     enum kvpbus_error error = judge_pending(job, journal);
     if (error == KVPBUS_OK)
-        error = kvpbus_journal_introduced(journal, job->head.endpoint->peer.id, job->mine);
+        error = kvpbus_journal_introduced(journal, job->head.peer, job->mine);
     if (error == KVPBUS_OK && job->tell)
-        error = kvpbus_journal_audit(journal, job->head.endpoint->peer.id, KVPBUS_AUDIT_SHOWN,
-                                     job->detail);
+        error = kvpbus_journal_audit(journal, job->head.peer, KVPBUS_AUDIT_SHOWN, job->detail);
     if (error == KVPBUS_OK)
-        error = kvpbus_journal_peer_get(journal, job->head.endpoint->peer.id, &job->peer);
+        error = kvpbus_journal_peer_get(journal, job->head.peer, &job->peer);
     return bus_noted(base, journal, error);
 }
 
@@ -148,7 +147,7 @@ struct follow_job {
 static enum kvpbus_error follow_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct follow_job *job = (struct follow_job *)base;
-    int64_t peer = job->head.endpoint->peer.id;
+    int64_t peer = job->head.peer;
     enum kvpbus_error error = kvpbus_journal_follow(journal, peer, job->from, job->to);
     if (error == KVPBUS_OK)
         error = kvpbus_journal_peer_get(journal, peer, &job->peer);
@@ -188,7 +187,7 @@ struct rebound_job {
 static enum kvpbus_error rebound_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct rebound_job *job = (struct rebound_job *)base;
-    int64_t peer = job->head.endpoint->peer.id;
+    int64_t peer = job->head.peer;
     enum kvpbus_error error = kvpbus_journal_rebound(journal, peer, job->from, job->to);
     if (error == KVPBUS_OK)
         error = kvpbus_journal_peer_get(journal, peer, &job->peer);

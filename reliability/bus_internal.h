@@ -118,12 +118,15 @@ struct kvpbus_bus {
     bool journal_failing;
 };
 
-// A job of the bus; the kinds have their own structs with this at the head.
+// A job of the bus; the kinds have their own structs with this at the head. Where `run` is, on the
+// journal's thread, `bus` and `endpoint` are the loop's: what a job needs of them it carries, but
+// for options that stay as they were (body_max, bundle_target).
 struct bus_job {
     struct kvpbus_job job; // first
     enum kvpbus_error (*run)(struct kvpbus_job *job, struct kvpbus_journal *journal);
     struct kvpbus_bus *bus;
     struct kvpbus_endpoint *endpoint; // NULL for jobs of the bus itself
+    int64_t peer;                     // the endpoint's
     int64_t wall;                     // when it was submitted
     bool audit_due;                   // the audit's head is to be signed
     uint32_t session;

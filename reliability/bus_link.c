@@ -23,9 +23,8 @@ struct epoch_job {
 static enum kvpbus_error epoch_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct epoch_job *job = (struct epoch_job *)base;
-    return bus_noted(
-        base, journal,
-        kvpbus_journal_epoch_add(journal, job->head.endpoint->peer.id, job->mine, job->epoch));
+    return bus_noted(base, journal,
+                     kvpbus_journal_epoch_add(journal, job->head.peer, job->mine, job->epoch));
 }
 
 static void epoch_finished(struct bus_job *base)
@@ -59,7 +58,7 @@ struct sync_job {
 static enum kvpbus_error sync_make_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct sync_job *job = (struct sync_job *)base;
-    int64_t peer = job->head.endpoint->peer.id;
+    int64_t peer = job->head.peer;
     enum kvpbus_error error = kvpbus_journal_sync_make(journal, peer, &job->sync);
     if (error == KVPBUS_OK)
         error = kvpbus_journal_room(journal, peer, job->room);
@@ -87,11 +86,9 @@ static void make_sync(struct kvpbus_endpoint *endpoint, uint32_t session)
 static enum kvpbus_error sync_apply_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct sync_job *job = (struct sync_job *)base;
-    const struct kvpbus_bus_options *options = &job->head.bus->options;
-    int64_t peer = job->head.endpoint->peer.id;
+    int64_t peer = job->head.peer;
     enum kvpbus_error error =
-        kvpbus_journal_sync_apply(journal, peer, &job->sync, false, options->identity,
-                                  options->secret, job->wall, &job->verdict);
+        kvpbus_journal_sync_apply(journal, peer, &job->sync, false, job->wall, &job->verdict);
     if (error == KVPBUS_OK)
         error = kvpbus_journal_peer_get(journal, peer, &job->peer);
     return bus_noted(base, journal, error);
@@ -141,7 +138,7 @@ struct agreed_job {
 static enum kvpbus_error agreed_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct agreed_job *job = (struct agreed_job *)base;
-    int64_t peer = job->head.endpoint->peer.id;
+    int64_t peer = job->head.peer;
     enum kvpbus_error error = kvpbus_journal_agreed(journal, peer, job->timeline);
     if (error == KVPBUS_OK)
         error = kvpbus_journal_met(journal, peer, job->identity);
@@ -194,7 +191,7 @@ static enum kvpbus_error commit_fragments(struct packet_job *job, struct kvpbus_
     for (size_t i = 0; i < packet->fragment_count; i++) {
         struct kvpbus_fragment_result result;
         enum kvpbus_error error = kvpbus_journal_fragment(
-            journal, job->head.endpoint->peer.id, &packet->fragments[i], job->wall, &result);
+            journal, job->head.peer, &packet->fragments[i], job->wall, &result);
         job->fork |= result.fork;
         if (error != KVPBUS_OK)
             return error;
@@ -216,7 +213,7 @@ static enum kvpbus_error packet_run(struct kvpbus_job *base, struct kvpbus_journ
 {
     struct packet_job *job = (struct packet_job *)base;
     const struct kvpbus_link_packet *packet = job->packet;
-    int64_t peer = job->head.endpoint->peer.id;
+    int64_t peer = job->head.peer;
     job->messages = job->answer_count = 0;
     job->receipts = false;
     job->refusal.code = KVPBUS_OK;
@@ -301,8 +298,8 @@ static enum kvpbus_error want_run(struct kvpbus_job *base, struct kvpbus_journal
 {
     struct want_job *job = (struct want_job *)base;
     enum kvpbus_error error =
-        kvpbus_journal_read_sealed(journal, job->head.endpoint->peer.id, job->want.class_,
-                                   job->want.number, job->want.offset, job->data, job->want.length);
+        kvpbus_journal_read_sealed(journal, job->head.peer, job->want.class_, job->want.number,
+                                   job->want.offset, job->data, job->want.length);
     // A bundle that was answered or renumbered meanwhile; the link has forgotten it too.
     if (error == KVPBUS_NOT_FOUND)
         job->want.length = 0;
@@ -337,7 +334,7 @@ static enum kvpbus_error delivered_run(struct kvpbus_job *base, struct kvpbus_jo
 {
     struct delivered_job *job = (struct delivered_job *)base;
     enum kvpbus_error error =
-        kvpbus_journal_delivered(journal, job->head.endpoint->peer.id, job->class_, job->number);
+        kvpbus_journal_delivered(journal, job->head.peer, job->class_, job->number);
     return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : bus_noted(base, journal, error);
 }
 

@@ -49,7 +49,7 @@ static enum kvpbus_error send_run(struct kvpbus_job *base, struct kvpbus_journal
     if (error != KVPBUS_OK)
         return error;
     return bus_told(base, journal,
-                    kvpbus_journal_queue(journal, job->head.endpoint->peer.id, job->message,
+                    kvpbus_journal_queue(journal, job->head.peer, job->message,
                                          job->resend_on_revert, job->wall));
 }
 
@@ -95,9 +95,8 @@ struct status_job {
 static enum kvpbus_error status_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct status_job *job = (struct status_job *)base;
-    return bus_told(
-        base, journal,
-        kvpbus_journal_status(journal, job->head.endpoint->peer.id, &job->id, &job->status));
+    return bus_told(base, journal,
+                    kvpbus_journal_status(journal, job->head.peer, &job->id, &job->status));
 }
 
 static void status_finished(struct bus_job *base)
@@ -209,8 +208,7 @@ struct counts_job {
 static enum kvpbus_error counts_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct counts_job *job = (struct counts_job *)base;
-    return bus_told(base, journal,
-                    kvpbus_journal_counts(journal, job->head.endpoint->peer.id, &job->counts));
+    return bus_told(base, journal, kvpbus_journal_counts(journal, job->head.peer, &job->counts));
 }
 
 static void counts_finished(struct bus_job *base)
@@ -245,7 +243,7 @@ struct pair_job {
 static enum kvpbus_error pair_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct pair_job *job = (struct pair_job *)base;
-    int64_t peer = job->head.endpoint->peer.id;
+    int64_t peer = job->head.peer;
     if (job->refusal.code != KVPBUS_OK) {
         base->failure = job->refusal;
         return job->refusal.code;

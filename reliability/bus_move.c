@@ -16,6 +16,7 @@ struct move_job {
     enum move move;
     struct kvpbus_moving moving;
     uint8_t identity[KVPBUS_IDENTITY_BYTES], secret[KVPBUS_SECRET_BYTES];
+    uint8_t vm[KVPBUS_VM_ID_BYTES];
     struct kvpbus_rotation rotation; // what my cores for the VM show
     bool moved;                      // the row is another one now
     struct kvpbus_peer peer;
@@ -86,7 +87,7 @@ static enum kvpbus_error move_in(struct move_job *job, struct kvpbus_journal *jo
         error =
             kvpbus_fail(failure, KVPBUS_BAD_KEY,
                         "the file is from another host than the one whose fingerprint you gave");
-    if (error == KVPBUS_OK && memcmp(parcel.vm, job->head.endpoint->peer.vm, sizeof parcel.vm) != 0)
+    if (error == KVPBUS_OK && memcmp(parcel.vm, job->vm, sizeof parcel.vm) != 0)
         error = kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, "the file is of another VM");
     if (error == KVPBUS_OK)
         error = told(job, journal,
@@ -100,7 +101,7 @@ static enum kvpbus_error move_in(struct move_job *job, struct kvpbus_journal *jo
 static enum kvpbus_error move_after(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct move_job *job = (struct move_job *)base;
-    int64_t row = job->head.endpoint->peer.id;
+    int64_t row = job->head.peer;
     enum kvpbus_error error = KVPBUS_OK;
     kvpbus_journal_time(journal, job->head.wall);
     switch (job->move) {
@@ -162,6 +163,7 @@ static void submit(struct kvpbus_endpoint *endpoint, enum move move,
     job->moving = *moving;
     memcpy(job->identity, bus->options.identity, sizeof job->identity);
     memcpy(job->secret, bus->options.secret, sizeof job->secret);
+    memcpy(job->vm, endpoint->peer.vm, sizeof job->vm);
     bus_statements(endpoint, &job->rotation);
     job->callback = callback;
     job->context = context;

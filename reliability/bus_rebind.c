@@ -24,7 +24,7 @@ static enum kvpbus_error load(struct kvpbus_journal *journal, struct rebind_job 
 static enum kvpbus_error rebind_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
     struct rebind_job *job = (struct rebind_job *)base;
-    int64_t peer = job->head.endpoint->peer.id;
+    int64_t peer = job->head.peer;
     enum kvpbus_error error = kvpbus_journal_rebind(journal, peer, job->vm, &job->other);
     if (error == KVPBUS_OK)
         error = load(journal, job, 0, peer);

@@ -343,12 +343,8 @@ static bool sync_valid(const struct kvpbus_sync *sync)
 
 enum kvpbus_error kvpbus_journal_sync_apply(struct kvpbus_journal *journal, int64_t peer,
                                             const struct kvpbus_sync *sync, bool forced,
-                                            const uint8_t identity[KVPBUS_IDENTITY_BYTES],
-                                            const uint8_t secret[KVPBUS_SECRET_BYTES],
                                             int64_t now_ms, enum kvpbus_sync_verdict *verdict)
 {
-    (void)identity;
-    (void)secret;
     journal->now_ms = now_ms;
     *verdict = KVPBUS_SYNC_CONSISTENT;
     if (!sync_valid(sync))
