@@ -20,7 +20,6 @@ typedef Kvpbus__Control__AuditEntries AuditEntries;
 typedef Kvpbus__Control__Response Response;
 
 enum {
-    SIGNERS_MAX = KVPBUS_AUDIT_KEYS_MAX,
     LINE_MAX_BYTES = 16384, // no line of an export is nearly as long
 };
 
@@ -31,8 +30,6 @@ struct verify {
     struct kvpbus_audit_mark newest; // mark that fits; number 0: none
     struct kvpbus_audit_mark kept;   // --head: number and hash; number 0: none
     bool kept_met;
-    uint8_t signers[SIGNERS_MAX][KVPBUS_AUDIT_KEY]; // judged when all former keys are known
-    size_t signer_count;
     uint8_t identity[KVPBUS_AUDIT_KEY]; // that signs now
 };
 
@@ -41,23 +38,11 @@ static void fails(struct verify *verify, enum kvpbus_audit_fault fault, uint64_t
     if (verify->fault != KVPBUS_AUDIT_FITS || fault == KVPBUS_AUDIT_FITS)
         return;
     verify->fault = fault;
-    verify->at = at;
-}
-
-static void remember_signer(struct verify *verify, const uint8_t identity[KVPBUS_AUDIT_KEY])
-{
-    for (size_t i = 0; i < verify->signer_count; i++)
-        if (memcmp(verify->signers[i], identity, KVPBUS_AUDIT_KEY) == 0)
-            return;
-    if (verify->signer_count < SIGNERS_MAX)
-        memcpy(verify->signers[verify->signer_count++], identity, KVPBUS_AUDIT_KEY);
-    else
-        fails(verify, KVPBUS_AUDIT_FOREIGN_KEY, verify->walk.number);
+    verify->at = fault == KVPBUS_AUDIT_FOREIGN_KEY ? verify->walk.signed_to : at;
 }
 
 static void check_mark(struct verify *verify, const struct kvpbus_audit_mark *mark)
 {
-    remember_signer(verify, mark->identity);
     fails(verify, kvpbus_audit_walk_mark(&verify->walk, mark), mark->number);
     if (verify->fault == KVPBUS_AUDIT_FITS)
         verify->newest = *mark;
@@ -95,9 +80,6 @@ static void check_entry(struct verify *verify, const struct kvpbus_audit_entry *
 static void end(struct verify *verify)
 {
     fails(verify, kvpbus_audit_walk_end(&verify->walk), verify->walk.begins + 1);
-    for (size_t i = 0; i < verify->signer_count; i++)
-        if (!kvpbus_audit_walk_knows(&verify->walk, verify->signers[i]))
-            fails(verify, KVPBUS_AUDIT_FOREIGN_KEY, verify->walk.number);
     if (verify->kept.number > verify->walk.number)
         fails(verify, KVPBUS_AUDIT_SHORT, verify->walk.number + 1);
 }

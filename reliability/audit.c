@@ -104,8 +104,7 @@ void kvpbus_audit_walk_begin(struct kvpbus_audit_walk *walk,
                              const uint8_t identity[KVPBUS_AUDIT_KEY])
 {
     memset(walk, 0, sizeof *walk);
-    memcpy(walk->keys[0], identity, KVPBUS_AUDIT_KEY);
-    walk->key_count = 1;
+    memcpy(walk->identity, identity, sizeof walk->identity);
 }
 
 void kvpbus_audit_walk_base(struct kvpbus_audit_walk *walk, uint64_t number,
@@ -117,14 +116,11 @@ void kvpbus_audit_walk_base(struct kvpbus_audit_walk *walk, uint64_t number,
     memcpy(walk->hash, hash, sizeof walk->hash);
 }
 
-static void learn_key(struct kvpbus_audit_walk *walk, const char *text)
+static bool names(const char *text, const uint8_t key[KVPBUS_AUDIT_KEY])
 {
-    uint8_t key[KVPBUS_AUDIT_KEY];
-    size_t length;
-    if (walk->key_count < KVPBUS_AUDIT_KEYS_MAX &&
-        sodium_hex2bin(key, sizeof key, text, strlen(text), NULL, &length, NULL) == 0 &&
-        length == sizeof key)
-        memcpy(walk->keys[walk->key_count++], key, sizeof key);
+    char hex[2 * KVPBUS_AUDIT_KEY + 1];
+    sodium_bin2hex(hex, sizeof hex, key, KVPBUS_AUDIT_KEY);
+    return strcmp(text, hex) == 0;
 }
 
 enum kvpbus_audit_fault kvpbus_audit_walk_entry(struct kvpbus_audit_walk *walk,
@@ -141,21 +137,19 @@ enum kvpbus_audit_fault kvpbus_audit_walk_entry(struct kvpbus_audit_walk *walk,
     memcpy(walk->hash, hash, sizeof hash);
     if (entry->kind == KVPBUS_AUDIT_CUT)
         walk->cut = strtoull(entry->detail, NULL, 10);
-    else if (entry->kind == KVPBUS_AUDIT_OWN_KEY)
-        learn_key(walk, entry->detail);
+    else if (entry->kind == KVPBUS_AUDIT_OWN_KEY && walk->signed_to > 0)
+        walk->handed_over |= names(entry->detail, walk->signer);
     return KVPBUS_AUDIT_FITS;
 }
 
-bool kvpbus_audit_walk_knows(const struct kvpbus_audit_walk *walk,
-                             const uint8_t identity[KVPBUS_AUDIT_KEY])
+// Whether the key of the last mark may be followed by this one.
+static bool leads_to(const struct kvpbus_audit_walk *walk, const uint8_t key[KVPBUS_AUDIT_KEY])
 {
-    for (size_t i = 0; i < walk->key_count; i++)
-        if (memcmp(walk->keys[i], identity, KVPBUS_AUDIT_KEY) == 0)
-            return true;
-    return false;
+    return walk->signed_to == 0 || walk->handed_over ||
+           memcmp(walk->signer, key, sizeof walk->signer) == 0;
 }
 
-enum kvpbus_audit_fault kvpbus_audit_walk_mark(const struct kvpbus_audit_walk *walk,
+enum kvpbus_audit_fault kvpbus_audit_walk_mark(struct kvpbus_audit_walk *walk,
                                                const struct kvpbus_audit_mark *mark)
 {
     if (!kvpbus_audit_signed(mark))
@@ -163,11 +157,19 @@ enum kvpbus_audit_fault kvpbus_audit_walk_mark(const struct kvpbus_audit_walk *w
     if (mark->number > walk->number)
         return KVPBUS_AUDIT_SHORT;
     assert(mark->number == walk->number);
-    return memcmp(mark->hash, walk->hash, sizeof walk->hash) == 0 ? KVPBUS_AUDIT_FITS
-                                                                  : KVPBUS_AUDIT_OTHER_HASH;
+    if (memcmp(mark->hash, walk->hash, sizeof walk->hash) != 0)
+        return KVPBUS_AUDIT_OTHER_HASH;
+    if (!leads_to(walk, mark->identity))
+        return KVPBUS_AUDIT_FOREIGN_KEY;
+    walk->signed_to = mark->number;
+    memcpy(walk->signer, mark->identity, sizeof walk->signer);
+    walk->handed_over = false;
+    return KVPBUS_AUDIT_FITS;
 }
 
 enum kvpbus_audit_fault kvpbus_audit_walk_end(const struct kvpbus_audit_walk *walk)
 {
-    return walk->cut == walk->begins ? KVPBUS_AUDIT_FITS : KVPBUS_AUDIT_SHORT;
+    if (walk->cut != walk->begins)
+        return KVPBUS_AUDIT_SHORT;
+    return leads_to(walk, walk->identity) ? KVPBUS_AUDIT_FITS : KVPBUS_AUDIT_FOREIGN_KEY;
 }

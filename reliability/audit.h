@@ -104,25 +104,26 @@ enum kvpbus_audit_fault {
     KVPBUS_AUDIT_MISSING,       // the number is not the next one: entries were taken out
     KVPBUS_AUDIT_CHANGED,       // the hash is not that of the content after the entry before
     KVPBUS_AUDIT_BAD_SIGNATURE, // a mark's
-    KVPBUS_AUDIT_FOREIGN_KEY,   // a mark is signed with a key that was never this side's
+    KVPBUS_AUDIT_FOREIGN_KEY,   // a mark is signed with a key that is not this side's then
     KVPBUS_AUDIT_OTHER_HASH,    // a mark, or a head that somebody kept, names another hash
     KVPBUS_AUDIT_SHORT,         // it ends before a number that was signed, or begins without sign
 };
 
-enum { KVPBUS_AUDIT_KEYS_MAX = 16 }; // former keys of one chain that are looked at
-
-// Entries ascending; each mark behind the entry of its number, marks_fit last.
+// Entries ascending; each mark behind the entry of its number.
 struct kvpbus_audit_walk {
     uint64_t number; // of the last entry
     uint8_t hash[KVPBUS_AUDIT_HASH];
     uint64_t begins; // behind this number
     bool begun;
     uint64_t cut; // what the last entry of kind cut says; 0 none
-    uint8_t keys[KVPBUS_AUDIT_KEYS_MAX][KVPBUS_AUDIT_KEY];
-    size_t key_count;
+    uint8_t identity[KVPBUS_AUDIT_KEY];
+    uint64_t signed_to; // by the last mark; 0: there was none
+    uint8_t signer[KVPBUS_AUDIT_KEY];
+    bool handed_over; // an entry behind the last mark names its signer as the former key
 };
 
-// `identity` is the side's now; former ones are learnt from the chain.
+// `identity` is the side's now. Of a former one an entry behind its last mark tells, and before
+// another one signs: so what a trusted key has signed names the one before it, and so on back.
 void kvpbus_audit_walk_begin(struct kvpbus_audit_walk *walk,
                              const uint8_t identity[KVPBUS_AUDIT_KEY]);
 // Behind which entry the chain begins: number 0 and zeros for all of it.
@@ -130,12 +131,11 @@ void kvpbus_audit_walk_base(struct kvpbus_audit_walk *walk, uint64_t number,
                             const uint8_t hash[KVPBUS_AUDIT_HASH]);
 enum kvpbus_audit_fault kvpbus_audit_walk_entry(struct kvpbus_audit_walk *walk,
                                                 const struct kvpbus_audit_entry *entry);
-// A mark of the entry that was given last, or of the base. The key is judged at the end.
-enum kvpbus_audit_fault kvpbus_audit_walk_mark(const struct kvpbus_audit_walk *walk,
+// A mark of the entry that was given last, or of the base. A foreign key is that of `signed_to`.
+enum kvpbus_audit_fault kvpbus_audit_walk_mark(struct kvpbus_audit_walk *walk,
                                                const struct kvpbus_audit_mark *mark);
-bool kvpbus_audit_walk_knows(const struct kvpbus_audit_walk *walk,
-                             const uint8_t identity[KVPBUS_AUDIT_KEY]);
-// After the last entry: whether the beginning is one that the chain itself tells of.
+// After the last entry: whether the beginning is one that the chain itself tells of, and the last
+// key the side's now, or named by an entry.
 enum kvpbus_audit_fault kvpbus_audit_walk_end(const struct kvpbus_audit_walk *walk);
 
 #endif

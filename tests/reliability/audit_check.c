@@ -4,29 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Whose marks were met: a key of before is known by an entry behind its last mark.
-static uint8_t signers[KVPBUS_AUDIT_KEYS_MAX][KVPBUS_AUDIT_KEY];
-static size_t signer_count;
-
-static bool keep_signer(const struct kvpbus_audit_mark *mark)
-{
-    for (size_t i = 0; i < signer_count; i++)
-        if (memcmp(signers[i], mark->identity, sizeof signers[i]) == 0)
-            return true;
-    if (signer_count == KVPBUS_AUDIT_KEYS_MAX)
-        return false;
-    memcpy(signers[signer_count++], mark->identity, sizeof signers[0]);
-    return true;
-}
-
-static enum kvpbus_audit_fault check_mark(const struct kvpbus_audit_walk *walk,
-                                          const struct kvpbus_audit_mark *mark)
-{
-    if (!keep_signer(mark))
-        return KVPBUS_AUDIT_FOREIGN_KEY;
-    return kvpbus_audit_walk_mark(walk, mark);
-}
-
 // The entries of a page, each with its mark.
 static enum kvpbus_audit_fault check_page(struct kvpbus_audit_walk *walk,
                                           const struct kvpbus_audit_page *page)
@@ -37,7 +14,7 @@ static enum kvpbus_audit_fault check_page(struct kvpbus_audit_walk *walk,
         fault = kvpbus_audit_walk_entry(walk, &page->entries[i]);
         while (fault == KVPBUS_AUDIT_FITS && marks < page->mark_count &&
                page->marks[marks].number == walk->number)
-            fault = check_mark(walk, &page->marks[marks++]);
+            fault = kvpbus_audit_walk_mark(walk, &page->marks[marks++]);
     }
     return fault;
 }
@@ -52,18 +29,17 @@ static enum kvpbus_audit_fault check_all(struct kvpbus_journal *journal,
             return KVPBUS_AUDIT_MISSING;
         if (query.after == 0)
             kvpbus_audit_walk_base(walk, page->base.number, page->base.hash);
-        if (query.after == 0 && page->base.number > 0 && !kvpbus_audit_signed(&page->base))
-            return KVPBUS_AUDIT_BAD_SIGNATURE;
-        enum kvpbus_audit_fault fault = check_page(walk, page);
+        enum kvpbus_audit_fault fault = KVPBUS_AUDIT_FITS;
+        if (query.after == 0 && page->base.number > 0)
+            fault = kvpbus_audit_walk_mark(walk, &page->base);
+        if (fault == KVPBUS_AUDIT_FITS)
+            fault = check_page(walk, page);
         if (fault != KVPBUS_AUDIT_FITS)
             return fault;
         query.after = page->next;
     } while (page->next < page->head);
     if (walk->number != page->head)
         return KVPBUS_AUDIT_MISSING;
-    for (size_t i = 0; i < signer_count; i++)
-        if (!kvpbus_audit_walk_knows(walk, signers[i]))
-            return KVPBUS_AUDIT_FOREIGN_KEY;
     return kvpbus_audit_walk_end(walk);
 }
 
@@ -72,7 +48,6 @@ enum kvpbus_audit_fault audit_check(struct kvpbus_journal *journal,
 {
     struct kvpbus_audit_walk walk;
     struct kvpbus_audit_page *page = malloc(sizeof *page);
-    signer_count = 0;
     kvpbus_audit_walk_begin(&walk, identity);
     enum kvpbus_audit_fault fault = KVPBUS_AUDIT_MISSING;
     if (page != NULL && kvpbus_journal_begin(journal) == KVPBUS_OK) {

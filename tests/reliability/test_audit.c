@@ -204,21 +204,111 @@ Test(audit, a_beginning_has_to_be_told_of)
     cr_assert_eq(kvpbus_audit_walk_end(&of), KVPBUS_AUDIT_FITS);
 }
 
-Test(audit, a_former_key_is_known_from_the_chain)
+// --- keys of before ---
+
+// A walk over a chain that is made on the way.
+struct making {
+    struct kvpbus_audit_walk walk;
+    uint8_t identity[KVPBUS_AUDIT_KEY], secret[64]; // that signs
+};
+
+static void next_key(struct making *making)
+{
+    static uint8_t seed[32];
+    seed[0]++;
+    crypto_sign_seed_keypair(making->identity, making->secret, seed);
+}
+
+// From the entry `number` on, whose hash is zeros.
+static struct making making_begin(uint64_t number)
 {
     static const uint8_t zeros[KVPBUS_AUDIT_HASH];
-    uint8_t former[KVPBUS_AUDIT_KEY];
-    struct kvpbus_audit_walk of;
-    struct kvpbus_audit_entry told = {.number = 1, .kind = KVPBUS_AUDIT_OWN_KEY};
-    memset(former, 9, sizeof former);
-    sodium_bin2hex(told.detail, sizeof told.detail, former, sizeof former);
-    kvpbus_audit_hash(zeros, &told, told.hash);
-    kvpbus_audit_walk_begin(&of, identity);
-    kvpbus_audit_walk_base(&of, 0, zeros);
-    cr_assert_not(kvpbus_audit_walk_knows(&of, former));
-    cr_assert_eq(kvpbus_audit_walk_entry(&of, &told), KVPBUS_AUDIT_FITS);
-    cr_assert(kvpbus_audit_walk_knows(&of, former));
-    cr_assert(kvpbus_audit_walk_knows(&of, identity));
+    struct making making;
+    next_key(&making);
+    kvpbus_audit_walk_begin(&making.walk, making.identity);
+    kvpbus_audit_walk_base(&making.walk, number, zeros);
+    return making;
+}
+
+static void says(struct making *making, enum kvpbus_audit_kind kind, const char *detail)
+{
+    struct kvpbus_audit_entry entry = {.number = making->walk.number + 1, .kind = (uint16_t)kind};
+    snprintf(entry.detail, sizeof entry.detail, "%s", detail);
+    kvpbus_audit_hash(making->walk.hash, &entry, entry.hash);
+    cr_assert_eq(kvpbus_audit_walk_entry(&making->walk, &entry), KVPBUS_AUDIT_FITS);
+}
+
+static void names_former(struct making *making, const uint8_t former[KVPBUS_AUDIT_KEY])
+{
+    char hex[2 * KVPBUS_AUDIT_KEY + 1];
+    sodium_bin2hex(hex, sizeof hex, former, KVPBUS_AUDIT_KEY);
+    says(making, KVPBUS_AUDIT_OWN_KEY, hex);
+}
+
+static enum kvpbus_audit_fault marks(struct making *making)
+{
+    struct kvpbus_audit_mark made = {.number = making->walk.number};
+    memcpy(made.hash, making->walk.hash, sizeof made.hash);
+    kvpbus_audit_sign(&made, making->identity, making->secret);
+    return kvpbus_audit_walk_mark(&making->walk, &made);
+}
+
+// It ends with the key that signs now.
+static enum kvpbus_audit_fault ends(struct making *making)
+{
+    memcpy(making->walk.identity, making->identity, sizeof making->walk.identity);
+    return kvpbus_audit_walk_end(&making->walk);
+}
+
+Test(audit, a_side_may_change_its_key_as_often_as_it_likes)
+{
+    struct making making = making_begin(0);
+    for (int i = 0; i < 200; i++) {
+        uint8_t former[KVPBUS_AUDIT_KEY];
+        says(&making, KVPBUS_AUDIT_STARTED, "");
+        cr_assert_eq(marks(&making), KVPBUS_AUDIT_FITS);
+        memcpy(former, making.identity, sizeof former);
+        next_key(&making);
+        names_former(&making, former);
+        cr_assert_eq(marks(&making), KVPBUS_AUDIT_FITS);
+    }
+    cr_assert_eq(ends(&making), KVPBUS_AUDIT_FITS);
+}
+
+// An export has the marks of its ends alone.
+Test(audit, keys_of_before_may_have_no_mark_here)
+{
+    struct making making = making_begin(7);
+    cr_assert_eq(marks(&making), KVPBUS_AUDIT_FITS);
+    says(&making, KVPBUS_AUDIT_CUT, "7");
+    for (int i = 0; i < 3; i++) {
+        uint8_t former[KVPBUS_AUDIT_KEY];
+        memcpy(former, making.identity, sizeof former);
+        next_key(&making);
+        names_former(&making, former);
+    }
+    cr_assert_eq(marks(&making), KVPBUS_AUDIT_FITS);
+    cr_assert_eq(ends(&making), KVPBUS_AUDIT_FITS);
+}
+
+Test(audit, a_key_that_no_entry_behind_it_names_is_foreign)
+{
+    uint8_t first[KVPBUS_AUDIT_KEY];
+    struct making making = making_begin(0);
+    memcpy(first, making.identity, sizeof first);
+    names_former(&making, first); // before its mark: whoever has that key could say so later
+    cr_assert_eq(marks(&making), KVPBUS_AUDIT_FITS);
+    says(&making, KVPBUS_AUDIT_STARTED, "");
+    next_key(&making);
+    cr_assert_eq(marks(&making), KVPBUS_AUDIT_FOREIGN_KEY);
+    cr_assert_eq(making.walk.signed_to, 1);
+    cr_assert_eq(ends(&making), KVPBUS_AUDIT_FOREIGN_KEY);
+    names_former(&making, making.identity); // another one than the last mark's
+    cr_assert_eq(marks(&making), KVPBUS_AUDIT_FOREIGN_KEY);
+    names_former(&making, first);
+    cr_assert_eq(ends(&making), KVPBUS_AUDIT_FITS, "it is named, and not signed yet");
+    cr_assert_eq(marks(&making), KVPBUS_AUDIT_FITS);
+    cr_assert_eq(ends(&making), KVPBUS_AUDIT_FITS);
 }
 
 Test(audit, words_and_kinds)
