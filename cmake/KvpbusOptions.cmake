@@ -3,6 +3,8 @@ set(KVPBUS_SANITIZE "" CACHE STRING "Sanitizers for all code, as -fsanitize take
 option(KVPBUS_COVERAGE "Count what is executed, into files of the folder profile (clang)" OFF)
 set(KVPBUS_WINDOWS_BUILD "${CMAKE_SOURCE_DIR}/build/mingw" CACHE PATH
     "Build folder of the preset mingw; what it has is tested under Wine when it is there before this one")
+set(KVPBUS_TESTED_BUILD "${CMAKE_BINARY_DIR}" CACHE PATH
+    "Build folder of the programs that tests start; those of the thread sanitizer, say")
 option(KVPBUS_FUZZ "Build the fuzzers (clang)" OFF)
 
 set(CMAKE_C_STANDARD 17)

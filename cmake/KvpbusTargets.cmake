@@ -99,7 +99,7 @@ endfunction()
 function(kvpbus_test_settings name)
     target_link_libraries(${name} PRIVATE ${ARGN} PkgConfig::CRITERION kvpbus_warnings)
     target_compile_definitions(${name} PRIVATE
-        KVPBUS_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" KVPBUS_BUILD_DIR="${PROJECT_BINARY_DIR}")
+        KVPBUS_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" KVPBUS_BUILD_DIR="${KVPBUS_TESTED_BUILD}")
 endfunction()
 
 # What many Criterion programs have in them, compiled once: $<TARGET_OBJECTS:NAME> among their sources.
