@@ -45,6 +45,7 @@ enum {
     MISSING_SCANS = 3,       // a register must be absent in so many scans in a row
     GROW_AFTER = 16,         // good writes before a shrunken ring grows by one slot
     BLACK_HOLE_ATTEMPTS = 4, // rewrites of a full item before values are made shorter
+    BLACK_HOLE_ANSWERS = 2,  // and so many of them in a row were not taken by a peer that was there
     // Before I stop: cores of the peer that hellos of mine which I did not write have answered. A
     // revert leaves hellos of the life that it undid; without stale scans those answer at most two
     // cores that this life knows: of the checkpoint, and the present one.
@@ -147,6 +148,8 @@ struct sent_packet {
     int slot;     // -1: none now
     bool written; // the present attempt was accepted by the store
     uint64_t first_written, last_written;
+    uint64_t asked;    // version of my state that asks for an answer beside this attempt; 0: none
+    unsigned answered; // attempts in a row that the peer answered so, and did not acknowledge
     uint64_t write_serial; // which write call carried it last
     uint64_t digest;       // kvpbus_packet_digest
     size_t length;
@@ -207,6 +210,8 @@ struct receiver {
     struct pending_packet pending[KVPBUS_LINK_WINDOW];
     uint64_t version;      // of my state register, last written
     uint64_t peer_version; // highest opened
+    uint64_t peer_echo;    // in that
+    bool peer_cannot_commit, cannot_commit;
     uint8_t peer_state_digest[DIGEST];
     uint64_t room[KVPBUS_CLASS_COUNT], begun[KVPBUS_CLASS_COUNT], told[KVPBUS_CLASS_COUNT];
     unsigned hello_absent, state_absent; // scans in a row
@@ -288,6 +293,8 @@ void sender_shrink(struct kvpbus_link *link, bool to_one);
 struct sent_packet *sender_in_slot(struct kvpbus_link *link, unsigned slot);
 size_t sender_in_flight(const struct kvpbus_link *link);
 bool sender_idle(const struct kvpbus_link *link);
+// A packet is written again and again: whether the peer is there at all is asked.
+bool sender_asks(const struct kvpbus_link *link);
 
 // link_bundle.c
 bool bundle_next(struct kvpbus_link *link, enum kvpbus_class class_,

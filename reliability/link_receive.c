@@ -36,8 +36,11 @@ void receiver_state_plain(struct kvpbus_link *link, uint8_t plain[KVPBUS_STATE_P
         .bitmap = receiver->bitmap,
         .digest = receiver->digest,
         .window = KVPBUS_LINK_WINDOW,
-        .flags = (uint8_t)((receiver->say_hello_missing ? KVPBUS_STATE_HELLO_MISSING : 0) |
-                           (receiver->say_state_missing ? KVPBUS_STATE_STATE_MISSING : 0)),
+        .flags =
+            (uint8_t)((receiver->say_hello_missing ? KVPBUS_STATE_HELLO_MISSING : 0) |
+                      (receiver->say_state_missing || sender_asks(link) ? KVPBUS_STATE_STATE_MISSING
+                                                                        : 0) |
+                      (receiver->cannot_commit ? KVPBUS_STATE_CANNOT_COMMIT : 0)),
     };
     for (size_t class_ = 0; class_ < KVPBUS_CLASS_COUNT; class_++) {
         uint64_t credit = receiver->begun[class_] + receiver->room[class_];
@@ -115,6 +118,8 @@ static bool take_state(struct kvpbus_link *link, const char *value)
     }
     memcpy(receiver->peer_state_digest, digest, DIGEST);
     receiver->peer_version = head.number;
+    receiver->peer_echo = state.echo;
+    receiver->peer_cannot_commit = (state.flags & KVPBUS_STATE_CANNOT_COMMIT) != 0;
     opened(link);
     sender_state(link, &state);
     if ((state.flags & KVPBUS_STATE_HELLO_MISSING) != 0)
@@ -264,6 +269,7 @@ void kvpbus_link_committed(struct kvpbus_link *link, uint32_t session, uint64_t 
     for (size_t class_ = 0; class_ < KVPBUS_CLASS_COUNT; class_++)
         receiver->begun[class_] += pending->begun[class_];
     receiver->digest ^= pending->digest;
+    receiver->cannot_commit = false;
     pending->number = 0;
 
     receiver->bitmap |= UINT64_C(1) << (number - receiver->cumulative - 1);
@@ -289,6 +295,9 @@ void kvpbus_link_refused(struct kvpbus_link *link, uint32_t session, uint64_t nu
         return;
     }
     receiver->pending[number % KVPBUS_LINK_WINDOW].number = 0;
+    if (!receiver->cannot_commit)
+        store_dirty(link, CELL_STATE);
+    receiver->cannot_commit = true;
     memset(receiver->slot_digest, 0, sizeof receiver->slot_digest);
 }
 

@@ -266,6 +266,7 @@ static void rewrite_overtaken(struct kvpbus_link *link, uint64_t newest_serial)
             continue;
         packet->attempt++;
         packet->written = false;
+        packet->asked = 0;
         link->counters.rewrites++;
         store_dirty(link, CELL_SLOT + (unsigned)packet->slot);
     }
@@ -357,12 +358,31 @@ uint64_t sender_deadline(const struct kvpbus_link *link)
     return deadline;
 }
 
+bool sender_asks(const struct kvpbus_link *link)
+{
+    for (size_t i = 0; i < KVPBUS_LINK_WINDOW; i++) {
+        const struct sent_packet *packet = &link->sender.packets[i];
+        if (packet->number != 0 && !packet->acknowledged &&
+            packet->asked > link->receiver.peer_echo)
+            return true;
+    }
+    return false;
+}
+
+// A peer that has seen my state of this attempt, and has not taken the packet: once it may have
+// been about to, or have come back that moment. One that is not there says nothing of the channel.
+static void count_answer(const struct kvpbus_link *link, struct sent_packet *packet)
+{
+    bool answered = packet->asked != 0 && packet->asked <= link->receiver.peer_echo;
+    packet->answered = answered && !link->receiver.peer_cannot_commit ? packet->answered + 1 : 0;
+}
+
 // A channel that cuts long values carries short ones: the state register still comes and goes.
 static bool black_hole(const struct kvpbus_link *link, const struct sent_packet *packet)
 {
     static const uint32_t least = 512;
-    return packet->attempt >= BLACK_HOLE_ATTEMPTS && link->value_max > least &&
-           packet->length + KVPBUS_ITEM_OVERHEAD > least * 3 / 4 && link->receiver.peer_version > 0;
+    return packet->attempt >= BLACK_HOLE_ATTEMPTS && packet->answered >= BLACK_HOLE_ANSWERS &&
+           link->value_max > least && packet->length + KVPBUS_ITEM_OVERHEAD > least * 3 / 4;
 }
 
 static void shorten(struct kvpbus_link *link)
@@ -399,12 +419,17 @@ void sender_tick(struct kvpbus_link *link)
         if (packet->number == 0 || packet->acknowledged || !packet->written ||
             link->now < packet->last_written + rto)
             continue;
+        count_answer(link, packet);
         if (black_hole(link, packet)) {
             shorten(link);
             return;
         }
         packet->attempt++;
         packet->written = false;
+        if (packet->attempt + BLACK_HOLE_ANSWERS > BLACK_HOLE_ATTEMPTS) {
+            packet->asked = link->receiver.version + 1;
+            store_dirty(link, CELL_STATE);
+        }
         link->counters.rewrites++;
         store_dirty(link, CELL_SLOT + (unsigned)packet->slot);
         any = true;

@@ -13,7 +13,11 @@ enum {
     KVPBUS_VARINT_MAX = 10,
 };
 
-enum kvpbus_state_flag { KVPBUS_STATE_HELLO_MISSING = 1, KVPBUS_STATE_STATE_MISSING = 2 };
+enum kvpbus_state_flag {
+    KVPBUS_STATE_HELLO_MISSING = 1,
+    KVPBUS_STATE_STATE_MISSING = 2,
+    KVPBUS_STATE_CANNOT_COMMIT = 4,
+};
 
 struct kvpbus_state {
     uint64_t echo;

@@ -165,6 +165,38 @@ Test(link, a_channel_that_cuts_values_gets_shorter_ones)
     cr_assert_leq(status.value_max, 900);
 }
 
+static void host_writes_full_values(void)
+{
+    struct kvpbus_link_status status;
+    kvpbus_link_status(rig.sides[RIG_HOST].link, &status);
+    cr_assert_eq(status.value_max, KVPBUS_VALUE_MAX);
+    cr_assert_eq(rig.sides[RIG_HOST].alarms, 0);
+}
+
+Test(link, a_peer_that_is_away_is_no_channel_that_cuts_values)
+{
+    cr_assert(rig_until_live(&rig, 5000));
+    for (int i = 0; i < 4; i++) {
+        rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 5000);
+        rig.sides[RIG_GUEST].deaf = true;
+        rig_run(&rig, 10 * 60 * 1000);
+        rig.sides[RIG_GUEST].deaf = false;
+        cr_assert(rig_until_delivered(&rig, 120000));
+        host_writes_full_values();
+    }
+}
+
+Test(link, a_journal_that_takes_nothing_is_no_channel_that_cuts_values)
+{
+    cr_assert(rig_until_live(&rig, 5000));
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 5000);
+    rig.sides[RIG_GUEST].commit_error = KVPBUS_NO_SPACE;
+    rig_run(&rig, 20 * 60 * 1000);
+    rig.sides[RIG_GUEST].commit_error = KVPBUS_OK;
+    cr_assert(rig_until_delivered(&rig, 120000));
+    host_writes_full_values();
+}
+
 Test(link, a_receiver_without_room_stops_the_sender_until_there_is_room)
 {
     rig.sides[RIG_GUEST].room = 1000;
