@@ -50,7 +50,8 @@ struct kvpbus_service_ops {
     // Carries out the READ_PEER actions of a turn; NULL: each by its own store. Calls
     // kvpbus_service_tick, then answers each endpoint with kvpbus_bus_read_done.
     void (*read_peers)(void *program, struct kvpbus_endpoint **endpoints, size_t count);
-    // Endpoints have other VM ids than before. NULL: they never have.
+    // Endpoints have other VM ids than before, or are there for VMs that the program has not seen.
+    // NULL: that never happens.
     void (*rebound)(void *program);
 };
 

@@ -165,6 +165,8 @@ static void on_added(void *context, struct kvpbus_endpoint *endpoint)
     }
     call->endpoint = endpoint;
     kvpbus_endpoint_hold(endpoint, true);
+    if (call->service->ops->rebound != NULL)
+        call->service->ops->rebound(call->service->program);
 }
 
 void kvpbus_service_import(struct kvpbus_service *service, const struct kvpbus_parcel *parcel,

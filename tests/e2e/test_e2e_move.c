@@ -42,7 +42,8 @@ static void move(struct world *source, struct world *goal)
     world_stop(&from, WORLD_HOST, SIGTERM);
     if (source->pids[WORLD_ALPHA] != 0)
         world_stop(source, WORLD_ALPHA, SIGTERM);
-    lab_ctl(&source->lab, "stop alpha");
+    if (lab_state(&source->lab, LAB_ALPHA) != KVPBUS_VM_STATE_OFF)
+        lab_ctl(&source->lab, "stop alpha");
     lab_stop(&source->lab);
     lab_stop(&goal->lab);
     cr_assert_eq(world_shell(goal,
@@ -111,6 +112,30 @@ Test(e2e_move, what_is_queued_goes_with_it_and_arrives_once)
     world_alpha_works(&to);
     world_ok(&to, WORLD_HOST, "audit list --peer alpha");
     cr_assert_not_null(strstr(world_output(), "paired"), "%s", world_output());
+}
+
+// The new host has never listed it: nothing is read or written for it until it is there.
+Test(e2e_move, it_is_handed_over_before_it_moves)
+{
+    char guid[37];
+    guid_of_alpha(&from, guid);
+    world_ok(&from, WORLD_ALPHA, "send host app.x --text up --wait delivered");
+    world_stop(&from, WORLD_ALPHA, SIGTERM);
+    world_ok(&from, WORLD_HOST, "send alpha app.x --text down1");
+    lab_ctl(&from.lab, "stop alpha");
+    world_await(&from, WORLD_HOST, "alpha", "\"state\": \"suspended\"", 20);
+    world_ok(&from, WORLD_HOST, "export alpha %s/x --for %s", to.lab.directory, key);
+    world_ok(&to, WORLD_HOST, "import x --fingerprint %s", fingerprint);
+    world_await(&to, WORLD_HOST, guid, "\"state\": \"suspended\"", 20);
+    world_ok(&to, WORLD_HOST, "status %s", guid);
+    cr_assert_not_null(strstr(world_output(), "gone from this host"), "%s", world_output());
+    world_ok(&to, WORLD_HOST, "send %s app.x --text down2", guid);
+    receives(&to, WORLD_HOST, "up");
+    move(&from, &to);
+    receives(&to, WORLD_ALPHA, "down1");
+    receives(&to, WORLD_ALPHA, "down2");
+    world_ok(&to, WORLD_ALPHA, "send host app.x --text later --wait delivered");
+    receives(&to, WORLD_HOST, "later");
 }
 
 Test(e2e_move, back_and_forth)
@@ -182,4 +207,7 @@ Test(e2e_move, words_and_files_that_are_wrong)
     cr_assert_not_null(strstr(world_output(), "changed or cut"), "%s", world_output());
     cr_assert_eq(world_shell(&from, "ls alpha.state host.state"), 0);
     cr_assert_eq(world_shell(&to, "ls host.state/import*"), 2, "%s", world_output());
+    // What was refused was of a VM that this host does not have; it lives on.
+    world_ok(&to, WORLD_HOST, "vms");
+    world_stop(&to, WORLD_HOST, SIGTERM);
 }
