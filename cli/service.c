@@ -360,6 +360,9 @@ enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
         service->trust = kvpbus_service_trust_start(service);
         return KVPBUS_OK;
     }
+    // What was begun for the known peers leads to further jobs, which need the thread.
+    while (service->bus != NULL && kvpbus_bus_busy(service->bus))
+        uv_run(service->loop, UV_RUN_ONCE);
     if (service->journal != NULL)
         kvpbus_journal_thread_stop(service->journal);
     kvpbus_bus_close(service->bus);

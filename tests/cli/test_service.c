@@ -12,7 +12,7 @@
 #include "service.h"
 #include "service_notify.h"
 
-static char folder[32], state[48], path[48];
+static char folder[32], state[48], path[64];
 static struct kvpbus_service service;
 static struct kvpbus_failure failure;
 static const uint8_t one[KVPBUS_VM_ID_BYTES] = {1}, two[KVPBUS_VM_ID_BYTES] = {2},
@@ -156,6 +156,28 @@ Test(service, of_a_guest_knows_the_host_from_the_start)
     kvpbus_service_stop(&service);
     kvpbus_service_run(&service);
     strcat(state, ".guest");
+    open_as(KVPBUS_ROLE_GUEST);
+    cr_assert_not_null(vm("host"));
+    kvpbus_service_stop(&service);
+    kvpbus_service_run(&service);
+}
+
+// What was begun for the peers that are known is ended before the journal is closed.
+Test(service, a_start_that_fails_says_why_and_leaves_nothing)
+{
+    static const struct kvpbus_service_ops ops = {.store = no_store};
+    struct kvpbus_service_options options = {
+        .role = KVPBUS_ROLE_GUEST, .program = "test", .state = state, .socket = path};
+    kvpbus_service_stop(&service);
+    kvpbus_service_run(&service);
+    strcat(state, ".guest");
+    strcat(path, "/no/socket");
+    for (int i = 0; i < 20; i++) {
+        cr_assert_eq(kvpbus_service_open(&service, &options, &ops, NULL, &failure), KVPBUS_IO);
+        cr_assert_not_null(strstr(failure.detail, "cannot listen on the socket"), "%s",
+                           failure.detail);
+    }
+    path[strlen(path) - strlen("/no/socket")] = '\0';
     open_as(KVPBUS_ROLE_GUEST);
     cr_assert_not_null(vm("host"));
     kvpbus_service_stop(&service);

@@ -182,6 +182,13 @@ Test(e2e_bad_input, options_of_the_services)
     one_line();
     fails(world_shell(&world, "$HOST --store pool:x --state s --socket c"), 2, "pool:x");
     fails(world_shell(&world, "$HOST --store lab:host.sock --state a/b/c --socket c"), 1, "a/b/c");
+    static const char *const services[] = {"$GUEST --store pool:vm/alpha/kvp",
+                                           "$HOST --store lab:host.sock"};
+    for (size_t i = 0; i < 2; i++) {
+        fails(world_shell(&world, "%s --state s%zu --socket no/x", services[i], i), 1,
+              "cannot listen on the socket no/x");
+        one_line();
+    }
     fails(world_shell(&world, START_HOST " --config nowhere.conf"), 2, "nowhere.conf");
     cr_assert_eq(world_shell(&world, "printf \"[kvpbus]\\nprefix = BAD\\n\" >bad.conf"), 0);
     fails(world_shell(&world, START_HOST " --config bad.conf"), 2, "prefix");
