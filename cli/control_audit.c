@@ -33,6 +33,9 @@ static const char *administrative(const Request *request, const char **peer)
     case KVPBUS__CONTROL__REQUEST__KIND_ENROLL:
         *peer = request->enroll->peer;
         return "enroll";
+    case KVPBUS__CONTROL__REQUEST__KIND_REBIND:
+        *peer = request->rebind->peer;
+        return request->rebind->force ? "rebind --force" : "rebind";
     case KVPBUS__CONTROL__REQUEST__KIND_EXPORT:
         *peer = request->export->peer;
         return request->export->undo ? "export --undo" : "export";

@@ -44,6 +44,7 @@ enum {
     X(TOKEN_MADE, 16, "token-made", "an enrolment token was made for the peer; detail: its id")   \
     X(TOKEN_USED, 17, "token-used", "the peer proved an enrolment token; detail: its id")         \
     X(TOKEN_TAKEN, 18, "token-taken", "an enrolment token of the peer was taken; detail: its id") \
+    X(REBOUND, 19, "rebound", "the peer goes on under another id; detail: the former, the new")   \
     X(SESSION, 20, "session", "a session with the peer began")                                    \
     X(ALARM, 21, "alarm", "the link found something wrong; detail: what")                         \
     X(REVERTED, 22, "reverted", "one side was reverted; detail: which")                           \

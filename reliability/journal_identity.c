@@ -3,7 +3,9 @@
 // One peer goes on under another identity: mine has changed, or its own.
 #include <stdio.h>
 
+#include "audit_journal.h"
 #include "journal_internal.h"
+#include "kvpbus/management.h"
 
 // The next bundle under way that was not signed by `identity` for the present VM.
 static enum kvpbus_error signed_otherwise(struct kvpbus_journal *journal, int64_t peer,
@@ -140,6 +142,17 @@ static enum kvpbus_error keep_signed_vm(struct kvpbus_journal *journal, int64_t 
                INT(peer));
 }
 
+static enum kvpbus_error enter_rebound(struct kvpbus_journal *journal, int64_t peer,
+                                       const uint8_t from[KVPBUS_VM_ID_BYTES],
+                                       const uint8_t to[KVPBUS_VM_ID_BYTES])
+{
+    char former[KVPBUS_GUID_TEXT + 1], next[KVPBUS_GUID_TEXT + 1], text[128];
+    kvpbus_guid_format(from, former);
+    kvpbus_guid_format(to, next);
+    snprintf(text, sizeof text, "from %s to %s", former, next);
+    return kvpbus_journal_audit(journal, peer, KVPBUS_AUDIT_REBOUND, text);
+}
+
 // The other row stands for whatever VM has the id `vm`: it takes the id and the name of `peer`.
 static enum kvpbus_error make_room(struct kvpbus_journal *journal, int64_t peer,
                                    const uint8_t vm[KVPBUS_VM_ID_BYTES], int64_t *other)
@@ -196,6 +209,8 @@ enum kvpbus_error kvpbus_journal_rebind(struct kvpbus_journal *journal, int64_t 
     if (error == KVPBUS_OK && *other != 0)
         error = RUN(journal, "UPDATE peer SET vm = ?2, name = ?3 WHERE id = ?1", INT(*other),
                     BLOB(old.vm, sizeof old.vm), TEXT(old.name));
+    if (error == KVPBUS_OK)
+        error = enter_rebound(journal, peer, old.vm, vm);
     return error == KVPBUS_OK ? drop_unfinished(journal, peer) : error;
 }
 
@@ -211,5 +226,7 @@ enum kvpbus_error kvpbus_journal_rebound(struct kvpbus_journal *journal, int64_t
     if (error == KVPBUS_OK)
         error = RUN(journal, "UPDATE peer SET vm = ?2 WHERE id = ?1", INT(peer),
                     BLOB(to, KVPBUS_VM_ID_BYTES));
+    if (error == KVPBUS_OK)
+        error = enter_rebound(journal, peer, from, to);
     return error == KVPBUS_OK ? drop_unfinished(journal, peer) : error;
 }

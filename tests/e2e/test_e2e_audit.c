@@ -85,6 +85,22 @@ Test(audit, what_is_refused_is_entered)
     fits(WORLD_HOST);
 }
 
+Test(audit, a_vm_that_goes_on_under_another_id_is_entered)
+{
+    static const char next[] = "12345678-1234-1234-1234-123456789ABC";
+    char old[64], asked[64], bound[128];
+    world_pair(&world, WORLD_ALPHA);
+    world_ok(&world, WORLD_HOST, "vms | sed -n \"s/^alpha *//p\" | cut -c1-36");
+    snprintf(old, sizeof old, "%.63s", world_output());
+    world_stop(&world, WORLD_ALPHA, SIGTERM);
+    world_ok(&world, WORLD_HOST, "rebind alpha %s --force", next);
+    snprintf(asked, sizeof asked, "rebind --force by uid %u", (unsigned)getuid());
+    snprintf(bound, sizeof bound, "from %s to %s", old, next);
+    listed(WORLD_HOST, "--kind asked", asked);
+    listed(WORLD_HOST, "--kind rebound", bound);
+    fits(WORLD_HOST);
+}
+
 Test(audit, it_fits_after_a_kill_at_any_moment)
 {
     world_pair(&world, WORLD_ALPHA);

@@ -136,6 +136,26 @@ Test(journal_audit, pairings_and_keys_are_entered)
     fits(&rig.host);
 }
 
+Test(journal_audit, another_vm_id_is_entered_on_both_sides)
+{
+    static const uint8_t to[KVPBUS_VM_ID_BYTES] = {2};
+    static const char expected[] = "from 01020304-0506-0708-090A-0B0C0D0E0F00 to "
+                                   "02000000-0000-0000-0000-000000000000";
+    uint64_t host = head(&rig.host), guest = head(&rig.guest);
+    struct kvpbus_peer peer;
+    int64_t other;
+    IN(&rig.guest, kvpbus_journal_peer_get(rig.guest.journal, rig.guest.peer, &peer));
+    IN(&rig.host, kvpbus_journal_rebind(rig.host.journal, rig.host.peer, to, &other));
+    IN(&rig.guest, kvpbus_journal_rebound(rig.guest.journal, rig.guest.peer, peer.vm, to));
+    cr_assert_str_eq(kinds(&rig.host, host), "rebound");
+    cr_assert_str_eq(page.entries[0].detail, expected);
+    cr_assert_eq(page.entries[0].vm[0], 2);
+    cr_assert_str_eq(kinds(&rig.guest, guest), "rebound");
+    cr_assert_str_eq(page.entries[0].detail, expected);
+    fits(&rig.host);
+    fits(&rig.guest);
+}
+
 Test(journal_audit, a_refused_bundle_is_entered_with_its_place)
 {
     uint64_t guest = head(&rig.guest);
