@@ -7,7 +7,7 @@
 #include "command.h"
 #include "service_main.h"
 
-enum { DOCTOR_TEXT = 320, DOCTOR_FINDINGS_MAX = 64 };
+enum { DOCTOR_TEXT = 320 };
 
 struct doctor_finding {
     const char *check;
@@ -19,11 +19,10 @@ struct doctor {
     bool host;
     const char *config; // NULL: there is none
     struct kvpbus_service_arguments arguments;
-    struct doctor_finding findings[DOCTOR_FINDINGS_MAX];
-    size_t count;
+    struct doctor_finding *findings; // one for each VM that the service knows, and few besides
+    size_t count, room;
 };
 
-// Further findings than there is room for are left out.
 void doctor_good(struct doctor *doctor, const char *check, const char *says, ...)
     KVPBUS_PRINTF(3, 4);
 // What helps, is said next.

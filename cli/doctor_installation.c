@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "doctor.h"
@@ -18,12 +19,26 @@ enum {
     DISK_LEAST = 64,      // MiB
 };
 
+static struct doctor_finding *next_finding(struct doctor *doctor)
+{
+    enum { ROOM_FIRST = 32 };
+    if (doctor->count == doctor->room) {
+        size_t room = doctor->room == 0 ? ROOM_FIRST : 2 * doctor->room;
+        struct doctor_finding *grown = realloc(doctor->findings, room * sizeof *grown);
+        if (grown == NULL)
+            abort();
+        doctor->findings = grown;
+        doctor->room = room;
+    }
+    struct doctor_finding *finding = &doctor->findings[doctor->count++];
+    memset(finding, 0, sizeof *finding);
+    return finding;
+}
+
 static void KVPBUS_PRINTF(4, 0)
     found(struct doctor *doctor, const char *check, bool good, const char *says, va_list arguments)
 {
-    if (doctor->count == DOCTOR_FINDINGS_MAX)
-        return;
-    struct doctor_finding *finding = &doctor->findings[doctor->count++];
+    struct doctor_finding *finding = next_finding(doctor);
     finding->check = check;
     finding->good = good;
     vsnprintf(finding->says, sizeof finding->says, says, arguments);
@@ -207,5 +222,6 @@ int doctor_installation(const struct kvpbus_command_context *context, struct doc
         if (!finding->good)
             printf("     mend it: %s\n", finding->mend);
     }
+    free(doctor->findings);
     return well ? KVPBUS_EXIT_OK : KVPBUS_EXIT_FAILED;
 }

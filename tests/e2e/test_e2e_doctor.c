@@ -86,6 +86,57 @@ Test(doctor, a_paired_link_is_well)
     cr_assert_fail("%s", world_output());
 }
 
+// A lab of its own with seventy VMs that are off. A file has keys for all of them but the last.
+static void begin_many(void)
+{
+    cr_assert_eq(
+        world_shell(&world,
+                    "timeout 300 " KVPBUS_BUILD_DIR "/lab/kvpbus-lab run many --stopped "
+                    "$(seq -f \"--vm v%%02g\" 70) >many.log 2>&1 & echo $! >many.pid; "
+                    "until grep -q ^ready many.log; do sleep 0.1; done; for i in $(seq -w 69); do "
+                    "echo \"$(cat many/vm/v$i/guid) $($KVPBUS --socket alpha.ctl identity "
+                    "--public-key)\"; done >guests"),
+        0, "%s", world_output());
+}
+
+static void start_host_of_many(void)
+{
+    struct lab own = world.lab;
+    snprintf(world.lab.socket, sizeof world.lab.socket, "%s/many/host.sock", own.directory);
+    configure("host", "[security]\nknown_guests = guests\n");
+    world_start(&world, WORLD_HOST);
+    world.lab = own;
+}
+
+static int examine_many(const char *words)
+{
+    return world_shell(&world, "$KVPBUS %s --side host --config host.conf", words);
+}
+
+Test(doctor, no_finding_is_lost_of_many_vms)
+{
+    begin_many();
+    start_host_of_many();
+    for (int i = 0; i < 300; i++) {
+        world_shell(&world, "$KVPBUS --socket host.ctl vms | grep -c \" yes \"");
+        if (strcmp(world_output(), "69") == 0)
+            break;
+        lab_sleep_ms(100);
+    }
+    // What is paired comes first.
+    world_stop(&world, WORLD_HOST, SIGTERM);
+    start_host_of_many();
+    for (int i = 0; i < 300 && world_kvpbus(&world, WORLD_HOST, "status v70") != 0; i++)
+        lab_sleep_ms(100);
+    cr_assert_eq(examine_many("doctor"), 1, "%s", world_output());
+    cr_assert_not_null(strstr(world_output(), "ok   pairing  v01 is paired"), "%s", world_output());
+    cr_assert_not_null(strstr(world_output(), "BAD  pairing  v70 is not paired"), "%s",
+                       world_output());
+    cr_assert_eq(examine_many("--json doctor"), 1);
+    cr_assert_not_null(strstr(world_output(), "v70 is not paired"), "%s", world_output());
+    cr_assert_eq(world_shell(&world, "kill $(cat many.pid)"), 0);
+}
+
 Test(doctor, a_service_that_is_down)
 {
     world_stop(&world, WORLD_ALPHA, SIGTERM);
