@@ -277,7 +277,7 @@ HRESULT kvpbus_wmi_query(struct kvpbus_wmi_connection *connection, struct kvpbus
     HRESULT result = start_query(connection, query, &rows);
     size_t seen = 0;
     bool more = true;
-    while (SUCCEEDED(result) && more && seen < KVPBUS_WMI_ROWS_MAX) {
+    while (SUCCEEDED(result) && more) {
         IWbemClassObject *objects[BATCH] = {0};
         ULONG count = 0;
         unsigned rest = kvpbus_wmi_task_rest(&work->task);
@@ -290,7 +290,9 @@ HRESULT kvpbus_wmi_query(struct kvpbus_wmi_connection *connection, struct kvpbus
         more = result == KVPBUS_WBEM(S_NO_ERROR) || result == KVPBUS_WBEM(S_TIMEDOUT);
         for (ULONG i = 0; i < count; i++) {
             kvpbus_com_took(objects[i]);
-            if (SUCCEEDED(result) && seen++ < KVPBUS_WMI_ROWS_MAX)
+            if (SUCCEEDED(result) && seen++ == KVPBUS_WMI_ROWS_MAX)
+                result = KVPBUS_WBEM(E_QUOTA_VIOLATION);
+            if (SUCCEEDED(result))
                 result = row(context, objects[i]);
             kvpbus_com_release(&objects[i]);
         }

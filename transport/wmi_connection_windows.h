@@ -9,8 +9,9 @@
 #include "wmi_com_windows.h"
 #include "wmi_workers_windows.h"
 
-// Rows of a query that are looked at: each is a VM, or a part of one.
-enum { KVPBUS_WMI_ROWS_MAX = 4096 };
+// Rows of a query: one for each of 4,096 VMs and of the 50 checkpoints that each may have ("Plan
+// for Hyper-V scalability in Windows Server").
+enum { KVPBUS_WMI_ROWS_MAX = 4096 * 51 };
 
 // Where to, and as whom. Strings in UTF-8; NULL: this machine, the caller's own account.
 struct kvpbus_wmi_target {
@@ -43,7 +44,8 @@ void kvpbus_wmi_connection_drop(struct kvpbus_wmi_connection *connection);
 // AddKvpItems, ModifyKvpItems, RemoveKvpItems.
 const char *kvpbus_wmi_method(enum kvpbus_operation operation);
 
-// Runs a query; `row` is called for each object, and ends it by returning a failure.
+// Runs a query; `row` is called for each object, and ends it by returning a failure. One with more
+// rows than that fails: what is cut off would be taken for not there.
 HRESULT kvpbus_wmi_query(struct kvpbus_wmi_connection *connection, struct kvpbus_wmi_work *work,
                          const char *query, HRESULT (*row)(void *context, IWbemClassObject *object),
                          void *context);

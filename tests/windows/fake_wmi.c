@@ -158,9 +158,10 @@ static HRESULT WINAPI rows_next(IEnumWbemClassObject *face, LONG timeout, ULONG 
     *returned = 0;
     if (fails())
         return fake.fails_as;
-    while (*returned < count && rows->next < rows->rows->count)
-        objects[(*returned)++] =
-            (IWbemClassObject *)new_class_object(&rows->rows->rows[rows->next++]);
+    size_t before = rows->rows == &fake.settings ? fake.checkpoints : 0;
+    for (; *returned < count && rows->next < before + rows->rows->count; rows->next++)
+        objects[(*returned)++] = (IWbemClassObject *)new_class_object(
+            rows->next < before ? &fake.checkpoint : &rows->rows->rows[rows->next - before]);
     return *returned == count ? (HRESULT)WBEM_S_NO_ERROR : (HRESULT)WBEM_S_FALSE;
 }
 
@@ -442,6 +443,9 @@ void fake_wmi_begin(size_t count)
     memset(&fake, 0, sizeof fake);
     for (unsigned i = 0; i < count; i++)
         add_vm(i);
+    fake_row_text(&fake.checkpoint, L"InstanceID",
+                  L"Microsoft:99999999-0000-0000-0000-000000000000\\settings");
+    fake_row_number(&fake.checkpoint, L"EnabledState", 3);
     fake.service.count = 1;
     fake_row_text(&fake.service.rows[0], L"__PATH", L"service");
     fake_row_number(&fake.outcome, L"ReturnValue", 4096);
@@ -471,6 +475,7 @@ void fake_wmi_end(void)
     clear_rows(&fake.settings);
     clear_rows(&fake.components);
     clear_rows(&fake.service);
+    clear_row(&fake.checkpoint);
     clear_row(&fake.outcome);
     clear_row(&fake.job);
 }

@@ -34,6 +34,9 @@ struct fake_rows {
 struct fake_wmi {
     // By class.
     struct fake_rows systems, settings, components, service;
+    // So many rows of checkpoints come before `settings`.
+    size_t checkpoints;
+    struct fake_row checkpoint;
     // Of a call of a method.
     struct fake_row outcome;
     // Of its job: the states that it shows one after the other, the last for ever; 0 is null.

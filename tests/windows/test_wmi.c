@@ -120,6 +120,11 @@ Test(wmi_fake, many_threads_and_a_connection_that_is_lost_again_and_again)
     cr_assert(wine_checks(&wine, words, 12));
 }
 
+Test(wmi_fake, settings_of_many_checkpoints_hide_no_vm)
+{
+    cr_assert(fake_group("checkpoints", 18));
+}
+
 Test(wmi_fake, a_vm_goes_to_another_host_and_comes_back)
 {
     cr_assert(fake_group("migration", 20));

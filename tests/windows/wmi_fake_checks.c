@@ -9,6 +9,7 @@
 
 #include "check_counter.h"
 #include "kvpbus/management.h"
+#include "wmi_connection_windows.h"
 #include "wmi_management.h"
 
 enum { VMS = 3 };
@@ -522,6 +523,33 @@ static void queries(void)
     end();
 }
 
+// --- checkpoints have settings too ---
+
+// Every VM is found to exchange data, or nothing is said of any.
+static enum kvpbus_error list_behind(size_t checkpoints)
+{
+    struct kvpbus_vm *vms = NULL;
+    size_t count = 0;
+    fake.checkpoints = checkpoints;
+    enum kvpbus_error error = management->ops->list(management, &vms, &count, &failure);
+    CHECK(error != KVPBUS_OK || count == VMS);
+    for (size_t i = 0; i < count; i++)
+        CHECK(vms[i].exchange_enabled);
+    free(vms);
+    return error;
+}
+
+static void checkpoints(void)
+{
+    begin(VMS, 0);
+    CHECK(list_behind(0) == KVPBUS_OK);
+    CHECK(list_behind(5000) == KVPBUS_OK);
+    CHECK(list_behind(KVPBUS_WMI_ROWS_MAX - VMS) == KVPBUS_OK);
+    CHECK(list_behind(KVPBUS_WMI_ROWS_MAX - VMS + 1) == KVPBUS_STORE_BUSY);
+    check_idle();
+    end();
+}
+
 // --- a VM that goes to another host, and comes back ---
 
 static enum kvpbus_error read_one(unsigned number, size_t *items)
@@ -579,6 +607,7 @@ int main(int argc, char **argv)
         {"return-values", return_values},
         {"hangs", hangs},
         {"queries", queries},
+        {"checkpoints", checkpoints},
         {"migration", migration},
     };
     for (size_t i = 0; argc == 2 && i < sizeof groups / sizeof *groups; i++) {
