@@ -70,6 +70,13 @@ bool kvpbus_link_next_event(struct kvpbus_link *link, struct kvpbus_link_event *
 
 // --- life ---
 
+static_assert(sizeof(struct kvpbus_link) +
+                      KVPBUS_CLASS_COUNT * KVPBUS_BUNDLE_WINDOW * sizeof(struct outgoing) +
+                      KVPBUS_LINK_WINDOW * sizeof(struct kvpbus_link_packet) +
+                      (KVPBUS_RING_MAX + 2) * (KVPBUS_KEY_MAX + KVPBUS_VALUE_MAX + 2) <=
+                  2 * 1024 * 1024,
+              "what link.h and docs/architecture.md say");
+
 struct kvpbus_link *kvpbus_link_new(const struct kvpbus_link_options *options, uint64_t now)
 {
     assert(kvpbus_prefix_valid(options->prefix));

@@ -6,7 +6,8 @@
 // the owner's affair: an event that asks for something to be recorded is answered when it is.
 //
 // One link belongs to one thread. After each call that feeds it the owner takes all events, then
-// asks for a write when none is under way. Memory: at most about 1 MiB a link, mostly read-ahead.
+// asks for a write when none is under way. Memory: at most 2 MiB a link, mostly read-ahead and
+// packets that wait for the journal.
 #ifndef KVPBUS_LINK_H
 #define KVPBUS_LINK_H
 
