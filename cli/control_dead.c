@@ -14,6 +14,7 @@ static void on_list(void *context, const struct kvpbus_dead_letter *letters, siz
     struct control_client *client = context;
     Kvpbus__Control__DeadLetter list[KVPBUS_DEAD_PAGE], *pointers[KVPBUS_DEAD_PAGE];
     char ids[KVPBUS_DEAD_PAGE][KVPBUS_MESSAGE_ID_TEXT];
+    char guids[KVPBUS_DEAD_PAGE][KVPBUS_GUID_TEXT + 1];
     Kvpbus__Control__DeadLetters said = KVPBUS__CONTROL__DEAD_LETTERS__INIT;
     Response response = KVPBUS__CONTROL__RESPONSE__INIT;
     if (!control_returned(client))
@@ -29,7 +30,7 @@ static void on_list(void *context, const struct kvpbus_dead_letter *letters, siz
         pointers[i] = &list[i];
         kvpbus__control__dead_letter__init(&list[i]);
         list[i].number = (uint64_t)letter->number;
-        list[i].peer = (char *)(from != NULL ? kvpbus_endpoint_peer(from)->name : "");
+        list[i].peer = (char *)kvpbus_service_name(control_service(client), from, guids[i]);
         list[i].id = ids[i];
         list[i].topic = (char *)letter->topic;
         list[i].stream = (char *)letter->stream;

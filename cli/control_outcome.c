@@ -24,14 +24,15 @@ struct control_target *control_target_one(struct control_client *client,
 static void say_outcome(const struct control_target *target,
                         const struct kvpbus_message_status *status)
 {
-    char id[KVPBUS_MESSAGE_ID_TEXT];
+    char id[KVPBUS_MESSAGE_ID_TEXT], guid[KVPBUS_GUID_TEXT + 1];
     Kvpbus__Control__Outcome outcome = KVPBUS__CONTROL__OUTCOME__INIT;
     Response response = KVPBUS__CONTROL__RESPONSE__INIT;
     kvpbus_message_id_format(&target->id, id);
     outcome.id = id;
     outcome.outcome = (char *)kvpbus_outcome_name(status->outcome);
     outcome.reason = (char *)status->reason;
-    outcome.peer = (char *)kvpbus_endpoint_peer(target->endpoint)->name;
+    outcome.peer =
+        (char *)kvpbus_service_name(control_service(target->client), target->endpoint, guid);
     outcome.consumed = status->consumed;
     response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_OUTCOME;
     response.outcome = &outcome;
@@ -184,13 +185,13 @@ void control_withdraw(struct control_client *client,
 // --- history ---
 
 static void fill(const struct control_client *client, const struct kvpbus_message_record *record,
-                 char *id, Kvpbus__Control__Record *out)
+                 char *id, char *guid, Kvpbus__Control__Record *out)
 {
-    struct kvpbus_endpoint *endpoint = kvpbus_bus_find(client->bus, record->peer);
     kvpbus__control__record__init(out);
     kvpbus_message_id_format(&record->id, id);
     out->sent = record->sent;
-    out->peer = (char *)(endpoint != NULL ? kvpbus_endpoint_peer(endpoint)->name : "");
+    out->peer = (char *)kvpbus_service_name(control_service(client),
+                                            kvpbus_bus_find(client->bus, record->peer), guid);
     out->id = id;
     out->topic = (char *)record->topic;
     out->stream = (char *)record->stream;
@@ -213,7 +214,7 @@ static void on_shown(void *context, const struct kvpbus_message_record *records,
 {
     enum { MOST = 2 }; // bus.h
     struct control_client *client = context;
-    char ids[MOST][KVPBUS_MESSAGE_ID_TEXT];
+    char ids[MOST][KVPBUS_MESSAGE_ID_TEXT], guids[MOST][KVPBUS_GUID_TEXT + 1];
     Kvpbus__Control__Record out[MOST], *list[MOST];
     Kvpbus__Control__Records said = KVPBUS__CONTROL__RECORDS__INIT;
     Response response = KVPBUS__CONTROL__RESPONSE__INIT;
@@ -225,7 +226,7 @@ static void on_shown(void *context, const struct kvpbus_message_record *records,
     }
     for (; said.n_records < count && said.n_records < MOST; said.n_records++) {
         size_t i = said.n_records;
-        fill(client, &records[i], ids[i], &out[i]);
+        fill(client, &records[i], ids[i], guids[i], &out[i]);
         list[i] = &out[i];
     }
     said.records = list;

@@ -44,8 +44,7 @@ static void say_chunks(struct control_client *client, const struct kvpbus_messag
 void control_say_delivery(struct control_client *client, const struct kvpbus_delivery *delivery)
 {
     const struct kvpbus_message *message = &delivery->message;
-    struct kvpbus_endpoint *from = kvpbus_bus_find(client->bus, delivery->peer);
-    char id[KVPBUS_MESSAGE_ID_TEXT], request[KVPBUS_MESSAGE_ID_TEXT];
+    char id[KVPBUS_MESSAGE_ID_TEXT], request[KVPBUS_MESSAGE_ID_TEXT], guid[KVPBUS_GUID_TEXT + 1];
     Kvpbus__Control__Header headers[KVPBUS_HEADERS_MAX], *list[KVPBUS_HEADERS_MAX];
     Kvpbus__Control__Delivery said = KVPBUS__CONTROL__DELIVERY__INIT;
     Response response = KVPBUS__CONTROL__RESPONSE__INIT;
@@ -58,7 +57,8 @@ void control_say_delivery(struct control_client *client, const struct kvpbus_del
     kvpbus_message_id_format(&message->id, id);
     reply_to(message, request);
     said.lease = delivery->lease;
-    said.peer = (char *)(from != NULL ? kvpbus_endpoint_peer(from)->name : "");
+    said.peer = (char *)kvpbus_service_name(control_service(client),
+                                            kvpbus_bus_find(client->bus, delivery->peer), guid);
     said.id = id;
     said.topic = (char *)message->topic;
     said.stream = (char *)(message->stream != NULL ? message->stream : "");

@@ -19,21 +19,17 @@ enum {
     CORRELATION = KVPBUS_BUNDLE_ID_BYTES + 2,
 };
 
-static const char *name_of(const struct control_target *target)
-{
-    return kvpbus_endpoint_peer(target->endpoint)->name;
-}
-
 // --- the answers ---
 
 static void say_queued(struct control_target *target)
 {
-    char id[KVPBUS_MESSAGE_ID_TEXT];
+    char id[KVPBUS_MESSAGE_ID_TEXT], guid[KVPBUS_GUID_TEXT + 1];
     Kvpbus__Control__Queued queued = KVPBUS__CONTROL__QUEUED__INIT;
     Response response = KVPBUS__CONTROL__RESPONSE__INIT;
     kvpbus_message_id_format(&target->id, id);
     queued.id = id;
-    queued.peer = (char *)name_of(target);
+    queued.peer =
+        (char *)kvpbus_service_name(control_service(target->client), target->endpoint, guid);
     response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_QUEUED;
     response.queued = &queued;
     control_respond(target->client, &response);
@@ -135,7 +131,9 @@ static void on_queued(void *context, const struct kvpbus_message_id *id,
         client->target_open += target->open;
         say_queued(target);
     } else {
-        say_refused(client, name_of(target), failure);
+        char guid[KVPBUS_GUID_TEXT + 1];
+        say_refused(client, kvpbus_service_name(control_service(client), target->endpoint, guid),
+                    failure);
     }
     if (client->closing)
         return;

@@ -73,8 +73,9 @@ static bool extend(void *context)
     return finish(work, kvpbus_client_extend(work->client, work->lease, LEASE, &work->failure));
 }
 
-// Whoever was unpaired since it asked gets nothing done.
-static bool still_paired(struct work *work, const char *peer)
+// Whoever was unpaired since it asked gets nothing done; that the service does not say so now is no
+// reason to give the request up.
+static enum kvpbus_error look_at_sender(struct work *work, const char *peer, bool *paired)
 {
     Kvpbus__Control__Request request = KVPBUS__CONTROL__REQUEST__INIT;
     Kvpbus__Control__StatusRequest status = KVPBUS__CONTROL__STATUS_REQUEST__INIT;
@@ -82,13 +83,18 @@ static bool still_paired(struct work *work, const char *peer)
     request.kind_case = KVPBUS__CONTROL__REQUEST__KIND_STATUS;
     request.status = &status;
     status.peer = (char *)peer;
-    if (kvpbus_control_write(work->client, &request, &work->failure) != KVPBUS_OK ||
-        kvpbus_control_read(work->client, ANSWER_WITHIN, &response, &work->failure) != KVPBUS_OK)
-        return false;
-    bool paired = response->kind_case == KVPBUS__CONTROL__RESPONSE__KIND_PEERS &&
-                  response->peers->n_peers == 1 && response->peers->peers[0]->paired;
+    enum kvpbus_error error = kvpbus_control_write(work->client, &request, &work->failure);
+    if (error == KVPBUS_OK)
+        error = kvpbus_control_read(work->client, ANSWER_WITHIN, &response, &work->failure);
+    if (error != KVPBUS_OK)
+        return error;
+    if (response->kind_case == KVPBUS__CONTROL__RESPONSE__KIND_PEERS &&
+        response->peers->n_peers == 1)
+        *paired = response->peers->peers[0]->paired;
+    else
+        error = kvpbus_fail(&work->failure, KVPBUS_PROTOCOL, "the answer is not a status");
     kvpbus__control__response__free_unpacked(response, NULL);
-    return paired;
+    return error;
 }
 
 static void refuse(struct work *work, const char *why, bool dead)
@@ -195,11 +201,26 @@ static bool refused(const struct work *work)
            work->failure.code != KVPBUS_TIMEOUT;
 }
 
+// Room is made with time, and a name that is not known or not the only one is another one when the
+// request is given out again; nothing else changes.
+static bool may_change(enum kvpbus_error error)
+{
+    return error == KVPBUS_QUOTA || error == KVPBUS_JOURNAL_FULL || error == KVPBUS_VM_UNKNOWN ||
+           error == KVPBUS_VM_AMBIGUOUS;
+}
+
 static void serve_one(struct work *work, const struct kvpbus_incoming *request)
 {
     struct serve_result result;
+    char why[sizeof work->failure.detail];
+    bool paired = false;
     work->lease = request->lease;
-    if (!still_paired(work, request->peer)) {
+    if (look_at_sender(work, request->peer, &paired) != KVPBUS_OK) {
+        strcpy(why, work->failure.detail);
+        refuse(work, why, false);
+        return;
+    }
+    if (!paired) {
         refuse(work, "its sender is no longer paired", true);
         return;
     }
@@ -209,12 +230,9 @@ static void serve_one(struct work *work, const struct kvpbus_incoming *request)
     } else if (reply(work, request, &result)) {
         finish(work, kvpbus_client_ack(work->client, work->lease, &work->failure));
     } else if (refused(work)) {
-        char why[sizeof work->failure.detail];
         strcpy(why, work->failure.detail);
         fprintf(stderr, "kvpbus: the reply to %s was refused: %s\n", request->id, why);
-        // Room is made with time; nothing else changes.
-        refuse(work, why,
-               work->failure.code != KVPBUS_QUOTA && work->failure.code != KVPBUS_JOURNAL_FULL);
+        refuse(work, why, !may_change(work->failure.code));
     }
     free(result.output);
 }

@@ -11,7 +11,6 @@
 #include "control_backup.h"
 #include "control_server.h"
 #include "exit_code.h"
-#include "kvpbus/management.h"
 #include "metrics_server.h"
 #include "service_notify.h"
 #include "service_trust.h"
@@ -132,12 +131,25 @@ struct kvpbus_endpoint *kvpbus_service_find(const struct kvpbus_service *service
     if (matches == 1)
         return found;
     if (matches == 0)
-        kvpbus_fail(failure, KVPBUS_VM_UNKNOWN, "%s is not known here; 'kvpbus vms' lists what is",
-                    name);
-    else
-        kvpbus_fail(failure, KVPBUS_VM_AMBIGUOUS, "%zu VMs are named %s; use the GUID: %s or %s",
+        kvpbus_fail(failure, KVPBUS_VM_UNKNOWN,
+                    "%.100s is not known here; 'kvpbus vms' lists what is", name);
+    else // with a name of any length both are told
+        kvpbus_fail(failure, KVPBUS_VM_AMBIGUOUS, "%zu VMs are named %.60s; use the GUID: %s or %s",
                     matches, name, guids[0], guids[1]);
     return NULL;
+}
+
+const char *kvpbus_service_name(const struct kvpbus_service *service,
+                                const struct kvpbus_endpoint *endpoint,
+                                char guid[KVPBUS_GUID_TEXT + 1])
+{
+    if (endpoint == NULL)
+        return "";
+    const struct kvpbus_peer *peer = kvpbus_endpoint_peer(endpoint);
+    if (kvpbus_service_find(service, peer->name, NULL) == endpoint)
+        return peer->name;
+    kvpbus_guid_format(peer->vm, guid);
+    return guid;
 }
 
 // --- what the bus says ---

@@ -10,6 +10,7 @@
 
 #include "bus.h"
 #include "journal_thread.h"
+#include "kvpbus/management.h"
 #include "log.h"
 #include "service_signals.h"
 #include "state_dir.h"
@@ -98,6 +99,11 @@ void kvpbus_service_add_peer(struct kvpbus_service *service, const uint8_t vm[KV
                              const char *name, kvpbus_service_added_fn *added, void *context);
 struct kvpbus_endpoint *kvpbus_service_find(const struct kvpbus_service *service, const char *peer,
                                             struct kvpbus_failure *failure);
+// By what the peer is found: its name, or, where that finds nothing or several, its GUID. NULL is
+// named "". The text is the endpoint's, or in `guid`.
+const char *kvpbus_service_name(const struct kvpbus_service *service,
+                                const struct kvpbus_endpoint *endpoint,
+                                char guid[KVPBUS_GUID_TEXT + 1]);
 
 // This side takes a new identity, which the present one signs; the peers follow by themselves.
 // Without `force` KVPBUS_BUSY when a paired peer would be left behind.

@@ -54,6 +54,7 @@ struct kvpbus_lab_options {
     bool windows[KVPBUS_LAB_VMS_MAX]; // those of them that have Windows guests
     size_t count;
     const char *daemon;      // path of hv_kvp_daemon
+    const char *same_name;   // of all VMs in the management API; NULL: each has its own
     uint32_t item_limit;     // host items of a VM before it goes to the failed state
     uint32_t guest_limit;    // guest items that the host enumerates
     uint32_t guest_cache_ms; // 0: each read asks the guest

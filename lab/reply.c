@@ -29,7 +29,8 @@ static void fill_vm(struct vm_entry *entry, struct kvpbus_lab_vm *vm)
     kvpbus__lab__vm__init(message);
     message->guid.data = vm->guid;
     message->guid.len = sizeof vm->guid;
-    message->name = vm->name;
+    const char *same = vm->lab->options.same_name;
+    message->name = same != NULL ? (char *)same : vm->name;
     message->state = vm->state;
     message->exchange_enabled = vm->exchange_enabled;
     message->boot_id = vm->boot_id;

@@ -24,6 +24,8 @@ static const char help[] =
     "  --tcp                      serve the API also on a port of 127.0.0.1, for programs under\n"
     "                             Wine; DIR/host.port has its number\n"
     "  --daemon PATH              the guest's daemon (" DAEMON ")\n"
+    "  --same-name NAME           what the API calls every VM, for Hyper-V lets several have one\n"
+    "                             name; ctl and folders keep to those of --vm\n"
     "\n"
     "What the documentation of Hyper-V leaves open, and how this lab does it:\n"
     "  --item-limit N             host items of a VM before it fails, 1 to 1024 (256)\n"
@@ -56,6 +58,7 @@ enum {
     OPTION_STOPPED,
     OPTION_TCP,
     OPTION_DAEMON,
+    OPTION_SAME_NAME,
     OPTION_ITEM_LIMIT,
     OPTION_GUEST_LIMIT,
     OPTION_GUEST_CACHE,
@@ -82,6 +85,7 @@ static const struct option long_options[] = {
     {"stopped", no_argument, NULL, OPTION_STOPPED},
     {"tcp", no_argument, NULL, OPTION_TCP},
     {"daemon", required_argument, NULL, OPTION_DAEMON},
+    {"same-name", required_argument, NULL, OPTION_SAME_NAME},
     {"item-limit", required_argument, NULL, OPTION_ITEM_LIMIT},
     {"guest-limit", required_argument, NULL, OPTION_GUEST_LIMIT},
     {"guest-cache", required_argument, NULL, OPTION_GUEST_CACHE},
@@ -203,6 +207,9 @@ static int apply(struct kvpbus_lab_options *options, int option, const char *nam
         return add_vm(options, optarg, true);
     case OPTION_DAEMON:
         options->daemon = optarg;
+        return -1;
+    case OPTION_SAME_NAME:
+        options->same_name = optarg;
         return -1;
     case OPTION_ITEM_LIMIT:
         return number(name, 1, KVPBUS_LAB_ITEMS_MAX, &options->item_limit);

@@ -126,7 +126,7 @@ struct kvpbus_letter {
 
 struct kvpbus_client_event {
     enum kvpbus_client_event_kind kind;
-    const char *peer, *id; // "" where the kind has none
+    const char *peer, *id; // "" where the kind has none; a peer's name, its GUID if several have it
     enum kvpbus_error code;
     const char *reason; // a sentence, or ""
     enum kvpbus_outcome outcome;
@@ -162,7 +162,7 @@ enum kvpbus_wait {
 // A message and whom it is for: one peer, several, or all that are paired. Begin with
 // kvpbus_outgoing_init; NULL stands for "" everywhere.
 struct kvpbus_outgoing {
-    const char *peer; // a VM's name or GUID; in a guest "host"
+    const char *peer; // a VM's name or GUID, as an event names it; in a guest "host"
     const char *const *peers;
     size_t peer_count;
     bool all;

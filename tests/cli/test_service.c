@@ -109,6 +109,50 @@ Test(service, lists_the_guids_of_a_name_that_several_have)
     run_with_peers(check_ambiguous);
 }
 
+static void check_long(void)
+{
+    char name[KVPBUS_PEER_NAME_MAX + 1];
+    memset(name, 'x', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    cr_assert_null(vm(name));
+    cr_assert_eq(failure.code, KVPBUS_VM_AMBIGUOUS);
+    cr_assert_not_null(strstr(failure.detail, "01000000-0000-0000-0000-000000000000"), "%s",
+                       failure.detail);
+    cr_assert_not_null(strstr(failure.detail, "02000000-0000-0000-0000-000000000000"), "%s",
+                       failure.detail);
+}
+
+Test(service, lists_the_guids_of_a_name_of_any_length)
+{
+    char name[KVPBUS_PEER_NAME_MAX + 1];
+    void (*check)(void) = check_long;
+    memset(name, 'x', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    kvpbus_service_add_peer(&service, one, name, suspended, NULL);
+    kvpbus_service_add_peer(&service, two, name, look, &check);
+    kvpbus_service_run(&service);
+}
+
+// What a peer is named by finds it again.
+static void check_found_again(void)
+{
+    char guid[KVPBUS_GUID_TEXT + 1];
+    for (size_t i = 0; i < service.endpoint_count; i++) {
+        const struct kvpbus_endpoint *endpoint = service.endpoints[i];
+        const char *name = kvpbus_service_name(&service, endpoint, guid);
+        cr_assert_eq(kvpbus_service_find(&service, name, NULL), endpoint, "%s", name);
+    }
+    cr_assert_str_eq(kvpbus_service_name(&service, service.endpoints[0], guid),
+                     "01000000-0000-0000-0000-000000000000");
+    cr_assert_str_eq(kvpbus_service_name(&service, service.endpoints[2], guid), "db");
+    cr_assert_str_eq(kvpbus_service_name(&service, NULL, guid), "");
+}
+
+Test(service, names_a_peer_so_that_it_is_found)
+{
+    run_with_peers(check_found_again);
+}
+
 static void check_unknown(void)
 {
     static const char *const names[] = {"", "w", "web2", "WEB",

@@ -222,6 +222,63 @@ Test(e2e_rpc, nothing_is_done_for_who_was_unpaired)
     says("no longer paired");
 }
 
+// --- two VMs of one name ---
+
+static char guids[WORLD_SIDES][40];
+
+static void pair_twin(enum world_side side, const char *name)
+{
+    ends(world_shell(&world, "cat vm/%s/guid", name), 0);
+    snprintf(guids[side], sizeof guids[side], "%.36s", world_output());
+    world_start(&world, side);
+    world_trust(&world, side, WORLD_HOST);
+    ends(world_shell(&world,
+                     "until $KVPBUS --socket host.ctl pair %s --fingerprint $($KVPBUS --socket "
+                     "%s.ctl identity); do sleep 0.1; done",
+                     guids[side], name),
+         0);
+    world_await(&world, side, "host", "\"state\": \"live\"", 30);
+}
+
+static void begin_twins(void)
+{
+    world_begin(&world, "--same-name twin");
+    world_start(&world, WORLD_HOST);
+    pair_twin(WORLD_ALPHA, "alpha");
+    pair_twin(WORLD_BETA, "beta");
+}
+
+Test(e2e_rpc, vms_of_one_name_are_answered_both, .init = begin_twins)
+{
+    background("serve", "$KVPBUS --socket host.ctl serve svc.who -- sh -c \"echo \\$KVPBUS_PEER\"");
+    for (enum world_side side = WORLD_ALPHA; side <= WORLD_BETA; side++) {
+        ends(world_kvpbus(&world, side, "request host svc.who --timeout 20s"), 0);
+        cr_assert_str_eq(world_output(), guids[side]);
+    }
+    world_ok(&world, WORLD_HOST, "dead list");
+    says("there are no dead letters");
+}
+
+Test(e2e_rpc, vms_of_one_name_are_told_by_guid, .init = begin_twins)
+{
+    char command[256], id[64];
+    cr_assert_eq(world_kvpbus(&world, WORLD_HOST, "send twin app.x --text which"), 4);
+    says(guids[WORLD_ALPHA]);
+    says(guids[WORLD_BETA]);
+    background("ask", "$KVPBUS --socket beta.ctl request host app.ask --timeout 40s");
+    world_ok(&world, WORLD_HOST, "--json recv --timeout 20s");
+    snprintf(command, sizeof command, "\"peer\": \"%s\"", guids[WORLD_BETA]);
+    says(command);
+    const char *found = strstr(world_output(), "\"id\": \"");
+    cr_assert_not_null(found);
+    snprintf(id, sizeof id, "%.34s", found + strlen("\"id\": \""));
+    world_ok(&world, WORLD_HOST, "--json show %s", id);
+    says(command);
+    world_ok(&world, WORLD_HOST, "reply %s %s --text this", guids[WORLD_BETA], id);
+    ends(ended("ask"), 0);
+    cr_assert_str_eq(world_output(), "this");
+}
+
 Test(e2e_rpc, words_that_are_wrong)
 {
     static const char *const wrong[] = {"serve",
