@@ -26,8 +26,9 @@ enum {
     ANSWERS_MAX = 64,      // answers that wait for the link; beyond it the session is renewed
     JOB_RETRY = 1000,      // ms before a journal job that failed is tried again
     TIMER_MAX = 60 * 1000, // ms; a clock step delays an expiry by no more
-    PRUNE_EVERY = 60 * 60 * 1000,
-    PRUNE_ROWS = 2000,
+    PRUNE_EVERY = 60 * 60 * 1000, // ms
+    PRUNE_ROWS = 200,             // of each kind at once, which other jobs wait for
+    PRUNE_AGAIN = 250,            // ms, when there may be more: 800 rows a second of each kind
     POLL_LEAST = 10,   // ms after news; doubling up to poll_fast while none comes
     POLL_TRANSFER = 4, // so many times as often for a host in the midst of a transfer
     POLL_FAST = 200,

@@ -43,16 +43,20 @@ static void leases_finished(struct bus_job *base)
 struct prune_job {
     struct bus_job head;
     int64_t wall;
+    bool more;
 };
 
 static enum kvpbus_error prune_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
 {
-    return kvpbus_journal_prune(journal, ((struct prune_job *)base)->wall, PRUNE_ROWS);
+    struct prune_job *job = (struct prune_job *)base;
+    return kvpbus_journal_prune(journal, job->wall, PRUNE_ROWS, &job->more);
 }
 
 static void prune_finished(struct bus_job *base)
 {
     base->bus->prune_busy = false;
+    if (base->job.result == KVPBUS_OK && ((struct prune_job *)base)->more)
+        base->bus->prune_at = base->bus->now + PRUNE_AGAIN;
 }
 
 static void bus_timers(struct kvpbus_bus *bus)

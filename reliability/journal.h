@@ -410,9 +410,10 @@ enum kvpbus_error kvpbus_journal_sent_to(struct kvpbus_journal *journal,
 enum kvpbus_error kvpbus_journal_counts(struct kvpbus_journal *journal, int64_t peer,
                                         struct kvpbus_journal_counts *counts);
 
-// Forgets outcomes, what came, bundle ids, streams and dead letters older than history_ms; about
-// `max` rows a call at most.
-enum kvpbus_error kvpbus_journal_prune(struct kvpbus_journal *journal, int64_t now_ms, size_t max);
+// Forgets outcomes, what came, bundle ids, streams and dead letters older than history_ms; `max`
+// rows of each kind a call at most. *more: of some kind it forgot that many, there may be others.
+enum kvpbus_error kvpbus_journal_prune(struct kvpbus_journal *journal, int64_t now_ms, size_t max,
+                                       bool *more);
 
 // --- a copy while the journal is in use; outside of transactions ---
 

@@ -85,7 +85,7 @@ static enum kvpbus_error file_full(struct kvpbus_journal *journal)
 {
     return kvpbus_fail(&journal->failure, KVPBUS_JOURNAL_FULL,
                        "journal %s is full, journal_max is %s: consume messages, drop dead letters "
-                       "('kvpbus dead') or raise journal_max",
+                       "('kvpbus dead'), shorten history or raise journal_max",
                        journal->path, in_words(journal->options.total_max).text);
 }
 

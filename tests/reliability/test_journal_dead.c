@@ -207,7 +207,7 @@ Test(journal_dead, its_stream_may_have_been_forgotten)
     rig.guest.options.history_ms = 1;
     side_reopen(&rig.guest);
     // Dead letters would be forgotten too: they died a second before the streams were used last.
-    IN(&rig.guest, kvpbus_journal_prune(rig.guest.journal, rig.now + 1, 10000));
+    IN(&rig.guest, kvpbus_journal_prune(rig.guest.journal, rig.now + 1, 10000, &(bool){0}));
     cr_assert_eq(retry(&(struct kvpbus_dead_filter){0}), 1);
     cr_assert_str_eq(rig_consume(&rig, &rig.guest), "a");
 }

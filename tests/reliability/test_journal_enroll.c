@@ -199,13 +199,13 @@ Test(journal_enroll, tokens_are_forgotten_and_bounded)
     token.id[0] = 39;
     kvpbus_token_prove(&token, proof.identity, proof.epoch, proof.bytes);
     rig.now = (int64_t)token.ends_ms;
-    IN(&rig.host, kvpbus_journal_prune(rig.host.journal, rig.now, 100));
+    IN(&rig.host, kvpbus_journal_prune(rig.host.journal, rig.now, 100, &(bool){0}));
     refused("withdrawn");
     proof.bytes[0] = 20;
     refused("not known here");
     proof.bytes[0] = 39;
     rig.now += INT64_C(8) * 24 * 3600 * 1000;
-    IN(&rig.host, kvpbus_journal_prune(rig.host.journal, rig.now, 100));
+    IN(&rig.host, kvpbus_journal_prune(rig.host.journal, rig.now, 100, &(bool){0}));
     refused("not known here");
 }
 
@@ -260,10 +260,11 @@ Test(journal_enroll, a_guest_forgets_a_secret_a_day_after_its_end)
     struct kvpbus_token read;
     bool open;
     IN(guest, kvpbus_journal_token_take(guest->journal, guest->peer, &token));
-    IN(guest, kvpbus_journal_prune(guest->journal, (int64_t)token.ends_ms + 1000, 100));
+    IN(guest, kvpbus_journal_prune(guest->journal, (int64_t)token.ends_ms + 1000, 100, &(bool){0}));
     IN(guest, kvpbus_journal_token_open(guest->journal, guest->peer, &open, &read));
     cr_assert(open, "its clock may be wrong");
-    IN(guest, kvpbus_journal_prune(guest->journal, (int64_t)token.ends_ms + 25 * 3600000, 100));
+    IN(guest, kvpbus_journal_prune(guest->journal, (int64_t)token.ends_ms + 25 * 3600000, 100,
+                                   &(bool){0}));
     IN(guest, kvpbus_journal_token_open(guest->journal, guest->peer, &open, &read));
     cr_assert_not(open);
 }

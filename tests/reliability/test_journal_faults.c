@@ -516,8 +516,10 @@ static const uint8_t *first_vm(void)
     /* With another key, and all that is older is given up. */                                     \
     CALL(host, sign_audit(&rig.guest, 1000))                                                       \
     CALL(host, read_audit())                                                                       \
-    CALL(host, kvpbus_journal_prune(rig.host.journal, rig.now + (INT64_C(1) << 40), 100))          \
-    CALL(guest, kvpbus_journal_prune(rig.guest.journal, rig.now + (INT64_C(1) << 40), 100))
+    CALL(host,                                                                                     \
+         kvpbus_journal_prune(rig.host.journal, rig.now + (INT64_C(1) << 40), 100, &(bool){0}))    \
+    CALL(guest,                                                                                    \
+         kvpbus_journal_prune(rig.guest.journal, rig.now + (INT64_C(1) << 40), 100, &(bool){0}))
 
 #define LISTED(side, call) {&rig.side, #call},
 static const struct {

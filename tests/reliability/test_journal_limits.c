@@ -122,7 +122,7 @@ Test(journal_limits, a_full_journal_makes_the_peer_wait)
 
 static void prune(struct journal_side *side, int64_t now)
 {
-    IN(side, kvpbus_journal_prune(side->journal, now, 10000));
+    IN(side, kvpbus_journal_prune(side->journal, now, 10000, &(bool){0}));
 }
 
 Test(journal_limits, outcomes_are_kept_for_the_history_and_no_longer)
@@ -180,13 +180,28 @@ Test(journal_limits, a_stream_forgotten_by_the_sender_alone_keeps_its_order)
     cr_assert_str_eq(rig_consume(&rig, &rig.guest), "b c");
 }
 
-Test(journal_limits, pruning_is_bounded)
+Test(journal_limits, pruning_is_bounded_and_says_whether_there_may_be_more)
 {
-    for (int i = 0; i < 5; i++)
-        rig_queue(&rig, &rig.host, "a");
-    rig_flow(&rig, &rig.host, &rig.guest);
-    IN(&rig.host, kvpbus_journal_prune(rig.host.journal, rig.now + 8 * (int64_t)DAY, 2));
-    cr_assert_eq(rig_counts(&rig.host).delivered, 3);
+    int64_t later = rig.now + 8 * (int64_t)DAY;
+    struct kvpbus_message_record record;
+    size_t count;
+    bool more;
+    struct kvpbus_message_id id;
+    for (int i = 0; i < 5; i++) {
+        id = rig_queue(&rig, &rig.host, "a");
+        rig_flow(&rig, &rig.host, &rig.guest);
+    }
+    rig_consume(&rig, &rig.guest);
+    IN(&rig.guest, kvpbus_journal_show(rig.guest.journal, &id, &record, 1, &count));
+    for (uint64_t left = 5; left > 0; left = left > 2 ? left - 2 : 0) {
+        IN(&rig.host, kvpbus_journal_prune(rig.host.journal, later, 2, &more));
+        cr_assert_eq(more, left > 1);
+        cr_assert_eq(rig_counts(&rig.host).delivered, left > 2 ? left - 2 : 0);
+        IN(&rig.guest, kvpbus_journal_prune(rig.guest.journal, later, 2, &more));
+        cr_assert_eq(more, left > 1);
+    }
+    FAILS(&rig.guest, KVPBUS_NOT_FOUND,
+          kvpbus_journal_show(rig.guest.journal, &id, &record, 1, &count));
 }
 
 Test(journal_limits, dead_letters_are_forgotten_too)

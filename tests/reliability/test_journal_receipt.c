@@ -555,8 +555,8 @@ Test(journal_receipt, the_history_ends)
     ack();
     back();
     rig.now += INT64_C(8) * 24 * 3600 * 1000;
-    IN(&rig.host, kvpbus_journal_prune(rig.host.journal, rig.now, 1000));
-    IN(&rig.guest, kvpbus_journal_prune(rig.guest.journal, rig.now, 1000));
+    IN(&rig.host, kvpbus_journal_prune(rig.host.journal, rig.now, 1000, &(bool){0}));
+    IN(&rig.guest, kvpbus_journal_prune(rig.guest.journal, rig.now, 1000, &(bool){0}));
     FAILS(&rig.host, KVPBUS_NOT_FOUND,
           kvpbus_journal_show(rig.host.journal, &id, records, 2, &count));
     FAILS(&rig.guest, KVPBUS_NOT_FOUND,
@@ -565,7 +565,7 @@ Test(journal_receipt, the_history_ends)
     // A receipt that could not be told ends with it.
     ack();
     rig.now += INT64_C(8) * 24 * 3600 * 1000;
-    IN(&rig.guest, kvpbus_journal_prune(rig.guest.journal, rig.now, 1000));
+    IN(&rig.guest, kvpbus_journal_prune(rig.guest.journal, rig.now, 1000, &(bool){0}));
     cr_assert(!rig_counts(&rig.guest).receipts);
     uint64_t room[KVPBUS_CLASS_COUNT];
     IN(&rig.guest, kvpbus_journal_room(rig.guest.journal, rig.guest.peer, room));

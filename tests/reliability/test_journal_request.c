@@ -333,7 +333,8 @@ Test(journal_request, idle_streams_are_not_forgotten_while_replies_wait)
 {
     struct kvpbus_message_id one = request((uint64_t)1 << 40);
     reply(&one, KVPBUS_KIND_LAST_REPLY, "kept");
-    IN(&rig.guest, kvpbus_journal_prune(rig.guest.journal, rig.now + ((int64_t)1 << 35), 10000));
+    IN(&rig.guest,
+       kvpbus_journal_prune(rig.guest.journal, rig.now + ((int64_t)1 << 35), 10000, &(bool){0}));
     ack(&rig.guest, fetch(&one, "kept"));
 }
 

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a busy bus forgets: as much as came, on both sides, and nothing more often than once an hour
+// when there is nothing.
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bus_internal.h"
+#include "journal_internal.h"
+#include "live.h"
+
+enum { MESSAGES = 1000, DAY = 24 * LIVE_HOUR };
+
+struct answer {
+    bool here;
+    enum kvpbus_error code;
+    int64_t lease;
+};
+
+static void on_queued(void *context, const struct kvpbus_message_id *id,
+                      const struct kvpbus_failure *failure)
+{
+    (void)id;
+    *(struct answer *)context = (struct answer){.here = true, .code = failure->code};
+}
+
+static void on_done(void *context, const struct kvpbus_failure *failure)
+{
+    *(struct answer *)context = (struct answer){.here = true, .code = failure->code};
+}
+
+static void on_lease(void *context, struct kvpbus_delivery *delivery,
+                     const struct kvpbus_awaited *awaited, const struct kvpbus_failure *failure)
+{
+    (void)awaited;
+    *(struct answer *)context = (struct answer){.here = true, .code = failure->code};
+    if (delivery != NULL)
+        ((struct answer *)context)->lease = delivery->lease;
+    kvpbus_delivery_free(delivery);
+}
+
+static bool is_here(void *context)
+{
+    return ((struct answer *)context)->here;
+}
+
+// Makes `call` in `process`, and waits until the answer is here.
+#define ASK(index, call)                                           \
+    do {                                                           \
+        struct sim_process *process = world->sides[index].process; \
+        struct sim_arena *before = sim_side_enter(process->side);  \
+        answer.here = false;                                       \
+        call;                                                      \
+        sim_side_leave(before);                                    \
+        live_until(world, is_here, &answer);                       \
+    } while (0)
+
+static void send(struct sim_world *world, int from)
+{
+    struct answer answer = {0};
+    const struct kvpbus_message message = {
+        .topic = "a",
+        .stream = "",
+        .class_ = KVPBUS_CLASS_NORMAL,
+        .receipt = true,
+        .body = (const uint8_t *)"hello",
+        .body_length = 5,
+    };
+    ASK(from, kvpbus_bus_send(process->endpoint, &message, false, on_queued, &answer));
+    cr_assert_eq(answer.code, KVPBUS_OK);
+}
+
+static bool consume(struct sim_world *world, int side)
+{
+    struct answer answer = {0};
+    const struct kvpbus_filter all = {0};
+    ASK(side, kvpbus_bus_lease(process->bus, &all, LIVE_MINUTE, on_lease, &answer));
+    if (answer.code != KVPBUS_OK)
+        return false;
+    ASK(side, kvpbus_bus_ack(process->bus, answer.lease, on_done, &answer));
+    cr_assert_eq(answer.code, KVPBUS_OK);
+    return true;
+}
+
+static int64_t rows(struct sim_world *world, int side, const char *table)
+{
+    char sql[64];
+    sqlite3_stmt *row = NULL;
+    struct sim_arena *before = sim_side_enter(&world->sides[side]);
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", table);
+    sqlite3 *db = world->sides[side].process->journal->db;
+    cr_assert_eq(sqlite3_prepare_v2(db, sql, -1, &row, NULL), SQLITE_OK, "%s", sqlite3_errmsg(db));
+    cr_assert_eq(sqlite3_step(row), SQLITE_ROW);
+    int64_t count = sqlite3_column_int64(row, 0);
+    sqlite3_finalize(row);
+    sim_side_leave(before);
+    return count;
+}
+
+Test(bus_prune, what_is_older_than_the_history_is_gone_within_an_hour, .init = sim_setup)
+{
+    static const char *const tables[] = {"message", "sealed", "part",       "received", "inbox",
+                                         "arrived", "held",   "out_stream", "in_stream"};
+    struct sim_world *world = live_world();
+    for (int side = 0; side < SIM_SIDES; side++)
+        world->sides[side].consumer_stops = true;
+    live_begin(world);
+    for (int i = 0; i < MESSAGES; i++)
+        for (int side = 0; side < SIM_SIDES; side++) {
+            send(world, side);
+            while (!consume(world, 1 - side))
+                live_wait(world, 20);
+        }
+    live_wait(world, LIVE_MINUTE);
+    for (int side = 0; side < SIM_SIDES; side++) {
+        cr_assert_gt(rows(world, side, "message"), MESSAGES); // with those that tell of receipts
+        cr_assert_gt(rows(world, side, "sealed"), MESSAGES);
+        cr_assert_eq(rows(world, side, "received"), MESSAGES);
+        cr_assert_gt(rows(world, side, "arrived"), MESSAGES);
+        world->sides[side].wall_offset += 8 * (int64_t)DAY;
+    }
+    live_wait(world, LIVE_HOUR + LIVE_MINUTE);
+    for (int side = 0; side < SIM_SIDES; side++)
+        for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+            cr_assert_eq(rows(world, side, tables[i]), 0, "side %d: %" PRId64 " in %s", side,
+                         rows(world, side, tables[i]), tables[i]);
+    for (int side = 0; side < SIM_SIDES; side++)
+        cr_assert_gt(world->sides[side].process->bus->prune_at, world->now + LIVE_MINUTE);
+    sim_world_free(world);
+}
