@@ -264,8 +264,8 @@ static void check_writer(struct kvpbus_link *link, const char *value)
         return;
     link->stopped = true;
     link_say(link, KVPBUS_LINK_SECOND_WRITER,
-             "another program writes this store with my identity: stop it, or give one of the two "
-             "its own state folder");
+             "another program writes this store with my identity: stop it, or give it an identity "
+             "of its own; then start this one again");
     link_report_state(link);
 }
 

@@ -360,6 +360,13 @@ Test(link, a_second_writer_with_my_identity_stops_the_link)
     }
     cr_assert_eq(rig.sides[RIG_GUEST].second_writers, 1);
     cr_assert_eq(rig_state(&rig, RIG_GUEST), KVPBUS_LINK_STOPPED);
+    // The other one has gone, and it is started again: what waited is carried.
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 3000);
+    rig_send(&rig, RIG_GUEST, KVPBUS_CLASS_NORMAL, 3000);
+    rig_run(&rig, 60000);
+    cr_assert_eq(rig_state(&rig, RIG_GUEST), KVPBUS_LINK_STOPPED);
+    rig_restart(&rig, RIG_GUEST);
+    cr_assert(rig_until_delivered(&rig, 120000));
 }
 
 Test(link, old_hellos_that_come_back_are_no_second_writer)
