@@ -159,6 +159,44 @@ Test(e2e_move, back_and_forth)
     world_alpha_works(&from);
 }
 
+// Nobody hands it over: what is queued on either side waits for it to come back.
+Test(e2e_move, away_and_back_without_an_export)
+{
+    char guid[37];
+    guid_of_alpha(&from, guid);
+    world_stop(&from, WORLD_ALPHA, SIGTERM);
+    world_ok(&from, WORLD_HOST, "send alpha app.x --text down1");
+    world_stop(&from, WORLD_HOST, SIGTERM);
+    world_start(&from, WORLD_ALPHA);
+    world_ok(&from, WORLD_ALPHA, "send host app.x --text up1");
+    world_start(&from, WORLD_HOST);
+    receives(&from, WORLD_HOST, "up1");
+    // down1 waits in the VM's inbox, on its disk; down2 on the host that it leaves.
+    world_await(&from, WORLD_HOST, "alpha", "\"queued\": 0,", 20);
+    world_stop(&from, WORLD_ALPHA, SIGTERM);
+    world_ok(&from, WORLD_HOST, "send alpha app.x --text down2");
+    move(&from, &to);
+    world_await(&from, WORLD_HOST, guid, "the VM is gone from this host; what is queued waits", 20);
+    world_ok(&from, WORLD_HOST, "send %s app.x --text down3", guid);
+    world_ok(&to, WORLD_ALPHA, "send host app.x --text up2");
+    world_await(&to, WORLD_HOST, "alpha", "\"state\": \"unpaired\"", 20);
+    world_logged(&to, WORLD_ALPHA, "host", "another identity than the one");
+    receives(&to, WORLD_ALPHA, "down1");
+    cr_assert_eq(world_kvpbus(&to, WORLD_ALPHA, "recv --timeout 2s"), 6, "%s", world_output());
+    cr_assert_eq(world_kvpbus(&to, WORLD_HOST, "recv --timeout 1s"), 6, "%s", world_output());
+
+    move(&to, &from);
+    receives(&from, WORLD_ALPHA, "down2");
+    receives(&from, WORLD_ALPHA, "down3");
+    receives(&from, WORLD_HOST, "up2");
+    world_alpha_works(&from);
+    cr_assert_eq(world_kvpbus(&from, WORLD_ALPHA, "recv --timeout 1s"), 6, "%s", world_output());
+    cr_assert_eq(world_kvpbus(&from, WORLD_HOST, "recv --timeout 1s"), 6, "%s", world_output());
+    world_ok(&from, WORLD_HOST, "status %s", guid);
+    cr_assert_not_null(strstr(world_output(), "live, everything is delivered"), "%s",
+                       world_output());
+}
+
 Test(e2e_move, an_export_is_undone)
 {
     char other[80];

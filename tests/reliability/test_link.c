@@ -3,7 +3,7 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "hello.h"
+#include "link_internal.h"
 #include "link_rig.h"
 
 static struct rig rig;
@@ -31,6 +31,36 @@ Test(link, two_paired_sides_come_to_a_session)
     cr_assert(rig_until_live(&rig, 5000));
     cr_assert_eq(rig_items(&rig, RIG_HOST, KVPBUS_KEY_HELLO), 1);
     cr_assert_eq(rig_items(&rig, RIG_HOST, KVPBUS_KEY_STATE), 1);
+}
+
+// The guest's present core speaks these versions.
+static void speak(uint8_t lowest, uint8_t highest)
+{
+    struct kvpbus_own_core *own = &rig.sides[RIG_GUEST].link->handshake.own;
+    own->core.version_min = lowest;
+    own->core.version_max = highest;
+    kvpbus_core_sign(own, rig.sides[RIG_GUEST].secret);
+}
+
+Test(link, a_side_that_speaks_the_next_version_as_well_is_understood)
+{
+    speak(1, 2);
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 3000);
+    rig_send(&rig, RIG_GUEST, KVPBUS_CLASS_NORMAL, 3000);
+    cr_assert(rig_until_delivered(&rig, 20000));
+    cr_assert_eq(rig.sides[RIG_HOST].link->handshake.peer.version_max, 2);
+    cr_assert_eq(rig.sides[RIG_HOST].alarms, 0);
+}
+
+Test(link, a_side_that_speaks_other_versions_alone_is_told_so)
+{
+    struct kvpbus_link_status status;
+    speak(2, 3);
+    rig_run(&rig, 20000);
+    cr_assert_geq(rig.sides[RIG_HOST].alarms, 1);
+    kvpbus_link_status(rig.sides[RIG_HOST].link, &status);
+    cr_assert_neq(status.state, KVPBUS_LINK_LIVE);
+    cr_assert_not_null(strstr(status.why, "protocol versions 2 to 3, I speak 1"), "%s", status.why);
 }
 
 Test(link, bundles_go_both_ways_in_every_class)
