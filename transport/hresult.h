@@ -21,6 +21,9 @@ enum kvpbus_hresult_kind {
 #define KVPBUS_HINT_ELEVATE                                                     \
     "use an account of Administrators or of Hyper-V Administrators, elevated: " \
     "'Run as administrator'"
+#define KVPBUS_HINT_DENIED                                                            \
+    "use an elevated account of Hyper-V Administrators; for another host check also " \
+    "the user name and the password"
 #define KVPBUS_HINT_ROLE                                                                   \
     "install the Hyper-V role and its management service; before Windows Server 2012 use " \
     "'--namespace v1'"
@@ -90,7 +93,7 @@ enum kvpbus_hresult_kind {
     X(E_NOINTERFACE, 0x80004002, PLAIN, UNSUPPORTED, "an interface is missing",                    \
       KVPBUS_HINT_REPORT)                                                                          \
     X(E_FAIL, 0x80004005, UNSURE, STORE_GONE, "the call failed", KVPBUS_HINT_AGAIN)                \
-    X(E_ACCESSDENIED, 0x80070005, PLAIN, ACCESS, "access denied", KVPBUS_HINT_ELEVATE)             \
+    X(E_ACCESSDENIED, 0x80070005, PLAIN, ACCESS, "access denied", KVPBUS_HINT_DENIED)              \
     X(E_OUTOFMEMORY, 0x8007000E, PLAIN, NOMEM, "out of memory", KVPBUS_HINT_AGAIN)                 \
     X(E_INVALIDARG, 0x80070057, PLAIN, INTERNAL, "an argument is refused", KVPBUS_HINT_REPORT)     \
     X(REGDB_E_CLASSNOTREG, 0x80040154, PLAIN, UNSUPPORTED, "a COM class is not registered",        \

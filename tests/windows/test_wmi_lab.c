@@ -137,20 +137,62 @@ Test(wmi_lab, the_old_namespace)
     close_server();
 }
 
-Test(wmi_lab, another_host_with_and_without_credentials)
+Test(wmi_lab, another_host)
 {
-    static const char *const plain[] = {"--host", "hv7", NULL};
-    static const char *const named[] = {"--host",     "hv7",    "--user", "CORP\\operator",
-                                        "--password", "secret", NULL};
+    const char *const options[] = {"--host", "hv7", NULL};
     setenv("KVPBUS_LAB_REMOTE", "hv7", 1);
-    open_server(plain);
+    open_server(options);
     expect_exchange();
     close_server();
-    open_server(named);
-    cr_assert_eq(management->ops->read_host(management, "kvpbus", lab.guids[LAB_ALPHA],
-                                            &(struct kvpbus_scan){0}, &failure),
-                 KVPBUS_OK);
-    close_server();
+}
+
+// The lab lets an object of such a host be used only as the account that was set on that object.
+static const char of_accounts[] = "hv9=CORP\\operator:secret;hv5=operator@corp.example:secret";
+
+Test(wmi_lab, another_host_that_wants_an_account)
+{
+    static const char *const names[][2] = {
+        {"hv9", "CORP\\operator"},
+        {"hv5", "operator@corp.example"},
+    };
+    setenv("KVPBUS_LAB_REMOTE", of_accounts, 1);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *const options[] = {"--host",     names[i][0], "--user", names[i][1],
+                                       "--password", "secret",    NULL};
+        open_server(options);
+        expect_exchange();
+        struct kvpbus_call_result result;
+        const struct kvpbus_change item = {"kvpbus.h", NULL};
+        cr_assert_eq(management->ops->call(management, KVPBUS_OP_REMOVE, lab.guids[LAB_ALPHA],
+                                           &item, 1, &result, &failure),
+                     KVPBUS_OK, "%s", failure.detail);
+        cr_assert(lab_done(&result));
+        close_server();
+    }
+}
+
+Test(wmi_lab, another_account_or_none_is_told_what_to_do)
+{
+    static const char *const cases[][7] = {
+        {"--host", "hv9"},
+        {"--host", "hv9", "--user", "CORP\\operator", "--password", "secre"},
+        {"--host", "hv9", "--user", "CORP\\operators", "--password", "secret"},
+        {"--host", "hv9", "--user", "operator", "--password", "secret"},
+    };
+    setenv("KVPBUS_LAB_REMOTE", of_accounts, 1);
+    wmi_server_share(&wine, lab.directory);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        wmi_server_start(&server, &wine, false, cases[i]);
+        cr_assert_eq(server.error, KVPBUS_ACCESS, "%s", server.line);
+        cr_assert_not_null(strstr(server.line, "hv9: connecting to root\\virtualization\\v2: "));
+        cr_assert_not_null(strstr(server.line, "0x80070005 E_ACCESSDENIED"), "%s", server.line);
+        cr_assert_not_null(strstr(server.line, "check also the user name and the password"), "%s",
+                           server.line);
+        cr_assert_null(strstr(server.line, "secre"), "%s", server.line);
+        wmi_server_end(&server);
+        cr_assert_eq(server.held, 0);
+        cr_assert_leq(server.objects, 0);
+    }
 }
 
 Test(wmi_lab, a_wrong_host_is_told_with_what_to_do)
