@@ -2,6 +2,7 @@
 //
 // kvpbus-sim: runs seeds of the simulator. Each seed runs in a process that may die; the seeds are
 // dealt out to several of them.
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 
 #include "world.h"
 
-enum { JOBS_MAX = 64, FAILURES_SHOWN = 20 };
+enum { JOBS_MAX = 64, FAILURES_SHOWN = 20, PROFILES_MAX = 32 };
 
 struct arguments {
     uint64_t first, last;
@@ -22,6 +23,7 @@ struct arguments {
     bool trace;
     unsigned jobs;
     unsigned seconds; // 0: until the last seed
+    uint64_t least;   // seeds that have to be run
 };
 
 // Shared between the processes; each worker writes only its own place.
@@ -30,13 +32,13 @@ struct progress {
     uint64_t failures;
     struct {
         uint64_t seed; // under way
-        uint64_t passed, hash;
+        uint64_t passed[PROFILES_MAX], hash;
     } workers[JOBS_MAX];
 };
 
 static const char usage[] =
     "usage: kvpbus-sim --seed N | --seeds A..B [--profile NAME] [--trace] [--jobs N]\n"
-    "                  [--seconds N]\n"
+    "                  [--seconds N] [--least N]\n"
     "Simulates a host and a guest under faults; the same seed gives the same trace. The last\n"
     "line is a hash of the trace, or of those of all seeds.\n"
     "  --profile NAME  instead of the one that the seed chooses:";
@@ -48,7 +50,8 @@ static int show_usage(FILE *to, int code)
         fprintf(to, " %s", sim_profile_at(i)->name);
     fputs("\n  --trace         print every step (with --seed)\n"
           "  --jobs N        processes, 1 to 64 (default 1)\n"
-          "  --seconds N     begin no seed after so long\n",
+          "  --seconds N     begin no seed after so long\n"
+          "  --least N       end with 1 when fewer seeds were run (default 1)\n",
           to);
     return code;
 }
@@ -106,7 +109,7 @@ static void work(const struct arguments *arguments, struct progress *progress, u
             return;
         progress->workers[worker].seed = seed;
         if (run_seed(arguments, seed, &hash))
-            progress->workers[worker].passed++;
+            progress->workers[worker].passed[profile_of(arguments, seed) - sim_profile_at(0)]++;
         else
             __atomic_fetch_add(&progress->failures, 1, __ATOMIC_RELAXED);
         progress->workers[worker].hash ^= hash;
@@ -141,11 +144,20 @@ static void report_death(const struct arguments *arguments, struct progress *pro
     progress->failures++;
 }
 
-static uint64_t passed_so_far(const struct arguments *arguments, const struct progress *progress)
+static uint64_t passed_of(const struct arguments *arguments, const struct progress *progress,
+                          size_t profile)
 {
     uint64_t passed = 0;
     for (unsigned i = 0; i < arguments->jobs; i++)
-        passed += progress->workers[i].passed;
+        passed += progress->workers[i].passed[profile];
+    return passed;
+}
+
+static uint64_t passed_so_far(const struct arguments *arguments, const struct progress *progress)
+{
+    uint64_t passed = 0;
+    for (size_t i = 0; i < sim_profile_count(); i++)
+        passed += passed_of(arguments, progress, i);
     return passed;
 }
 
@@ -166,6 +178,25 @@ static pid_t wait_for(const struct arguments *arguments, const struct progress *
         return wait(status);
     fputs("\r\033[K", stderr);
     return child;
+}
+
+// Returns the exit code.
+static int sum_up(const struct arguments *arguments, const struct progress *progress, time_t begin)
+{
+    uint64_t hash = 0, passed = passed_so_far(arguments, progress);
+    for (unsigned i = 0; i < arguments->jobs; i++)
+        hash ^= progress->workers[i].hash;
+    bool few = passed + progress->failures < arguments->least;
+    printf("%llu seeds passed, %llu failed, in %lld s;", (unsigned long long)passed,
+           (unsigned long long)progress->failures, (long long)(time(NULL) - begin));
+    for (size_t i = 0; i < sim_profile_count(); i++)
+        printf(" %s %llu", sim_profile_at(i)->name,
+               (unsigned long long)passed_of(arguments, progress, i));
+    printf("\n%016llx\n", (unsigned long long)hash);
+    if (few)
+        fprintf(stderr, "kvpbus-sim: fewer than the %llu seeds that have to be run\n",
+                (unsigned long long)arguments->least);
+    return few || progress->failures > 0 ? 1 : 0;
 }
 
 static int run_all(const struct arguments *arguments)
@@ -194,14 +225,7 @@ static int run_all(const struct arguments *arguments)
         report_death(arguments, progress, worker, status);
         children[worker] = start_worker(arguments, progress, worker, end);
     }
-    uint64_t hash = 0;
-    for (unsigned i = 0; i < arguments->jobs; i++)
-        hash ^= progress->workers[i].hash;
-    printf("%llu seeds passed, %llu failed, in %lld s\n%016llx\n",
-           (unsigned long long)passed_so_far(arguments, progress),
-           (unsigned long long)progress->failures, (long long)(time(NULL) - begin),
-           (unsigned long long)hash);
-    return progress->failures > 0 ? 1 : 0;
+    return sum_up(arguments, progress, begin);
 }
 
 // --- arguments ----------------------------------------------------------------------------------
@@ -236,6 +260,8 @@ static bool parse_option(struct arguments *arguments, const char *name, const ch
         arguments->jobs = (unsigned)number;
     else if (strcmp(name, "--seconds") == 0 && number <= 1000000)
         arguments->seconds = (unsigned)number;
+    else if (strcmp(name, "--least") == 0)
+        arguments->least = number;
     else
         return false;
     return *rest == '\0';
@@ -243,7 +269,7 @@ static bool parse_option(struct arguments *arguments, const char *name, const ch
 
 int main(int argc, char **argv)
 {
-    struct arguments arguments = {.jobs = 1, .first = 1, .last = 0};
+    struct arguments arguments = {.jobs = 1, .first = 1, .last = 0, .least = 1};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0)
             return show_usage(stdout, 0);
@@ -259,6 +285,7 @@ int main(int argc, char **argv)
     }
     if (arguments.first > arguments.last)
         return show_usage(stderr, 2);
+    assert(sim_profile_count() <= PROFILES_MAX);
     sim_setup();
     if (arguments.first != arguments.last || arguments.seconds != 0)
         return run_all(&arguments);
