@@ -11,7 +11,10 @@
 
 #include "file.h"
 
-enum { PIECE = 1024 * 1024 }; // bytes of one write
+enum {
+    PIECE = 1024 * 1024,  // bytes of one write
+    DIRECTORY_MAX = 4000, // bytes: with a name behind it no longer than a path may be on Linux
+};
 
 const char *message_kind_name(enum kvpbus_kind kind)
 {
@@ -21,7 +24,14 @@ const char *message_kind_name(enum kvpbus_kind kind)
 
 bool message_output_begin(const struct message_output *output)
 {
-    if (output->directory == NULL || kvpbus_folder_make(output->directory))
+    if (output->directory == NULL)
+        return true;
+    if (strlen(output->directory) > DIRECTORY_MAX) {
+        fprintf(stderr, "kvpbus: the folder has more than %d bytes; name it from a nearer one\n",
+                DIRECTORY_MAX);
+        return false;
+    }
+    if (kvpbus_folder_make(output->directory))
         return true;
     fprintf(stderr, "kvpbus: cannot create %s: %s\n", output->directory,
             kvpbus_system_text(kvpbus_system_code()));
@@ -32,7 +42,7 @@ bool message_output_begin(const struct message_output *output)
 // journal wrote it.
 static bool write_file(const char *directory, const struct kvpbus_incoming *message)
 {
-    char path[1024], fresh[1100];
+    char path[DIRECTORY_MAX + KVPBUS_MESSAGE_ID_TEXT + 8], fresh[sizeof path + 8];
     snprintf(path, sizeof path, "%s/%s", directory, message->id);
     snprintf(fresh, sizeof fresh, "%s.part", path);
     kvpbus_file_remove(fresh);

@@ -68,6 +68,36 @@ Test(e2e_messages, a_body_arrives_byte_for_byte)
     cr_assert_str_eq(world_output(), "");
 }
 
+Test(e2e_messages, each_goes_into_a_file_of_its_own_in_a_long_folder)
+{
+    char folder[1001];
+    for (size_t i = 0; i < sizeof folder - 1; i++)
+        folder[i] = i % 200 == 199 ? '/' : 'd';
+    folder[sizeof folder - 2] = 'd';
+    folder[sizeof folder - 1] = '\0';
+    world_pair(&world, WORLD_ALPHA);
+    cr_assert_eq(world_shell(&world, "mkdir -p %s", folder), 0);
+    // In one bundle, whose messages have ids with one beginning.
+    world_stop(&world, WORLD_HOST, SIGTERM);
+    world_stop(&world, WORLD_ALPHA, SIGTERM);
+    world_start(&world, WORLD_ALPHA);
+    for (int i = 0; i < 3; i++)
+        world_ok(&world, WORLD_ALPHA, "send host app.x --text text-%d", i);
+    world_start(&world, WORLD_HOST);
+    world_ok(&world, WORLD_HOST, "recv --count 3 --timeout 20s --out %s", folder);
+    cr_assert_eq(world_shell(&world, "cd %s && ls | wc -l && cat *", folder), 0);
+    cr_assert_str_eq(world_output(), "3\ntext-0text-1text-2");
+    // One that is too long for every system is refused before a message is taken.
+    world_ok(&world, WORLD_ALPHA, "send host app.x --text stays --wait delivered");
+    cr_assert_eq(world_kvpbus(&world, WORLD_HOST,
+                              "recv --timeout 10s --out ./$(head -c 5000 /dev/zero | tr \"\\000\" "
+                              "/)"),
+                 1);
+    cr_assert_not_null(strstr(world_output(), "4000"), "%s", world_output());
+    world_ok(&world, WORLD_HOST, "recv --timeout 10s");
+    cr_assert_str_eq(world_output(), "stays");
+}
+
 Test(e2e_messages, a_body_comes_from_standard_input)
 {
     world_pair(&world, WORLD_ALPHA);
