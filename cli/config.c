@@ -11,6 +11,7 @@
 
 #include "file.h"
 #include "ini_file.h"
+#include "ini_line.h"
 #include "metrics_server.h"
 #include "paths.h"
 #include "words.h"
@@ -335,10 +336,15 @@ enum kvpbus_error kvpbus_config_read_stream(FILE *file, const char *path,
     struct reading reading = {
         .path = path, .arguments = arguments, .warn = warn, .failure = failure};
     failure->code = KVPBUS_OK;
-    int line = kvpbus_ini_read(file, on_option, &reading);
+    bool too_long;
+    int line = kvpbus_ini_read(file, on_option, &reading, &too_long);
     *unknown_count = reading.unknown;
     if (ferror(file) != 0)
         return kvpbus_fail(failure, KVPBUS_CONFIG, "cannot read %s; is it a file?", path);
+    if (too_long && failure->code == KVPBUS_OK)
+        return kvpbus_fail(failure, KVPBUS_CONFIG,
+                           "%s, line %d is longer than %d bytes, which only a comment may be", path,
+                           line, KVPBUS_INI_LINE_MAX);
     if (line != 0 && failure->code == KVPBUS_OK)
         return kvpbus_fail(failure, KVPBUS_CONFIG, "%s, line %d is not 'name = value'", path, line);
     return failure->code;

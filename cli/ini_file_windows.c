@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What inih reads elsewhere. scripts/windows-deps would build it, but Debian's mirrors do not have
-// its source. The same lines mean the same, which tests/cli/test_ini_file.c compares. A byte order
-// mark, as Windows' editors put it, is passed over.
+// its source. The same lines mean the same, which tests/cli/test_ini_file.c compares.
 #include "ini_file.h"
 
 #include <ctype.h>
-#include <stdbool.h>
 #include <string.h>
 
-enum { LINE_MAX_BYTES = 200, NAME_MAX_BYTES = 50 }; // with the NUL; longer names are cut
+#include "ini_line.h"
+
+enum { NAME_MAX_BYTES = 50 }; // with the NUL; longer names are cut
 
 struct ini {
     kvpbus_ini_fn *visit;
@@ -78,30 +78,17 @@ static bool read_line(struct ini *ini, char *line)
     return *text == '[' ? read_section(ini, text + 1) : read_option(ini, text);
 }
 
-static bool ends_here(FILE *file)
+int kvpbus_ini_read(FILE *file, kvpbus_ini_fn *visit, void *context, bool *too_long)
 {
-    int next = getc(file);
-    if (next != '\n' && next != EOF)
-        ungetc(next, file);
-    return next == '\n' || next == EOF;
-}
-
-int kvpbus_ini_read(FILE *file, kvpbus_ini_fn *visit, void *context)
-{
-    static const char mark[] = "\xef\xbb\xbf";
     struct ini ini = {.visit = visit, .context = context};
-    char line[LINE_MAX_BYTES];
+    char text[KVPBUS_INI_LINE_MAX + 1];
+    enum kvpbus_ini_line line;
     int number = 0, wrong = 0;
-    while (fgets(line, sizeof line, file) != NULL) {
-        char *begin = line;
+    while ((line = kvpbus_ini_line(file, number == 0, text)) == KVPBUS_INI_LINE) {
         number++;
-        if (number == 1 && strncmp(line, mark, strlen(mark)) == 0)
-            begin += strlen(mark);
-        bool whole = strchr(line, '\n') != NULL || ends_here(file);
-        if ((!whole || !read_line(&ini, begin)) && wrong == 0)
+        if (!read_line(&ini, text) && wrong == 0)
             wrong = number;
-        while (!whole && fgets(line, sizeof line, file) != NULL)
-            whole = strchr(line, '\n') != NULL;
     }
-    return wrong;
+    *too_long = wrong == 0 && line == KVPBUS_INI_TOO_LONG;
+    return *too_long ? number + 1 : wrong;
 }

@@ -263,6 +263,18 @@ Test(config, what_is_wrong_is_said)
     refused("[kvpbus]\nwhatever\n", "line 2");
 }
 
+Test(config, a_comment_may_be_long_and_an_option_not)
+{
+    char text[2048] = "[kvpbus]\n# ";
+    size_t begin = strlen(text);
+    memset(text + begin, 'x', 1000);
+    strcpy(text + begin + 1000, "\nring_slots = 9\n");
+    cr_assert_eq(read_text(text), KVPBUS_OK, "%s", failure.detail);
+    cr_assert_eq(arguments.options.ring_slots, 9);
+    memcpy(text + begin - 2, "state = /", 9);
+    refused(text, "line 2 is longer than 199 bytes");
+}
+
 Test(config, a_missing_file_is_said)
 {
     cr_assert_eq(kvpbus_config_read("/nowhere/kvpbus.conf", &arguments, warn, &unknown, &failure),
