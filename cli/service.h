@@ -135,7 +135,7 @@ void kvpbus_move_path(const struct kvpbus_service *service, const char *what,
 void kvpbus_move_clear(const char *state);
 void kvpbus_service_start_move(struct kvpbus_service *service);
 
-// For the loop: begins what kvpbus_service_rebind has put off until no store call is under way.
+// For the loop: begins what kvpbus_service_rebind has put off until its turn has come.
 void kvpbus_service_start_rebind(struct kvpbus_service *service);
 
 // For the loop: begins the store calls that are due, and those for kvpbus_service_read_both that

@@ -87,7 +87,7 @@ void kvpbus_service_take_actions(struct kvpbus_service *service)
 // --- of the items ---
 
 // Both stores for `kvpbus items`. The contract of a store forbids two calls of a kind at once, so
-// this one waits until the bus has none under way, and holds the bus back meanwhile.
+// this one waits for its turn, and holds the bus back meanwhile.
 struct both_call {
     uv_work_t work;
     struct both_call *next;
@@ -112,7 +112,7 @@ static void both_done(uv_work_t *work, int status)
     struct both_call *call = work->data;
     (void)status;
     call->service->calls--;
-    kvpbus_endpoint_hold(call->endpoint, false);
+    kvpbus_endpoint_release(call->endpoint);
     call->callback(call->context, &call->own, &call->peer, &call->failure);
     kvpbus_scan_free(&call->own);
     kvpbus_scan_free(&call->peer);
@@ -128,11 +128,10 @@ void kvpbus_service_read_both(struct kvpbus_service *service, struct kvpbus_endp
     call->work.data = call;
     call->service = service;
     call->endpoint = endpoint;
-    call->store = service->ops->store(service->program, endpoint);
     call->callback = callback;
     call->context = context;
     service->calls++;
-    kvpbus_endpoint_hold(endpoint, true);
+    kvpbus_endpoint_hold(endpoint);
     call->next = service->held_calls;
     service->held_calls = call;
 }
@@ -146,6 +145,8 @@ void kvpbus_service_start_held(struct kvpbus_service *service)
             continue;
         }
         *link = call->next;
+        kvpbus_endpoint_take(call->endpoint);
+        call->store = service->ops->store(service->program, call->endpoint);
         uv_queue_work(service->loop, &call->work, both_work, both_done);
     }
 }

@@ -34,7 +34,7 @@ enum kvpbus_error kvpbus_service_rotate(struct kvpbus_service *service, bool for
 
 // --- a VM under another id ---
 
-// A VM's new id waits until no store call is under way for the two endpoints.
+// A VM's new id waits for its turn with the two endpoints.
 struct rebind_call {
     struct kvpbus_service *service;
     struct kvpbus_endpoint *endpoint, *other; // NULL: nobody has that id
@@ -52,21 +52,11 @@ static void rebind_done(void *context, const struct kvpbus_failure *failure)
     service->calls--;
     if (failure->code == KVPBUS_OK && service->ops->rebound != NULL)
         service->ops->rebound(service->program);
-    kvpbus_endpoint_hold(call->endpoint, false);
+    kvpbus_endpoint_release(call->endpoint);
     if (call->other != NULL)
-        kvpbus_endpoint_hold(call->other, false);
+        kvpbus_endpoint_release(call->other);
     call->callback(call->context, failure);
     free(call);
-}
-
-void kvpbus_service_start_rebind(struct kvpbus_service *service)
-{
-    struct rebind_call *call = service->rebind;
-    if (call == NULL || call->started || !kvpbus_endpoint_quiet(call->endpoint) ||
-        (call->other != NULL && !kvpbus_endpoint_quiet(call->other)))
-        return;
-    call->started = true;
-    kvpbus_bus_rebind(call->endpoint, call->vm, rebind_done, call);
 }
 
 static struct kvpbus_endpoint *endpoint_of_vm(const struct kvpbus_service *service,
@@ -78,6 +68,32 @@ static struct kvpbus_endpoint *endpoint_of_vm(const struct kvpbus_service *servi
     return NULL;
 }
 
+// Whoever has the id now: it may have been listed since the call was made.
+static void hold_other(struct rebind_call *call)
+{
+    if (call->other != NULL)
+        return;
+    call->other = endpoint_of_vm(call->service, call->vm);
+    if (call->other != NULL)
+        kvpbus_endpoint_hold(call->other);
+}
+
+void kvpbus_service_start_rebind(struct kvpbus_service *service)
+{
+    struct rebind_call *call = service->rebind;
+    if (call == NULL || call->started)
+        return;
+    hold_other(call);
+    if (!kvpbus_endpoint_quiet(call->endpoint) ||
+        (call->other != NULL && !kvpbus_endpoint_quiet(call->other)))
+        return;
+    call->started = true;
+    kvpbus_endpoint_take(call->endpoint);
+    if (call->other != NULL)
+        kvpbus_endpoint_take(call->other);
+    kvpbus_bus_rebind(call->endpoint, call->vm, rebind_done, call);
+}
+
 // Whether it may be now; the journal looks at the rest.
 static enum kvpbus_error may_rebind(const struct kvpbus_service *service,
                                     const struct kvpbus_endpoint *endpoint, bool force,
@@ -87,8 +103,9 @@ static enum kvpbus_error may_rebind(const struct kvpbus_service *service,
     struct kvpbus_link_status status;
     if (service->options.role != KVPBUS_ROLE_HOST)
         return kvpbus_fail(failure, KVPBUS_UNSUPPORTED, "that is done on the host, not in a VM");
-    if (service->rebind != NULL)
-        return kvpbus_fail(failure, KVPBUS_BUSY, "another VM is being rebound; try again");
+    if (service->rebind != NULL || service->move != NULL)
+        return kvpbus_fail(failure, KVPBUS_BUSY, "another VM is being %s; try again",
+                           service->rebind != NULL ? "rebound" : "moved");
     kvpbus_endpoint_status(endpoint, &status);
     if (status.state != KVPBUS_LINK_SUSPENDED && !force)
         return kvpbus_fail(failure, KVPBUS_BUSY,
@@ -103,8 +120,7 @@ void kvpbus_service_rebind(struct kvpbus_service *service, struct kvpbus_endpoin
                            kvpbus_done_fn *callback, void *context)
 {
     struct kvpbus_failure failure = {0};
-    struct kvpbus_endpoint *other = endpoint_of_vm(service, vm);
-    if (other == endpoint)
+    if (endpoint_of_vm(service, vm) == endpoint)
         kvpbus_fail(&failure, KVPBUS_INVALID_ARGUMENT, "%s has this id already",
                     kvpbus_endpoint_peer(endpoint)->name);
     if (failure.code != KVPBUS_OK || may_rebind(service, endpoint, force, &failure) != KVPBUS_OK) {
@@ -116,13 +132,11 @@ void kvpbus_service_rebind(struct kvpbus_service *service, struct kvpbus_endpoin
         abort();
     call->service = service;
     call->endpoint = endpoint;
-    call->other = other;
     memcpy(call->vm, vm, sizeof call->vm);
     call->callback = callback;
     call->context = context;
     service->rebind = call;
     service->calls++;
-    kvpbus_endpoint_hold(endpoint, true);
-    if (other != NULL)
-        kvpbus_endpoint_hold(other, true);
+    kvpbus_endpoint_hold(endpoint);
+    hold_other(call);
 }

@@ -13,7 +13,7 @@
 typedef void move_fn(struct kvpbus_endpoint *endpoint, const struct kvpbus_moving *moving,
                      kvpbus_done_fn *callback, void *context);
 
-// It waits until no store call is under way for the endpoint.
+// It waits for its turn with the endpoint.
 struct move_call {
     struct kvpbus_service *service;
     struct kvpbus_endpoint *endpoint; // NULL: it is being added
@@ -65,7 +65,7 @@ static void finish(struct move_call *call, const struct kvpbus_failure *failure)
     service->move = NULL;
     service->calls--;
     if (call->endpoint != NULL)
-        kvpbus_endpoint_hold(call->endpoint, false);
+        kvpbus_endpoint_release(call->endpoint);
     // What is in the journal again is not kept beside it.
     if (failure->code == KVPBUS_OK && call->move != kvpbus_bus_export) {
         copy_path(service, kvpbus_endpoint_peer(call->endpoint)->vm, path);
@@ -87,6 +87,7 @@ void kvpbus_service_start_move(struct kvpbus_service *service)
         !kvpbus_endpoint_quiet(call->endpoint))
         return;
     call->started = true;
+    kvpbus_endpoint_take(call->endpoint);
     call->move(call->endpoint, &call->moving, move_done, call);
 }
 
@@ -130,7 +131,7 @@ static struct move_call *begin(struct kvpbus_service *service, struct kvpbus_end
     service->move = call;
     service->calls++;
     if (endpoint != NULL)
-        kvpbus_endpoint_hold(endpoint, true);
+        kvpbus_endpoint_hold(endpoint);
     return call;
 }
 
@@ -164,7 +165,7 @@ static void on_added(void *context, struct kvpbus_endpoint *endpoint)
         return;
     }
     call->endpoint = endpoint;
-    kvpbus_endpoint_hold(endpoint, true);
+    kvpbus_endpoint_hold(endpoint);
     if (call->service->ops->rebound != NULL)
         call->service->ops->rebound(call->service->program);
 }

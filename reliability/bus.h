@@ -22,13 +22,13 @@ void kvpbus_bus_rotate(struct kvpbus_bus *bus, const uint8_t identity[KVPBUS_IDE
 // identities that the statements would still name. NULL: there is none.
 const struct kvpbus_peer *kvpbus_bus_left_behind(const struct kvpbus_bus *bus);
 
-// On a host: the paired peer goes on under the VM id `vm`. It, and the endpoint that has that id,
-// if any, are held and quiet from here to the callback.
+// On a host: the paired peer goes on under the VM id `vm`. From here to the callback it is the
+// caller's turn with it, and with the endpoint that has that id, if any.
 void kvpbus_bus_rebind(struct kvpbus_endpoint *endpoint, const uint8_t vm[KVPBUS_VM_ID_BYTES],
                        kvpbus_done_fn *callback, void *context);
 
 // On a host: a VM goes to another host, comes back untaken, or comes from another one (parcel.h).
-// The endpoint is held and quiet from here to the callback.
+// It is the caller's turn with the endpoint from here to the callback.
 struct kvpbus_moving {
     char copy[KVPBUS_MOVE_PATH];         // the VM's part of the journal, of the host that it left
     char sealed[KVPBUS_MOVE_PATH];       // the file for the other host
@@ -50,10 +50,13 @@ enum kvpbus_error kvpbus_bus_attach(struct kvpbus_bus *bus, const struct kvpbus_
                                     const uint8_t vm[KVPBUS_VM_ID_BYTES],
                                     struct kvpbus_endpoint **endpoint);
 
-// Another's turn with the stores of the endpoint: while held no action is given; quiet says when
-// none is under way.
-void kvpbus_endpoint_hold(struct kvpbus_endpoint *endpoint, bool held);
+// Another's turn with the stores of the endpoint. While anybody holds it no action is given; when
+// it is quiet, with no action under way and nobody's turn, one who holds it may take his turn,
+// which the release ends.
+void kvpbus_endpoint_hold(struct kvpbus_endpoint *endpoint);
 bool kvpbus_endpoint_quiet(const struct kvpbus_endpoint *endpoint);
+void kvpbus_endpoint_take(struct kvpbus_endpoint *endpoint);
+void kvpbus_endpoint_release(struct kvpbus_endpoint *endpoint);
 
 // True when the peer's store is full of what is not ours, so that reading it takes long: it is
 // looked at rarely, and should be read apart from those of other peers.

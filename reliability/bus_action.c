@@ -19,7 +19,7 @@ static bool read_peer_due(const struct kvpbus_endpoint *endpoint)
 bool kvpbus_bus_action(struct kvpbus_endpoint *endpoint, struct kvpbus_action *action)
 {
     struct kvpbus_bus *bus = endpoint->bus;
-    if (endpoint->link == NULL || endpoint->suspended || endpoint->held)
+    if (endpoint->link == NULL || endpoint->suspended || endpoint->held > 0)
         return false;
     bus_drain(endpoint);
     action->endpoint = endpoint;
@@ -170,14 +170,28 @@ bool kvpbus_endpoint_stuffed(const struct kvpbus_endpoint *endpoint)
     return endpoint->stuffed;
 }
 
-void kvpbus_endpoint_hold(struct kvpbus_endpoint *endpoint, bool held)
+void kvpbus_endpoint_hold(struct kvpbus_endpoint *endpoint)
 {
-    endpoint->held = held;
+    endpoint->held++;
 }
 
 bool kvpbus_endpoint_quiet(const struct kvpbus_endpoint *endpoint)
 {
-    return !endpoint->reading_peer && !endpoint->reading_own && !endpoint->writing;
+    return !endpoint->reading_peer && !endpoint->reading_own && !endpoint->writing &&
+           !endpoint->taken;
+}
+
+void kvpbus_endpoint_take(struct kvpbus_endpoint *endpoint)
+{
+    assert(endpoint->held > 0 && kvpbus_endpoint_quiet(endpoint));
+    endpoint->taken = true;
+}
+
+void kvpbus_endpoint_release(struct kvpbus_endpoint *endpoint)
+{
+    assert(endpoint->held > 0 && endpoint->taken);
+    endpoint->taken = false;
+    endpoint->held--;
 }
 
 void kvpbus_bus_notice(struct kvpbus_endpoint *endpoint)

@@ -71,8 +71,10 @@ struct kvpbus_endpoint {
     struct kvpbus_chain chain; // of a VM that came from another host
     uint8_t pending_vm[KVPBUS_VM_ID_BYTES];
     struct kvpbus_link *link;
-    bool suspended, held;
-    bool scarce; // the longest message would not fit in its inbox, and that was said
+    bool suspended;
+    unsigned held; // by so many
+    bool taken;    // and one of them has his turn
+    bool scarce;   // the longest message would not fit in its inbox, and that was said
     const char *why;
 
     bool reading_peer, reading_own, writing;
