@@ -93,8 +93,12 @@ static enum kvpbus_error export_to(const struct kvpbus_command_context *context,
 {
     struct kvpbus_client *client = NULL;
     int file = kvpbus_file_create(path);
-    if (file < 0)
-        return failed(path, failure);
+    if (file < 0) {
+        int number = kvpbus_system_code();
+        return kvpbus_fail(failure, kvpbus_system_error(number),
+                           "cannot make %.120s: %s; name a file that is not there yet", path,
+                           kvpbus_system_text(number));
+    }
     enum kvpbus_error error = kvpbus_client_open(context->socket, &client, failure);
     if (error == KVPBUS_OK)
         error = kvpbus_control_write(client, request, failure);

@@ -238,6 +238,9 @@ Test(e2e_move, words_and_files_that_are_wrong)
     world_await(&from, WORLD_HOST, "alpha", "\"state\": \"suspended\"", 20);
     world_ok(&from, WORLD_HOST, "--json export alpha x --for %s", key);
     cr_assert_not_null(strstr(world_output(), "\"file\""), "%s", world_output());
+    cr_assert_neq(world_kvpbus(&from, WORLD_HOST, "export alpha x --for %s", key), 0);
+    cr_assert_not_null(strstr(world_output(), "name a file that is not there yet"), "%s",
+                       world_output());
     cr_assert_neq(world_kvpbus(&from, WORLD_HOST, "import x --fingerprint %s", fingerprint), 0);
     cr_assert_not_null(strstr(world_output(), "for another host"), "%s", world_output());
     cr_assert_eq(world_shell(&from, "head -c 2000 x >%s/cut", to.lab.directory), 0);

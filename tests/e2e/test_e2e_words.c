@@ -166,36 +166,3 @@ Test(e2e_words, services_and_lab_refuse_nonsense)
         says(errors_of(calls[i].run, calls[i].words), 2, calls[i].program, calls[i].words,
              calls[i].told);
 }
-
-// With --json what is printed is JSON and nothing else; a reader that goes away is no fault.
-Test(e2e_words, json_and_pipes)
-{
-    static const char *const calls[] = {
-        "vms",
-        "identity",
-        "status",
-        "status alpha",
-        "send alpha a.b --text t --wait delivered",
-        "send --all a.b --text t --wait delivered",
-        "items alpha",
-        "metrics",
-        "audit list",
-        "audit verify",
-        "dead list",
-        "doctor --side host",
-    };
-    world_start(&world, WORLD_HOST);
-    world_start(&world, WORLD_ALPHA);
-    world_pair(&world, WORLD_ALPHA);
-    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
-        world_shell(&world, "$KVPBUS --socket host.ctl --json %s >printed 2>/dev/null", calls[i]);
-        // One document, or one in each line.
-        cr_assert_eq(world_shell(&world, "jq -e type printed"), 0, "%s: %s", calls[i],
-                     world_output());
-        world_shell(&world, "$KVPBUS --socket host.ctl %s | true", calls[i]);
-        cr_assert_str_empty(world_output(), "%s in a pipe: %s", calls[i], world_output());
-        world_shell(&world, "$KVPBUS --socket host.ctl %s 2>&1 | cat", calls[i]);
-        cr_assert_null(strpbrk(world_output(), "\033\r"), "%s in a pipe has colour or progress",
-                       calls[i]);
-    }
-}
