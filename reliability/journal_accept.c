@@ -166,6 +166,8 @@ static enum kvpbus_error deliver_all(struct kvpbus_journal *journal, const struc
     if (error == KVPBUS_OK)
         error = RUN(journal, "UPDATE peer SET received = received + ?2 WHERE id = ?1",
                     INT(arrival->peer), INT(result->messages));
+    if (error == KVPBUS_OK)
+        error = journal_forget_oldest(journal, arrival->peer);
     if (error != KVPBUS_OK)
         return error;
     result->receipts = list->receipts > 0;

@@ -9,21 +9,6 @@
 
 enum { RECEIVED_MAX = 100000 }; // messages of one peer, beside those in the inbox
 
-static enum kvpbus_error make_room(struct kvpbus_journal *journal, int64_t peer)
-{
-    int64_t count, bytes;
-    enum kvpbus_error error = journal_tally_get(journal, peer, TALLY_RECEIVED, &count, &bytes);
-    if (error != KVPBUS_OK || count <= RECEIVED_MAX)
-        return error;
-    error = RUN(journal,
-                "DELETE FROM received WHERE id = (SELECT id FROM received WHERE peer = ?1 AND "
-                "fate != 0 AND receipt != 2 ORDER BY id LIMIT 1)",
-                INT(peer));
-    return error == KVPBUS_OK
-               ? journal_tally(journal, peer, TALLY_RECEIVED, -journal_changed(journal), 0)
-               : error;
-}
-
 enum kvpbus_error journal_remember(struct kvpbus_journal *journal, const struct incoming *incoming,
                                    int64_t inbox)
 {
@@ -41,7 +26,26 @@ enum kvpbus_error journal_remember(struct kvpbus_journal *journal, const struct 
         error = journal_tally(journal, peer, TALLY_RECEIVED, 1, 0);
     if (error == KVPBUS_OK && message->receipt)
         error = journal_tally(journal, peer, TALLY_OWED, 1, OWED_BYTES);
-    return error == KVPBUS_OK ? make_room(journal, peer) : error;
+    return error;
+}
+
+enum kvpbus_error journal_forget_oldest(struct kvpbus_journal *journal, int64_t peer)
+{
+    int64_t count, waiting = 0, bytes;
+    enum kvpbus_error error = journal_tally_get(journal, peer, TALLY_RECEIVED, &count, &bytes);
+    if (error == KVPBUS_OK && count > RECEIVED_MAX)
+        error = journal_tally_get(journal, peer, TALLY_INBOX, &waiting, &bytes);
+    if (error != KVPBUS_OK || count - waiting <= RECEIVED_MAX)
+        return error;
+    // What the peer has still to be told has room of its own.
+    error = RUN(journal,
+                "DELETE FROM received WHERE id IN (SELECT id FROM received INDEXED BY "
+                "received_ended WHERE peer = ?1 AND fate != 0 AND receipt != 2 ORDER BY id LIMIT "
+                "min(?2, ?3))",
+                INT(peer), INT(count - waiting - RECEIVED_MAX), INT(KVPBUS_BUNDLE_MESSAGES_MAX));
+    return error == KVPBUS_OK
+               ? journal_tally(journal, peer, TALLY_RECEIVED, -journal_changed(journal), 0)
+               : error;
 }
 
 // --- asking ---

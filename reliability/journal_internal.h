@@ -426,6 +426,8 @@ enum kvpbus_error journal_receipts_came(struct kvpbus_journal *journal, int64_t 
 struct incoming;
 enum kvpbus_error journal_remember(struct kvpbus_journal *journal, const struct incoming *incoming,
                                    int64_t inbox);
+// Of too much that has ended the oldest goes, as much as a bundle can bring.
+enum kvpbus_error journal_forget_oldest(struct kvpbus_journal *journal, int64_t peer);
 
 // --- journal_inbox.c ---
 // A message of the peer, as it stands in its bundle.

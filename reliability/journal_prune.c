@@ -69,9 +69,9 @@ static enum kvpbus_error prune_received(struct kvpbus_journal *journal,
     static_assert(RECEIPT_ASKED == 1 && RECEIPT_DUE == 2, "the statement names them");
     enum kvpbus_error error =
         GET(journal, &row,
-            "DELETE FROM received WHERE id IN (SELECT id FROM received WHERE fate_ms < ?1 AND "
-            "came_ms < ?1 AND NOT EXISTS(SELECT 1 FROM inbox WHERE inbox.id = received.inbox) "
-            "LIMIT ?2) RETURNING peer, receipt IN (1, 2)",
+            "DELETE FROM received WHERE id IN (SELECT id FROM received WHERE fate != 0 AND fate_ms "
+            "< ?1 AND came_ms < ?1 AND NOT EXISTS(SELECT 1 FROM inbox WHERE inbox.id = "
+            "received.inbox) LIMIT ?2) RETURNING peer, receipt IN (1, 2)",
             INT(pruning->before_ms), INT(pruning->max));
     for (; error == KVPBUS_OK; error = journal_next(journal, row)) {
         int64_t peer = sqlite3_column_int64(row, 0);

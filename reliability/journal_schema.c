@@ -8,7 +8,7 @@
 
 enum {
     APPLICATION_ID = 0x6b767062, // "kvpb"
-    SCHEMA_VERSION = 2,
+    SCHEMA_VERSION = 3,
     CHECK_BYTES = 256 * 1024 * 1024, // larger files are checked only as they are read
 };
 
@@ -214,10 +214,17 @@ static const char moving[] =
     // What came here: a row for each, so that it does not come again.
     "CREATE TABLE came(id BLOB PRIMARY KEY, came_ms INTEGER NOT NULL) WITHOUT ROWID;";
 
+static const char ended[] =
+    // What came and has ended is found without what waits, which is as much as the inbox holds.
+    "DROP INDEX received_came; CREATE INDEX received_fate ON received(fate_ms) WHERE fate != 0;"
+    "CREATE INDEX received_ended ON received(peer, id) WHERE fate != 0 AND receipt != 2;";
+static_assert(FATE_NONE == 0 && RECEIPT_DUE == 2, "the statements name them");
+
 // What version n adds to version n - 1.
 static const char *const *const steps[SCHEMA_VERSION + 1] = {
     [1] = (const char *const[]){peers, outgoing, incoming, NULL},
     [2] = (const char *const[]){audit, consuming, identities, enrolment, history, moving, NULL},
+    [3] = (const char *const[]){ended, NULL},
 };
 
 static enum kvpbus_error number(struct kvpbus_journal *journal, const char *sql, int64_t *value)

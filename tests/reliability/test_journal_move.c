@@ -338,7 +338,7 @@ Test(journal_move, a_file_of_another_version_or_kind)
     cr_assert_eq(sqlite3_exec(db, "PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
     cr_assert_eq(move_in(false), KVPBUS_INVALID_ARGUMENT);
     cr_assert_eq(
-        sqlite3_exec(db, "PRAGMA user_version = 2; CREATE TABLE more(a)", NULL, NULL, NULL),
+        sqlite3_exec(db, "PRAGMA user_version = 3; CREATE TABLE more(a)", NULL, NULL, NULL),
         SQLITE_OK);
     cr_assert_eq(move_in(false), KVPBUS_INVALID_ARGUMENT);
     cr_assert_eq(

@@ -165,6 +165,19 @@ Test(journal_open, the_inbox_of_an_older_version_is_brought_up)
     cr_assert(counts.inbox == 0 && counts.inbox_bytes == 0 && counts.queued == 2);
 }
 
+Test(journal_open, the_version_before_is_brought_up)
+{
+    struct kvpbus_message_id id = rig_queue(&rig, &rig.host, "a");
+    kvpbus_journal_close(rig.host.journal);
+    rig.host.journal = NULL;
+    sql(rig.host.path,
+        "DROP INDEX received_fate; DROP INDEX received_ended; CREATE INDEX received_came ON "
+        "received(came_ms); PRAGMA user_version = 2");
+    side_reopen(&rig.host);
+    cr_assert_eq(rig_outcome(&rig.host, &id), KVPBUS_OUTCOME_PENDING);
+    IN(&rig.host, kvpbus_journal_prune(rig.host.journal, rig.now, 100, &(bool){0}));
+}
+
 Test(journal_open, an_older_version_that_cannot_be_brought_up_stays_as_it_is)
 {
     struct kvpbus_failure failure;
