@@ -14,6 +14,8 @@ struct control_listener;
 // On the loop's thread: a client waits to be taken.
 typedef void control_waiting_fn(void *context);
 
+// Whether it can be a path to listen at. KVPBUS_INVALID_ARGUMENT, as of the next.
+enum kvpbus_error control_listener_check(const char *path, struct kvpbus_failure *failure);
 enum kvpbus_error control_listener_open(uv_loop_t *loop, const char *path,
                                         control_waiting_fn *waiting, void *context,
                                         struct control_listener **listener,

@@ -40,20 +40,26 @@ static void remove_stale(const char *path)
         unlink(path);
 }
 
+enum kvpbus_error control_listener_check(const char *path, struct kvpbus_failure *failure)
+{
+    return strlen(path) < KVPBUS_SOCKET_PATH
+               ? KVPBUS_OK
+               : kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                             "the socket path %.60s... is longer than %d characters", path,
+                             KVPBUS_SOCKET_PATH - 1);
+}
+
 enum kvpbus_error control_listener_open(uv_loop_t *loop, const char *path,
                                         control_waiting_fn *waiting, void *context,
                                         struct control_listener **out,
                                         struct kvpbus_failure *failure)
 {
+    enum kvpbus_error error = control_listener_check(path, failure);
+    if (error != KVPBUS_OK)
+        return error;
     struct control_listener *listener = calloc(1, sizeof *listener);
     if (listener == NULL)
         return kvpbus_fail(failure, KVPBUS_NOMEM, "out of memory");
-    if (strlen(path) >= sizeof listener->path) {
-        free(listener);
-        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
-                           "the socket path %.60s... is longer than %zu characters", path,
-                           sizeof listener->path - 1);
-    }
     listener->waiting = waiting;
     listener->context = context;
     uv_pipe_init(loop, &listener->pipe, 0);

@@ -176,12 +176,17 @@ static struct control_listener *make(const char *path)
     return NULL;
 }
 
+enum kvpbus_error control_listener_check(const char *path, struct kvpbus_failure *failure)
+{
+    return kvpbus_pipe_check(path, failure);
+}
+
 enum kvpbus_error control_listener_open(uv_loop_t *loop, const char *path,
                                         control_waiting_fn *waiting, void *context,
                                         struct control_listener **out,
                                         struct kvpbus_failure *failure)
 {
-    enum kvpbus_error error = kvpbus_pipe_check(path, failure);
+    enum kvpbus_error error = control_listener_check(path, failure);
     if (error != KVPBUS_OK)
         return error;
     struct control_listener *listener = make(path);

@@ -33,7 +33,8 @@ void doctor_mend(struct doctor *doctor, const char *mend, ...) KVPBUS_PRINTF(2, 
 // doctor_installation.c: looks at all of it and says what was found; returns an exit code.
 int doctor_installation(const struct kvpbus_command_context *context, struct doctor *doctor);
 
-// doctor_config.c
+// doctor_config.c: the configuration, which the others go by then, with what holds where it says
+// nothing.
 void doctor_config(struct doctor *doctor);
 
 // doctor_machine_posix.c, doctor_machine_windows.c: which side this is, as far as can be seen;

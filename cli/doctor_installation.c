@@ -170,17 +170,12 @@ static void look_at_service(struct doctor *doctor, const char *socket)
 
 static void examine(struct doctor *doctor, const char *given_socket)
 {
-    struct kvpbus_service_arguments *arguments = &doctor->arguments;
     const char *standard = doctor->host ? KVPBUS_HOST_CONFIG : KVPBUS_GUEST_CONFIG;
     // Whether it is there is not told to everybody: then reading it says why.
     if (doctor->config == NULL && (kvpbus_file_exists(standard) ||
                                    kvpbus_system_error(kvpbus_system_code()) != KVPBUS_NOT_FOUND))
         doctor->config = standard;
     doctor_config(doctor);
-    if (arguments->state[0] == '\0')
-        strcpy(arguments->state, doctor->host ? KVPBUS_HOST_STATE : KVPBUS_GUEST_STATE);
-    if (arguments->socket[0] == '\0')
-        strcpy(arguments->socket, doctor->host ? KVPBUS_HOST_SOCKET : KVPBUS_GUEST_SOCKET);
     doctor_state(doctor);
     look_at_disk(doctor);
     doctor_clock(doctor);
@@ -189,7 +184,7 @@ static void examine(struct doctor *doctor, const char *given_socket)
     else
         doctor_guest_store(doctor);
     doctor_trust(doctor);
-    look_at_service(doctor, given_socket != NULL ? given_socket : arguments->socket);
+    look_at_service(doctor, given_socket != NULL ? given_socket : doctor->arguments.socket);
 }
 
 static void print_json(const struct doctor *doctor, bool well)

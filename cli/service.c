@@ -9,6 +9,7 @@
 
 #include "audit_bus.h"
 #include "control_backup.h"
+#include "control_listener.h"
 #include "control_server.h"
 #include "exit_code.h"
 #include "metrics_server.h"
@@ -236,26 +237,31 @@ static enum kvpbus_error known_peers(const struct kvpbus_service *service,
     return error;
 }
 
+static struct kvpbus_journal_options journal_options(const struct kvpbus_service_options *options)
+{
+    return (struct kvpbus_journal_options){
+        .role = options->role,
+        .outbox_max = options->outbox_max,
+        .inbox_max = options->inbox_max,
+        .total_max = options->journal_max,
+        .control_reserve = options->control_reserve,
+        .bulk_max = options->bulk_max,
+        .quotas = options->quotas,
+        .quota_count = options->quota_count,
+        .tries_max = options->tries_max,
+        .history_ms = options->history_ms,
+        .audit_max = options->audit_max,
+        .audit_ms = (uint64_t)options->audit_days * 86400000,
+        .body_max = (size_t)options->body_max,
+    };
+}
+
 static enum kvpbus_error open_journal(struct kvpbus_service *service, struct kvpbus_peer **peers,
                                       size_t *peer_count, struct kvpbus_failure *failure)
 {
     char path[KVPBUS_PATH_MAX + 16];
     struct kvpbus_journal *journal;
-    struct kvpbus_journal_options options = {
-        .role = service->options.role,
-        .outbox_max = service->options.outbox_max,
-        .inbox_max = service->options.inbox_max,
-        .total_max = service->options.journal_max,
-        .control_reserve = service->options.control_reserve,
-        .bulk_max = service->options.bulk_max,
-        .quotas = service->options.quotas,
-        .quota_count = service->options.quota_count,
-        .tries_max = service->options.tries_max,
-        .history_ms = service->options.history_ms,
-        .audit_max = service->options.audit_max,
-        .audit_ms = (uint64_t)service->options.audit_days * 86400000,
-        .body_max = (size_t)service->options.body_max,
-    };
+    struct kvpbus_journal_options options = journal_options(&service->options);
     snprintf(path, sizeof path, "%s/journal", service->state.path);
     enum kvpbus_error error = kvpbus_journal_open(path, &options, &journal, failure);
     if (error != KVPBUS_OK)
@@ -334,6 +340,18 @@ static void open_handles(struct kvpbus_service *service)
     }
 }
 
+enum kvpbus_error kvpbus_service_check(const struct kvpbus_service_options *options,
+                                       struct kvpbus_failure *failure)
+{
+    struct kvpbus_journal_options journal = journal_options(options);
+    if (options->prefix != NULL && !kvpbus_prefix_valid(options->prefix))
+        return kvpbus_fail(failure, KVPBUS_CONFIG,
+                           "'%s' is not a prefix: 1 to %d characters of a-z and 0-9",
+                           options->prefix, KVPBUS_PREFIX_MAX);
+    enum kvpbus_error error = control_listener_check(options->socket, failure);
+    return error == KVPBUS_OK ? kvpbus_journal_check(&journal, failure) : error;
+}
+
 enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
                                       const struct kvpbus_service_options *options,
                                       const struct kvpbus_service_ops *ops, void *program,
@@ -349,11 +367,9 @@ enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
     kvpbus_service_ignore_hang_up();
     if (sodium_init() < 0)
         return kvpbus_fail(failure, KVPBUS_INTERNAL, "libsodium cannot start");
-    if (options->prefix != NULL && !kvpbus_prefix_valid(options->prefix))
-        return kvpbus_fail(failure, KVPBUS_CONFIG,
-                           "'%s' is not a prefix: 1 to %d characters of a-z and 0-9",
-                           options->prefix, KVPBUS_PREFIX_MAX);
-    enum kvpbus_error error = kvpbus_state_dir_open(options->state, &service->state, failure);
+    enum kvpbus_error error = kvpbus_service_check(options, failure);
+    if (error == KVPBUS_OK)
+        error = kvpbus_state_dir_open(options->state, &service->state, failure);
     if (error != KVPBUS_OK)
         return error;
     kvpbus_backup_clear(service->state.path);

@@ -80,6 +80,11 @@ struct kvpbus_service {
     struct move_call *move;       // the same
 };
 
+// Whether a service could begin with these, as far as they tell by themselves. KVPBUS_CONFIG,
+// KVPBUS_INVALID_ARGUMENT. kvpbus_service_open begins with it.
+enum kvpbus_error kvpbus_service_check(const struct kvpbus_service_options *options,
+                                       struct kvpbus_failure *failure);
+
 // Opens state folder, journal, bus and control socket. The peers that the journal knows, of a guest
 // the host, of a host the VMs that are paired, have their endpoints then. On an error everything is
 // closed again.

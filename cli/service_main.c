@@ -68,6 +68,7 @@ int kvpbus_service_failed(const char *program, const struct kvpbus_failure *fail
 // The command line alone, to which the file is added at the start and at each SIGHUP.
 static struct kvpbus_service_arguments given;
 static struct kvpbus_service_arguments *current;
+static const struct kvpbus_service_defaults *standard;
 
 static void warn_in_log(const char *text)
 {
@@ -119,23 +120,64 @@ void kvpbus_service_trust_comes(void)
     trust_comes = true;
 }
 
-static int check(const struct kvpbus_service_defaults *defaults,
-                 struct kvpbus_service_arguments *arguments)
+void kvpbus_service_complete(const struct kvpbus_service_defaults *defaults,
+                             struct kvpbus_service_arguments *arguments)
+{
+    struct kvpbus_service_options *options = &arguments->options;
+    if (arguments->state[0] == '\0')
+        keep(arguments->state, sizeof arguments->state, defaults->state);
+    if (arguments->socket[0] == '\0')
+        keep(arguments->socket, sizeof arguments->socket, defaults->socket);
+    options->role = defaults->role;
+    options->program = defaults->program;
+    options->state = arguments->state;
+    options->socket = arguments->socket;
+    options->prefix = arguments->prefix[0] != '\0' ? arguments->prefix : NULL;
+    options->metrics = arguments->metrics[0] != '\0' ? arguments->metrics : NULL;
+    options->quotas = arguments->quotas;
+    options->quota_count = arguments->quota_count;
+    kvpbus_service_name_trust(arguments, defaults->role);
+}
+
+enum kvpbus_error kvpbus_service_arguments_check(const struct kvpbus_service_defaults *defaults,
+                                                 const struct kvpbus_service_arguments *arguments,
+                                                 struct kvpbus_failure *failure)
+{
+    enum kvpbus_error error = defaults->check_store(arguments->store, failure);
+    return error == KVPBUS_OK ? kvpbus_service_check(&arguments->options, failure) : error;
+}
+
+// One way to come from the command line to what the service begins with: for the start, for
+// --check-config, and when the file is read again.
+static enum kvpbus_error make_whole(struct kvpbus_service_arguments *arguments,
+                                    kvpbus_config_warn_fn *warn, size_t *unknown,
+                                    struct kvpbus_failure *failure)
+{
+    enum kvpbus_error error = read_file(arguments, warn, unknown, failure);
+    if (error != KVPBUS_OK)
+        return error;
+    kvpbus_service_complete(standard, arguments);
+    return kvpbus_service_arguments_check(standard, arguments, failure);
+}
+
+static int check(struct kvpbus_service_arguments *arguments)
 {
     struct kvpbus_failure failure = {0};
     size_t unknown;
-    if (read_file(arguments, warn_at_check, &unknown, &failure) != KVPBUS_OK)
-        return kvpbus_service_failed(defaults->program, &failure);
-    if (unknown > 0)
-        return KVPBUS_EXIT_USAGE;
-    kvpbus_service_name_trust(arguments, defaults->role);
+    enum kvpbus_error error = make_whole(arguments, warn_at_check, &unknown, &failure);
     const char *trust = arguments->options.trust_file;
-    enum kvpbus_error error = KVPBUS_OK;
-    if (!trust_comes || strcmp(trust, standard_trust(defaults->role)) != 0)
-        error = kvpbus_trust_check(defaults->role, trust, &failure);
-    // It may come later.
-    if (error != KVPBUS_OK && error != KVPBUS_NOT_FOUND)
-        return kvpbus_service_failed(defaults->program, &failure);
+    if (error == KVPBUS_OK && unknown > 0)
+        return KVPBUS_EXIT_USAGE;
+    if (error == KVPBUS_OK &&
+        !(trust_comes && strcmp(trust, standard_trust(standard->role)) == 0)) {
+        error = kvpbus_trust_check(standard->role, trust, &failure);
+        if (error == KVPBUS_NOT_FOUND)
+            error = KVPBUS_OK; // it may come later
+    }
+    if (error != KVPBUS_OK) {
+        kvpbus_service_failed(standard->program, &failure);
+        return KVPBUS_EXIT_USAGE;
+    }
     printf("%s is right\n", arguments->config[0] != '\0' ? arguments->config : "the command line");
     return KVPBUS_EXIT_OK;
 }
@@ -171,15 +213,10 @@ static void reload(struct kvpbus_service *service)
         kvpbus_service_trust_again(service->trust);
         return;
     }
-    if (read_file(&fresh, warn_in_log, &unknown, &failure) != KVPBUS_OK) {
+    if (make_whole(&fresh, warn_in_log, &unknown, &failure) != KVPBUS_OK) {
         kvpbus_log(KVPBUS_LOG_ERROR, "the configuration stays as it was: %s", failure.detail);
         return;
     }
-    // What was not given is as it was: only what a file says is compared.
-    if (fresh.state[0] == '\0')
-        strcpy(fresh.state, current->state);
-    if (fresh.socket[0] == '\0')
-        strcpy(fresh.socket, current->socket);
     size_t count = kvpbus_config_changes(current, &fresh, changes);
     take_effect(service, &fresh);
     kvpbus_service_trust_again(service->trust);
@@ -244,34 +281,6 @@ static int parse(int argc, char **argv, const struct kvpbus_service_defaults *de
     return fits ? GO_ON : usage(defaults->program, "a path is too long");
 }
 
-// What neither the command line nor the file has said.
-static void add_defaults(const struct kvpbus_service_defaults *defaults,
-                         struct kvpbus_service_arguments *arguments)
-{
-    if (arguments->state[0] == '\0')
-        keep(arguments->state, sizeof arguments->state, defaults->state);
-    if (arguments->socket[0] == '\0') {
-        keep(arguments->socket, sizeof arguments->socket, defaults->socket);
-        kvpbus_service_make_socket_folder(arguments->socket);
-    }
-}
-
-// What the service is made with points into the arguments.
-static void set_options(const struct kvpbus_service_defaults *defaults,
-                        struct kvpbus_service_arguments *arguments)
-{
-    arguments->options.role = defaults->role;
-    arguments->options.program = defaults->program;
-    arguments->options.state = arguments->state;
-    arguments->options.socket = arguments->socket;
-    arguments->options.prefix = arguments->prefix[0] != '\0' ? arguments->prefix : NULL;
-    arguments->options.metrics = arguments->metrics[0] != '\0' ? arguments->metrics : NULL;
-    arguments->options.reload = reload;
-    arguments->options.quotas = arguments->quotas;
-    arguments->options.quota_count = arguments->quota_count;
-    kvpbus_service_name_trust(arguments, defaults->role);
-}
-
 int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_defaults *defaults,
                              struct kvpbus_service_arguments *arguments)
 {
@@ -287,13 +296,15 @@ int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_
         keep(arguments->config, sizeof arguments->config, defaults->config);
     given = *arguments;
     current = arguments;
+    standard = defaults;
     if (only_check)
-        return check(defaults, arguments);
+        return check(arguments);
     kvpbus_log_setup(arguments->log, arguments->log_format);
-    if (read_file(arguments, warn_in_log, &unknown, &failure) != KVPBUS_OK)
+    if (make_whole(arguments, warn_in_log, &unknown, &failure) != KVPBUS_OK)
         return kvpbus_service_failed(defaults->program, &failure);
-    add_defaults(defaults, arguments);
-    set_options(defaults, arguments);
+    arguments->options.reload = reload;
+    if (strcmp(arguments->socket, defaults->socket) == 0)
+        kvpbus_service_make_socket_folder(arguments->socket);
     kvpbus_log_setup(arguments->log, arguments->log_format);
     return GO_ON;
 }

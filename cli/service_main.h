@@ -9,6 +9,8 @@
 struct kvpbus_service_defaults {
     enum kvpbus_role role;
     const char *program, *summary, *store_help, *config, *state, *socket, *examples;
+    // Whether a store can be named so. KVPBUS_INVALID_ARGUMENT.
+    enum kvpbus_error (*check_store)(const char *store, struct kvpbus_failure *failure);
 };
 
 enum { KVPBUS_CONFIG_QUOTAS_MAX = 64 };
@@ -32,6 +34,16 @@ struct kvpbus_service_arguments {
 // Returns -1 to go on, else the exit code.
 int kvpbus_service_arguments(int argc, char **argv, const struct kvpbus_service_defaults *defaults,
                              struct kvpbus_service_arguments *arguments);
+
+// Adds what neither the command line nor the file has said. The options point into the arguments
+// then.
+void kvpbus_service_complete(const struct kvpbus_service_defaults *defaults,
+                             struct kvpbus_service_arguments *arguments);
+// Whether the service could begin with these, which are complete, as far as they tell by
+// themselves: in the words of its start. KVPBUS_CONFIG, KVPBUS_INVALID_ARGUMENT.
+enum kvpbus_error kvpbus_service_arguments_check(const struct kvpbus_service_defaults *defaults,
+                                                 const struct kvpbus_service_arguments *arguments,
+                                                 struct kvpbus_failure *failure);
 
 // A file of trust is about to take the standard one's place: --check-config does not look at that.
 void kvpbus_service_trust_comes(void);

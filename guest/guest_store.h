@@ -6,6 +6,9 @@
 
 #include "kvpbus/store.h"
 
+// Whether --store can have it, whatever there is on the machine. KVPBUS_INVALID_ARGUMENT.
+enum kvpbus_error kvpbus_guest_store_check(const char *name, struct kvpbus_failure *failure);
+
 // As --store has it; "" for what the machine has itself. KVPBUS_NOT_HYPERV: it has none.
 enum kvpbus_error kvpbus_guest_store_open(const char *name, const char *prefix,
                                           struct kvpbus_store **store,

@@ -18,17 +18,30 @@ const char kvpbus_guest_examples[] =
     "  kvpbus-guest --store pool:lab/vm/web/kvp --state guest-state --socket guest.sock\n"
     "Before an image is made of this machine: kvpbus-guest generalize --help\n";
 
+static bool is_pool(const char *name)
+{
+    return strncmp(name, pool, strlen(pool)) == 0 && name[strlen(pool)] != '\0';
+}
+
+enum kvpbus_error kvpbus_guest_store_check(const char *name, struct kvpbus_failure *failure)
+{
+    return name[0] == '\0' || is_pool(name)
+               ? KVPBUS_OK
+               : kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                             "'%s' is not a store of a guest; it is pool: and the folder of the "
+                             "pool files",
+                             name);
+}
+
 enum kvpbus_error kvpbus_guest_store_open(const char *name, const char *prefix,
                                           struct kvpbus_store **store,
                                           struct kvpbus_failure *failure)
 {
     const char *directory = installed_pool;
-    if (name[0] != '\0') {
-        if (strncmp(name, pool, strlen(pool)) != 0)
-            return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
-                               "'%s' is not a store of a guest; it is pool: and the folder of the "
-                               "pool files",
-                               name);
+    enum kvpbus_error error = kvpbus_guest_store_check(name, failure);
+    if (error != KVPBUS_OK)
+        return error;
+    if (is_pool(name)) {
         directory = name + strlen(pool);
     } else if (access(kvp_device, F_OK) != 0 && access(kvp_device_known, F_OK) != 0) {
         return kvpbus_fail(failure, KVPBUS_NOT_HYPERV,

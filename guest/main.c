@@ -46,6 +46,7 @@ static const struct kvpbus_service_defaults defaults = {
     .state = KVPBUS_GUEST_STATE,
     .socket = KVPBUS_GUEST_SOCKET,
     .examples = kvpbus_guest_examples,
+    .check_store = kvpbus_guest_store_check,
 };
 
 static int run(int argc, char **argv)

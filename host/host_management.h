@@ -10,6 +10,10 @@
 enum kvpbus_error kvpbus_host_management_take(int *argc, char **argv,
                                               struct kvpbus_failure *failure);
 
+// Whether --store can have it, beside what was taken, whatever there is on the machine.
+// KVPBUS_INVALID_ARGUMENT.
+enum kvpbus_error kvpbus_host_management_check(const char *store, struct kvpbus_failure *failure);
+
 // As --store has it; "" for what the machine has itself.
 enum kvpbus_error kvpbus_host_management_open(const char *store,
                                               struct kvpbus_management **management,

@@ -20,6 +20,7 @@ static const struct kvpbus_service_defaults defaults = {
     .state = KVPBUS_HOST_STATE,
     .socket = KVPBUS_HOST_SOCKET,
     .examples = kvpbus_host_examples,
+    .check_store = kvpbus_host_management_check,
 };
 
 static int run(int argc, char **argv)

@@ -8,6 +8,7 @@
 #include "credentials.h"
 #include "guarded_file.h"
 #include "windows_error.h"
+#include "wmi_management.h"
 
 enum { FILE_MAX = 4096 };
 
@@ -22,7 +23,9 @@ static enum kvpbus_error take(const char *name, const char *value, struct kvpbus
         return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT, "%s wants a value", name);
     if (strcmp(name, "--hyperv-host") == 0) {
         given.host = value;
-    } else if (strcmp(name, "--credentials") == 0) {
+        return kvpbus_wmi_host_check(value, failure);
+    }
+    if (strcmp(name, "--credentials") == 0) {
         given.credentials = value;
     } else {
         given.old_namespace = strcmp(value, "v1") == 0;

@@ -39,6 +39,10 @@ enum {
     KVPBUS_MOVE_ID = 16,         // of a VM's way to another host
 };
 
+// Whether kvpbus_journal_open would take the options, without a file: KVPBUS_CONFIG, in its words.
+enum kvpbus_error kvpbus_journal_check(const struct kvpbus_journal_options *options,
+                                       struct kvpbus_failure *failure);
+
 enum kvpbus_error kvpbus_journal_begin(struct kvpbus_journal *journal);
 enum kvpbus_error kvpbus_journal_commit(struct kvpbus_journal *journal,
                                         struct kvpbus_failure *failure);

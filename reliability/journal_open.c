@@ -71,7 +71,8 @@ static enum kvpbus_error check_options(const struct kvpbus_journal_options *opti
     if (options->body_max > UINT32_MAX / 2 || options->tries_max > TRIES_LIMIT ||
         options->history_ms > INT64_MAX / 2 || options->audit_ms > INT64_MAX / 2 ||
         options->audit_max > INT32_MAX || options->total_max > INT64_MAX / 2 ||
-        options->outbox_max > INT64_MAX / 2 || options->inbox_max > INT64_MAX / 4)
+        options->outbox_max > INT64_MAX / 2 || options->inbox_max > INT64_MAX / 4 ||
+        options->control_reserve > INT64_MAX / 4)
         return kvpbus_fail(failure, KVPBUS_CONFIG, "a limit of the journal is out of range");
     if (longest > options->outbox_max || longest > options->inbox_max ||
         longest > options->total_max)
@@ -86,6 +87,14 @@ static enum kvpbus_error check_options(const struct kvpbus_journal_options *opti
     for (size_t i = 0; error == KVPBUS_OK && i < options->quota_count; i++)
         error = check_quota(options, &options->quotas[i], failure);
     return error;
+}
+
+enum kvpbus_error kvpbus_journal_check(const struct kvpbus_journal_options *options,
+                                       struct kvpbus_failure *failure)
+{
+    struct kvpbus_journal_options whole = *options;
+    fill_defaults(&whole);
+    return check_options(&whole, failure);
 }
 
 // SQLite would make the file readable by others. A file that is there is not opened here: closing

@@ -14,6 +14,9 @@
 // The time, in milliseconds of the monotonic clock, that lies `ms` ahead.
 int64_t kvpbus_lab_channel_deadline(unsigned ms);
 
+// Whether a lab could be there. KVPBUS_INVALID_ARGUMENT.
+enum kvpbus_error kvpbus_lab_channel_check(const char *address, struct kvpbus_failure *failure);
+
 // Connects, in *fd: a descriptor, on Windows a socket, whose value fits as that of every handle
 // does. The address is the path of the lab's socket (not on Windows, where Wine has none of the
 // kind) or 127.0.0.1:PORT of a lab with --tcp. KVPBUS_STORE_GONE when no lab listens there;

@@ -66,6 +66,14 @@ static int connect_port(int fd, uint16_t port, int64_t deadline)
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
+enum kvpbus_error kvpbus_lab_channel_check(const char *address, struct kvpbus_failure *failure)
+{
+    return strlen(address) < sizeof((struct sockaddr_un *)0)->sun_path
+               ? KVPBUS_OK
+               : kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                             "the path %.120s is too long for a socket", address);
+}
+
 enum kvpbus_error kvpbus_lab_channel_open(const char *address, int64_t deadline, int *fd,
                                           struct kvpbus_failure *failure)
 {

@@ -67,16 +67,24 @@ static int connect_port(SOCKET channel, uint16_t port, int64_t deadline)
     return error;
 }
 
+enum kvpbus_error kvpbus_lab_channel_check(const char *address, struct kvpbus_failure *failure)
+{
+    uint16_t port;
+    return kvpbus_lab_channel_port(address, &port)
+               ? KVPBUS_OK
+               : kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                             "'%.120s' is not 127.0.0.1:PORT; 'kvpbus-lab run DIR --tcp' writes "
+                             "the port to DIR/host.port",
+                             address);
+}
+
 enum kvpbus_error kvpbus_lab_channel_open(const char *address, int64_t deadline, int *fd,
                                           struct kvpbus_failure *failure)
 {
     static INIT_ONCE started = INIT_ONCE_STATIC_INIT;
     uint16_t port;
     if (!kvpbus_lab_channel_port(address, &port))
-        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
-                           "'%.120s' is not 127.0.0.1:PORT; 'kvpbus-lab run DIR --tcp' writes the "
-                           "port to DIR/host.port",
-                           address);
+        return kvpbus_lab_channel_check(address, failure);
     if (!InitOnceExecuteOnce(&started, start_winsock, NULL, NULL))
         return no_lab(address, WSASYSNOTREADY, failure);
     SOCKET channel = WSASocketW(AF_INET, SOCK_STREAM, IPPROTO_TCP, NULL, 0,

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lab_channels.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum kvpbus_error kvpbus_lab_channels_init(struct kvpbus_lab_channels *channels,
                                            const char *address, struct kvpbus_failure *failure)
 {
-    if (strlen(address) >= sizeof channels->address)
-        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
-                           "the path %.120s is too long for a socket", address);
+    enum kvpbus_error error = kvpbus_lab_channel_check(address, failure);
+    if (error != KVPBUS_OK)
+        return error;
+    assert(strlen(address) < sizeof channels->address);
     memcpy(channels->address, address, strlen(address) + 1);
     channels->idle_count = 0;
     pthread_mutex_init(&channels->lock, NULL);

@@ -21,7 +21,7 @@ struct kvpbus_lab_channels {
     size_t idle_count;
 };
 
-// KVPBUS_INVALID_ARGUMENT: the address is too long. Does not connect.
+// KVPBUS_INVALID_ARGUMENT, as of kvpbus_lab_channel_check. Does not connect.
 enum kvpbus_error kvpbus_lab_channels_init(struct kvpbus_lab_channels *channels,
                                            const char *address, struct kvpbus_failure *failure);
 

@@ -185,23 +185,26 @@ long kvpbus_wmi_held(void)
 }
 
 // What becomes part of "\\HOST\root\…": a host name or an address, and nothing else.
-static bool host_valid(const char *host)
+enum kvpbus_error kvpbus_wmi_host_check(const char *host, struct kvpbus_failure *failure)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                   "-_.:";
     size_t length = strlen(host);
-    return length > 0 && length <= NAME_MAX_BYTES && strspn(host, allowed) == length;
+    return length > 0 && length <= NAME_MAX_BYTES && strspn(host, allowed) == length
+               ? KVPBUS_OK
+               : kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
+                             "'%.100s' is not the name of a host; give a computer name or an "
+                             "address",
+                             host);
 }
 
 static enum kvpbus_error check_options(const struct kvpbus_wmi_options *options,
                                        struct kvpbus_failure *failure)
 {
-    if (options->host != NULL && !host_valid(options->host))
-        return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
-                           "'%.100s' is not the name of a host; give a computer name or an address",
-                           options->host);
-    if (options->user == NULL)
-        return KVPBUS_OK;
+    enum kvpbus_error error =
+        options->host != NULL ? kvpbus_wmi_host_check(options->host, failure) : KVPBUS_OK;
+    if (error != KVPBUS_OK || options->user == NULL)
+        return error;
     if (options->host == NULL)
         return kvpbus_fail(failure, KVPBUS_INVALID_ARGUMENT,
                            "credentials are for another host; on this one WMI takes the account "

@@ -293,7 +293,7 @@ Test(e2e_enroll, files_that_others_can_write_are_not_used)
     cr_assert_eq(world_kvpbus(&world, WORLD_ALPHA, "doctor --side guest --config alpha.conf"), 1);
     cr_assert_not_null(strstr(world_output(), "chmod go-w"), "%s", world_output());
     cr_assert_not_null(strstr(world_output(), "kvpbus enroll VM"), "%s", world_output());
-    cr_assert_eq(world_shell(&world, "$GUEST --config alpha.conf --check-config"), 1);
+    cr_assert_eq(world_shell(&world, "$GUEST --config alpha.conf --check-config"), 2);
     shell("chmod 600 alpha.host alpha.token");
     live();
 }

@@ -3,6 +3,7 @@
 // What an operator does with a running service: changes its configuration, reads its log, stops it.
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -47,6 +48,64 @@ Test(operation, the_configuration_is_checked)
                  0);
 }
 
+// Longer than a socket's path can be.
+#define LONG                                                  \
+    "/a/path/of/more/than/a/hundred/and/seven/characters/as/" \
+    "no/socket/can/have/one/because/its/address/has/no/room"
+
+// Each value is possible by itself; the service does not begin with it all the same.
+static const struct {
+    const char *side, *file, *says;
+} refused[] = {
+    {"host", "outbox_max = 8M", "outbox_max, inbox_max and journal_max must each hold"},
+    {"host", "inbox_max = 8M", "outbox_max, inbox_max and journal_max must each hold"},
+    {"host", "journal_max = 8M", "outbox_max, inbox_max and journal_max must each hold"},
+    {"host", "control_reserve = 256M", "outbox_max, inbox_max and journal_max must each hold"},
+    {"host", "body_max = 256M", "outbox_max, inbox_max and journal_max must each hold"},
+    {"host", "bulk_max = 8M", "bulk_max must hold body_max, 16777216 bytes"},
+    {"host", "[vm web]\noutbox_max = 8M", "web: outbox_max and inbox_max must hold"},
+    {"host", "[vm web]\ninbox_max = 8M", "web: outbox_max and inbox_max must hold"},
+    {"host", "body_max = 64M\n[vm web]\nbulk_max = 63M", "web: bulk_max must hold body_max"},
+    {"host", "store = foo", "'foo' is not a store of a host"},
+    {"host", "store = lab:", "'lab:' is not a store of a host"},
+    {"host", "store = lab:" LONG, "is too long for a socket"},
+    {"host", "socket = " LONG, "is longer than 107 characters"},
+    {"guest", "outbox_max = 8M", "outbox_max, inbox_max and journal_max must each hold"},
+    {"guest", "store = foo", "'foo' is not a store of a guest"},
+    {"guest", "store = pool:", "'pool:' is not a store of a guest"},
+};
+
+static void ends(int code, int expected, const char *file, const char *says)
+{
+    cr_expect_eq(code, expected, "%s: %d", file, code);
+    cr_expect_not_null(strstr(world_output(), says), "%s: %s", file, world_output());
+}
+
+// The start, the check before it and the doctor are of one mind.
+static void is_refused(const char *side, const char *file, const char *says)
+{
+    bool host = strcmp(side, "host") == 0;
+    const char *store = host ? "store = lab:host.sock" : "store = pool:vm/alpha/kvp";
+    const char *program = host ? "$HOST" : "$GUEST";
+    char path[160];
+    snprintf(path, sizeof path, "%s/refused.conf", world.lab.directory);
+    FILE *out = fopen(path, "w");
+    cr_assert_not_null(out);
+    fprintf(out, "[kvpbus]\n%s\n%s\n", strncmp(file, "store", 5) != 0 ? store : "", file);
+    fclose(out);
+    ends(world_shell(&world, "%s --config refused.conf --check-config", program), 2, file, says);
+    ends(world_shell(&world, "%s --config refused.conf --state refused", program), 2, file, says);
+    ends(world_shell(&world, "[ ! -e refused ]"), 0, file, "");
+    ends(world_shell(&world, "$KVPBUS doctor --side %s --config refused.conf | grep config", side),
+         0, file, says);
+}
+
+Test(operation, what_the_start_refuses_is_not_called_right)
+{
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        is_refused(refused[i].side, refused[i].file, refused[i].says);
+}
+
 Test(operation, an_unknown_option_stops_only_what_depends_on_it)
 {
     world_configure_host(&world, "[kvpbus]\nspeed = 3\n");
@@ -69,7 +128,10 @@ Test(operation, a_hangup_reads_the_configuration_again)
     logged("poll_slow takes effect now");
     world_configure_host(&world, "[kvpbus]\nring_slots = many\n");
     cr_assert_eq(kill(world.pids[WORLD_HOST], SIGHUP), 0);
-    logged("the configuration stays as it was");
+    logged("the configuration stays as it was: host.conf: ");
+    world_configure_host(&world, "[kvpbus]\noutbox_max = 8M\npoll_slow = 3s\n");
+    cr_assert_eq(kill(world.pids[WORLD_HOST], SIGHUP), 0);
+    logged("the configuration stays as it was: outbox_max, inbox_max");
     world_ok(&world, WORLD_HOST, "vms");
 }
 

@@ -235,12 +235,23 @@ Test(journal_open, a_place_that_cannot_be_is_an_error)
 
 Test(journal_open, limits_that_cannot_work_are_refused)
 {
-    struct kvpbus_failure failure;
+    static const struct kvpbus_quota small = {"web", .outbox_max = 1000};
+    static const struct kvpbus_journal_options cases[] = {
+        {.inbox_max = 1000},
+        {.tries_max = 100000},
+        {.bulk_max = 1000},
+        {.control_reserve = UINT64_MAX},
+        {.quotas = &small, .quota_count = 1},
+    };
+    struct kvpbus_failure failure, before;
     struct kvpbus_journal *journal;
-    struct kvpbus_journal_options options = {.role = KVPBUS_ROLE_HOST, .inbox_max = 1000};
-    cr_assert_eq(kvpbus_journal_open(rig.host.path, &options, &journal, &failure), KVPBUS_CONFIG);
-    options = (struct kvpbus_journal_options){.role = KVPBUS_ROLE_HOST, .tries_max = 100000};
-    cr_assert_eq(kvpbus_journal_open(rig.host.path, &options, &journal, &failure), KVPBUS_CONFIG);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cr_assert_eq(kvpbus_journal_check(&cases[i], &before), KVPBUS_CONFIG, "%zu", i);
+        cr_assert_eq(kvpbus_journal_open(rig.host.path, &cases[i], &journal, &failure),
+                     KVPBUS_CONFIG, "%zu", i);
+        cr_assert_str_eq(before.detail, failure.detail);
+    }
+    cr_assert_eq(kvpbus_journal_check(&(struct kvpbus_journal_options){0}, &before), KVPBUS_OK);
 }
 
 // --- transactions ---

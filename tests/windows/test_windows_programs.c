@@ -120,6 +120,12 @@ Test(windows_state, a_configuration_as_windows_editors_write_it)
     put_file("metrics.conf", "[kvpbus]\nmetrics = 127.0.0.1:9000\n");
     ends(2, "there is no listener on Windows",
          WORDS(GUEST, "--config", path_of("metrics.conf"), "--check-config"));
+    put_file("small.conf", "[kvpbus]\noutbox_max = 8M\n");
+    ends(2, "outbox_max, inbox_max and journal_max must each hold",
+         WORDS(GUEST, "--config", path_of("small.conf"), "--check-config"));
+    put_file("pipe.conf", "[kvpbus]\nsocket = C:\\file\n");
+    ends(2, "is not a pipe of this machine",
+         WORDS(HOST, "--config", path_of("pipe.conf"), "--check-config"));
     put_file("wrong.conf", "[kvpbus]\nlog\n");
     ends(2, "line 2 is not", WORDS(HOST, "--config", path_of("wrong.conf"), "--check-config"));
     ends(2, "cannot read", WORDS(HOST, "--config", path_of("nowhere.conf")));

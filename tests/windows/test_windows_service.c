@@ -228,6 +228,12 @@ Test(service, foolish_words_are_told_what_is_possible)
     CHECK_ERROR(2, "too many", SERVICE("host", "start", "now"));
     CHECK_ERROR(2, "too many", SERVICE("host", "remove", "now"));
     CHECK_ERROR(2, "is for the service manager", SERVICE("host", "run"));
+    // What no start would take is not registered.
+    CHECK_ERROR(2, "is not a store of a guest on Windows",
+                SERVICE("guest", "install", "--store", "pool:x"));
+    CHECK_ERROR(2, "'a b' is not the name of a host",
+                SERVICE("host", "install", "--hyperv-host", "a b"));
+    CHECK_ERROR(1, "(1060)", SERVICE("guest", "status"));
     CHECK_RUN(0, "service install &&", SERVICE("host", "--help"));
     CHECK_RUN(0, "--enroll-token-file", SERVICE("guest", "install", "--help"));
     CHECK_RUN(0, "kvpbus-host service --help", RUN("host/kvpbus-host.exe", "--help"));
