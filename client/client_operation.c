@@ -9,7 +9,11 @@
 
 typedef Kvpbus__Control__Request Request;
 
-enum { FRAME_OVER = 32 }; // more than a chunk's frame has beside its bytes
+enum {
+    FRAME_OVER = 32, // more than a chunk's frame has beside its bytes
+    // Of a reply to a request, in ms: the client itself acknowledges it, as soon as it is whole.
+    REPLY_LEASE = 60000,
+};
 
 // NULL is "".
 static char *text(const char *given)
@@ -202,7 +206,7 @@ static void fill_receive(Kvpbus__Control__ReceiveRequest *receive,
     receive->peer = text(which->peer);
     receive->reply_to = text(which->reply_to);
     receive->kinds = which->kinds;
-    receive->lease_ms = which->lease_ms != 0 ? which->lease_ms : KVPBUS_CLIENT_LEASE_MS;
+    receive->lease_ms = which->lease_ms;
     receive->now = which->now;
 }
 
@@ -224,7 +228,8 @@ enum kvpbus_error client_ask_reply(struct kvpbus_client *client, struct kvpbus_f
     Request request = KVPBUS__CONTROL__REQUEST__INIT;
     request.kind_case = KVPBUS__CONTROL__REQUEST__KIND_RECEIVE;
     request.receive = &receive;
-    fill_receive(&receive, &(struct kvpbus_receiving){.reply_to = client->request});
+    fill_receive(&receive,
+                 &(struct kvpbus_receiving){.reply_to = client->request, .lease_ms = REPLY_LEASE});
     return go_on(client, &request, failure);
 }
 

@@ -39,7 +39,6 @@ struct kvpbus_client;
 
 enum {
     KVPBUS_CLIENT_BODY_MAX = 1 << 30, // bytes of a body; what the service is set to may be less
-    KVPBUS_CLIENT_LEASE_MS = 60000,   // of a message when no other time is asked for
 };
 
 // --- the connection ---
@@ -209,7 +208,7 @@ struct kvpbus_receiving {
     const char *peer;
     uint32_t kinds;       // bits 1 << kind
     const char *reply_to; // only replies to the request with this id; `kinds` is not looked at
-    uint64_t lease_ms;    // 0: KVPBUS_CLIENT_LEASE_MS
+    uint64_t lease_ms;    // 0: what the service is configured to, 60 s unless it says otherwise
     bool now;             // KVPBUS_NOT_FOUND at once when none waits
 };
 
@@ -229,7 +228,7 @@ enum kvpbus_error kvpbus_client_ack(struct kvpbus_client *client, int64_t lease,
 enum kvpbus_error kvpbus_client_nack(struct kvpbus_client *client, int64_t lease, uint64_t delay_ms,
                                      const char *reason, bool dead, struct kvpbus_failure *failure);
 
-// The lease ends so long after now.
+// The lease ends so long after now; lease_ms as of kvpbus_receiving.
 enum kvpbus_error kvpbus_client_extend(struct kvpbus_client *client, int64_t lease,
                                        uint64_t lease_ms, struct kvpbus_failure *failure);
 

@@ -124,7 +124,7 @@ Test(client, receives_and_acknowledges)
     const Kvpbus__Control__ReceiveRequest *receive = fake_hears()->receive;
     cr_assert_str_eq(receive->pattern, "app.>");
     cr_assert_str_eq(receive->peer, "web");
-    cr_assert(receive->kinds == 2 && receive->now && receive->lease_ms == KVPBUS_CLIENT_LEASE_MS);
+    cr_assert(receive->kinds == 2 && receive->now && receive->lease_ms == 0);
     fake_delivers(42, ID, 1, "body");
     fake_event(KVPBUS_CLIENT_MESSAGE);
     const struct kvpbus_incoming *message = event.message;
@@ -183,7 +183,9 @@ Test(client, gathers_replies_and_consumes_each)
     begin_request();
     for (int i = 0; i < 3; i++) {
         fake_error(KVPBUS_TIMEOUT);
-        cr_assert_str_eq(fake_hears()->receive->reply_to, ID);
+        const Kvpbus__Control__ReceiveRequest *receive = fake_hears()->receive;
+        cr_assert_str_eq(receive->reply_to, ID);
+        cr_assert_eq(receive->lease_ms, 60000, "the client's own, for a reply of any length");
         fake_delivers(10 + i, "fedcba9876543210fedcba9876543210.0", i < 2 ? 2 : 3, "answer");
         fake_error(KVPBUS_TIMEOUT);
         cr_assert_eq(fake_hears()->ack->lease, 10 + i);

@@ -112,6 +112,40 @@ Test(e2e_consume, a_lease_is_made_longer)
     ends(kvpbus_client_extend(alpha, lease, 60000, &failure), KVPBUS_NOT_FOUND);
 }
 
+static void configure_alpha(const char *lease)
+{
+    cr_assert_eq(world_shell(&world, "printf \"[kvpbus]\\nlease = %s\\n\" >alpha.conf", lease), 0);
+}
+
+// Of whoever does not say how long.
+Test(e2e_consume, a_lease_is_as_long_as_it_was_configured)
+{
+    kvpbus_client_close(alpha);
+    world_stop(&world, WORLD_ALPHA, SIGTERM);
+    configure_alpha("1s");
+    world_start(&world, WORLD_ALPHA);
+    alpha = connect_to("alpha");
+    send_text("app.x", "again");
+    take_any("again");
+    nothing_waits(&(struct kvpbus_receiving){.pattern = NULL});
+    take_any("again");
+    cr_assert_eq(last.message->try_, 2);
+    // Also of one that is extended, and after a look at the file again.
+    configure_alpha("1h");
+    cr_assert_eq(kill(world.pids[WORLD_ALPHA], SIGHUP), 0);
+    for (int i = 0; world_shell(&world, "grep -F \"lease takes effect now\" alpha.log") != 0; i++) {
+        cr_assert_lt(i, 200);
+        lab_sleep_ms(50);
+    }
+    int64_t lease = take_any("again");
+    cr_assert_eq(last.message->try_, 3);
+    ends(kvpbus_client_extend(alpha, lease, 1000, &failure), KVPBUS_OK);
+    ends(kvpbus_client_extend(alpha, lease, 0, &failure), KVPBUS_OK);
+    lab_sleep_ms(2500);
+    nothing_waits(&(struct kvpbus_receiving){.pattern = NULL});
+    ack(lease);
+}
+
 Test(e2e_consume, only_what_is_wanted_is_given)
 {
     send_text("app.x", "wanted");
