@@ -41,7 +41,9 @@ static void judge_token(struct doctor *doctor, const char *path, const char *tex
         doctor_mend(doctor, KVPBUS_WORD_REMOVE " %s, then on the host: kvpbus enroll VM", path);
     } else {
         doctor_bad(doctor, "token", "a token lies in %s and was not taken", path);
-        doctor_mend(doctor, "start the agent, which takes it, or: " KVPBUS_WORD_REMOVE " %s", path);
+        doctor_mend(doctor,
+                    KVPBUS_WORD_RESTART("guest") ", which takes it, or: " KVPBUS_WORD_REMOVE " %s",
+                    path);
     }
     sodium_memzero(&token, sizeof token);
 }

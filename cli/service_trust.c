@@ -22,6 +22,8 @@ struct kvpbus_service_trust {
     struct kvpbus_trusted *guests;
     size_t guest_count;
     struct kvpbus_file_id token_id; // of the file that is being taken
+    uint8_t token[KVPBUS_TOKEN_ID]; // in it
+    bool stays;                     // that one was taken, and could not be removed
     // What was said last of each, so that it is said once.
     char said_of_trust[KVPBUS_PATH_MAX + 256], said_of_token[KVPBUS_PATH_MAX + 256];
 };
@@ -170,7 +172,8 @@ static void remove_token(struct kvpbus_service_trust *trust)
 {
     const char *path = trust->service->options.token_file;
     struct kvpbus_failure failure = {0};
-    if (kvpbus_guarded_remove(path, &trust->token_id, &failure) != KVPBUS_OK)
+    trust->stays = kvpbus_guarded_remove(path, &trust->token_id, &failure) != KVPBUS_OK;
+    if (trust->stays)
         kvpbus_log_event(KVPBUS_LOGGED_TOKEN_STAYS, NULL,
                          "the enrolment token was taken and stays where it is, remove it: %s",
                          failure.detail);
@@ -218,23 +221,26 @@ static void take_token(struct kvpbus_service_trust *trust)
                  error == KVPBUS_NOT_FOUND ? "" : failure.detail);
         return;
     }
-    trust->taking = true;
-    trust->jobs++;
-    kvpbus_bus_token_take(trust->service->endpoints[0], &token, on_taken, trust);
+    if (!trust->stays || memcmp(trust->token, token.id, sizeof trust->token) != 0) {
+        trust->taking = true;
+        trust->jobs++;
+        memcpy(trust->token, token.id, sizeof trust->token);
+        kvpbus_bus_token_take(trust->service->endpoints[0], &token, on_taken, trust);
+    }
     sodium_memzero(&token, sizeof token);
 }
 
 // --- life ---
 
+// As long as there is a guest: it may be unpaired. A key in a file would undo that at once, which a
+// token does not, as each is taken once.
 static void on_timer(uv_timer_t *timer)
 {
     struct kvpbus_service_trust *trust = timer->data;
-    if (trust->service->stopping || trust->service->endpoint_count == 0)
-        return;
-    if (kvpbus_endpoint_peer(trust->service->endpoints[0])->paired)
-        uv_timer_stop(timer);
-    else
-        kvpbus_service_trust_again(trust);
+    const struct kvpbus_service *service = trust->service;
+    if (!service->stopping && service->endpoint_count > 0 &&
+        !kvpbus_endpoint_peer(service->endpoints[0])->paired)
+        take_token(trust);
 }
 
 void kvpbus_service_trust_again(struct kvpbus_service_trust *trust)

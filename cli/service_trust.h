@@ -11,7 +11,8 @@
 struct kvpbus_service_trust;
 
 // Reads the files that service->options names and applies them to the peers that are there. A guest
-// that is not paired looks again every few seconds: provisioning may come later than the agent.
+// that is not paired looks for a token every few seconds: provisioning may come later than the
+// agent, and again.
 struct kvpbus_service_trust *kvpbus_service_trust_start(struct kvpbus_service *service);
 // Once more, with the options as they are now.
 void kvpbus_service_trust_again(struct kvpbus_service_trust *trust);

@@ -3,6 +3,7 @@
 // Pairing that nobody watches: by a token of the host, and by keys in files. And what must not come
 // of it: with a token that is used, over, somebody else's or copied from a store.
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -215,6 +216,52 @@ Test(e2e_enroll, a_machine_that_is_set_up_anew_takes_the_place_where_that_was_sa
     world_alpha_works(&world);
 }
 
+// More than two looks at the files.
+static void stays_unpaired(void)
+{
+    world_await(&world, WORLD_ALPHA, "host", "\"paired\": false", 10);
+    lab_sleep_ms(7000);
+    world_await(&world, WORLD_ALPHA, "host", "\"paired\": false", 1);
+}
+
+Test(e2e_enroll, a_guest_that_was_unpaired_takes_another_token)
+{
+    make_token("alpha", "", "alpha.token");
+    world_start(&world, WORLD_ALPHA);
+    live();
+    lab_sleep_ms(3500); // a look while it is paired
+    world_ok(&world, WORLD_ALPHA, "unpair host");
+    make_token("alpha", "--replace", "alpha.new");
+    shell("mv alpha.new alpha.token");
+    live();
+    shell("[ ! -e alpha.token ]");
+    world_alpha_works(&world);
+}
+
+Test(e2e_enroll, a_token_that_cannot_be_removed_is_taken_and_told_of_once)
+{
+    char path[160];
+    make_token("alpha", "", "kept");
+    snprintf(path, sizeof path, "%s/kept", world.lab.directory);
+    int file = open(path, O_RDONLY);
+    cr_assert_geq(file, 0);
+    // Nobody can remove a file there.
+    cr_assert_eq(world_shell(&world,
+                             "printf \"[security]\\nenroll_token_file = /proc/%d/fd/%d\\n\" "
+                             ">alpha.conf",
+                             (int)getpid(), file),
+                 0);
+    world_start(&world, WORLD_ALPHA);
+    live();
+    world_ok(&world, WORLD_ALPHA, "unpair host");
+    stays_unpaired();
+    shell("[ $(grep -c \"stays where it is\" alpha.log) = 1 ]");
+    make_token("alpha", "--replace", "alpha.new");
+    shell("cat alpha.new >kept");
+    live();
+    close(file);
+}
+
 Test(e2e_enroll, a_clone_cannot_enroll)
 {
     make_token("alpha", "", "alpha.token");
@@ -253,6 +300,16 @@ Test(e2e_enroll, keys_in_files_pair_both_sides)
     world_stop(&world, WORLD_ALPHA, SIGTERM);
     world_start(&world, WORLD_HOST);
     world_start(&world, WORLD_ALPHA);
+    live();
+}
+
+Test(e2e_enroll, a_key_in_a_file_does_not_undo_an_unpairing_before_it_is_read_again)
+{
+    provision();
+    live();
+    world_ok(&world, WORLD_ALPHA, "unpair host");
+    stays_unpaired();
+    cr_assert_eq(kill(world.pids[WORLD_ALPHA], SIGHUP), 0);
     live();
 }
 
