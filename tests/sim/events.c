@@ -5,105 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "hello.h"
 #include "world.h"
 
-static uint64_t soon(struct sim_world *world, uint64_t low, uint64_t high)
+uint64_t sim_soon(struct sim_world *world, uint64_t low, uint64_t high)
 {
     return world->now + sim_rng_range(&world->rng, low, high);
-}
-
-// --- items of others ----------------------------------------------------------------------------
-
-static void any_key(struct sim_world *world, char *key)
-{
-    static const char *const names[] = {"h", "s", "64", "7", "x"};
-    uint64_t pick = sim_rng_below(&world->rng, 20);
-    if (pick < sizeof names / sizeof *names)
-        snprintf(key, SIM_KEY, SIM_PREFIX ".%s", names[pick]);
-    else
-        snprintf(key, SIM_KEY, SIM_PREFIX ".%02u", (unsigned)sim_rng_below(&world->rng, 64));
-}
-
-static void replay(struct sim_world *world, int writer, bool own)
-{
-    for (uint64_t n = sim_rng_range(&world->rng, 1, 20); n > 0; n--) {
-        const struct sim_entry *entry = sim_channel_archived(&world->channels[writer], &world->rng);
-        char key[SIM_KEY], value[KVPBUS_VALUE_MAX + 1];
-        if (entry == NULL)
-            return;
-        memcpy(key, entry->key, sizeof key);
-        snprintf(value, sizeof value, "%s", sim_entry_text(entry));
-        if (sim_rng_chance(&world->rng, 200))
-            any_key(world, key);
-        sim_intrude(world, writer, own, key, value);
-    }
-}
-
-static void garbage(struct sim_world *world, int writer)
-{
-    for (uint64_t n = sim_rng_range(&world->rng, 1, 20); n > 0; n--) {
-        uint8_t bytes[KVPBUS_ITEM_MAX];
-        char key[SIM_KEY], value[KVPBUS_VALUE_MAX + 1];
-        size_t length = sim_rng_range(&world->rng, 1, sizeof bytes);
-        any_key(world, key);
-        sim_rng_bytes(&world->rng, bytes, length);
-        if (sim_rng_chance(&world->rng, 700))
-            bytes[0] = (uint8_t)sim_rng_range(&world->rng, 0x11, 0x13);
-        kvpbus_item_encode(bytes, length, value);
-        if (sim_rng_chance(&world->rng, 200))
-            value[sim_rng_below(&world->rng, strlen(value))] = '=';
-        sim_intrude(world, writer, sim_rng_chance(&world->rng, 300), key, value);
-    }
-}
-
-static void draw(void *context, uint8_t *bytes, size_t length)
-{
-    sim_rng_bytes(context, bytes, length);
-}
-
-static void put_hello(struct sim_world *world, int writer, bool own,
-                      const uint8_t identity[KVPBUS_IDENTITY_BYTES],
-                      const uint8_t secret[KVPBUS_SECRET_BYTES], const uint8_t *vm)
-{
-    struct kvpbus_own_core core;
-    uint8_t bytes[KVPBUS_ITEM_MAX];
-    char value[KVPBUS_VALUE_MAX + 1];
-    memset(&core, 0, sizeof core);
-    core.core.role = world->sides[writer].role;
-    memcpy(core.core.identity, identity, KVPBUS_IDENTITY_BYTES);
-    memcpy(core.core.vm, vm, KVPBUS_VM_ID_BYTES);
-    core.core.ring_slots = core.core.window = 64;
-    core.core.value_max = KVPBUS_VALUE_MAX;
-    core.core.bundle_max = 1 << 20;
-    kvpbus_core_make(&core, secret, draw, &world->rng);
-    kvpbus_item_encode(bytes, kvpbus_hello_write(&core, secret, NULL, false, 1, bytes), value);
-    sim_intrude(world, writer, own, SIM_PREFIX ".h", value);
-}
-
-// Another identity for this VM, or the same one for another VM: a clone that shares the disk.
-static void stranger(struct sim_world *world, int writer)
-{
-    const struct sim_side *side = &world->sides[writer];
-    uint8_t vm[KVPBUS_VM_ID_BYTES], seed[crypto_sign_SEEDBYTES];
-    uint8_t identity[KVPBUS_IDENTITY_BYTES], secret[KVPBUS_SECRET_BYTES];
-    sim_rng_bytes(&world->rng, vm, sizeof vm);
-    sim_rng_bytes(&world->rng, seed, sizeof seed);
-    crypto_sign_seed_keypair(identity, secret, seed);
-    if (sim_rng_chance(&world->rng, 500)) {
-        // What stands in pool 1 is in the guest's own store: there it is a second writer's.
-        world->second_writer |= !world->channels[writer].pushed;
-        put_hello(world, writer, false, side->identity, side->secret, vm);
-    } else
-        put_hello(world, writer, false, identity, secret, world->vm);
-}
-
-static void second_writer(struct sim_world *world, int writer, uint64_t until)
-{
-    const struct sim_side *side = &world->sides[writer];
-    put_hello(world, writer, true, side->identity, side->secret, world->vm);
-    if (world->now < until)
-        sim_plan_add(world, soon(world, 500, 5000), SIM_WRITE_AS_SECOND, writer, until);
 }
 
 // --- stores -------------------------------------------------------------------------------------
@@ -154,7 +60,7 @@ static void vm_on(struct sim_world *world)
         return;
     sim_trace(world, SIM_GUEST, "the VM starts");
     guest->machine_on = true;
-    guest->start_at = soon(world, 500, 10000);
+    guest->start_at = sim_soon(world, 500, 10000);
     if (world->plan.on[SIM_WIPE_SEEN] && sim_rng_chance(&world->rng, 500))
         wipe(world, &to_guest->seen);
     if (world->plan.on[SIM_WIPE_OWN] && sim_rng_chance(&world->rng, 500))
@@ -182,7 +88,7 @@ static void vm_pause(struct sim_world *world)
     sim_trace(world, SIM_GUEST, "the VM is paused");
     guest->paused = true;
     guest->paused_since = world->now;
-    sim_plan_add(world, soon(world, 1000, 90000), SIM_VM_RESUME, SIM_GUEST, 0);
+    sim_plan_add(world, sim_soon(world, 1000, 90000), SIM_VM_RESUME, SIM_GUEST, 0);
 }
 
 static void vm_noticed(struct sim_world *world)
@@ -209,7 +115,7 @@ static void spoil_disk(struct sim_world *world, struct sim_side *side, int kind)
     else
         side->disk.error_permille = level;
     sim_trace(world, side->index, kind == SIM_DISK_FULL ? "its disk is full" : "its disk fails");
-    sim_plan_add(world, soon(world, 500, 30000), SIM_DISK_WELL, side->index, 0);
+    sim_plan_add(world, sim_soon(world, 500, 30000), SIM_DISK_WELL, side->index, 0);
 }
 
 // A new identity, as 'kvpbus rotate' makes it: first it is durable, then the program goes on with
@@ -227,7 +133,7 @@ static void rotate(struct sim_world *world, struct sim_side *side, bool dies)
     memcpy(side->identity, identity, sizeof side->identity);
     memcpy(side->secret, secret, sizeof side->secret);
     if (dies) {
-        sim_side_kill(side, true, soon(world, 100, 10000), "killed with a new identity");
+        sim_side_kill(side, true, sim_soon(world, 100, 10000), "killed with a new identity");
         return;
     }
     struct sim_arena *before = sim_side_enter(side);
@@ -245,11 +151,11 @@ static void import(struct sim_world *world)
         return;
     vm_off(world, false);
     if (host->process != NULL)
-        sim_side_kill(host, false, soon(world, 100, 10000), "the VM gets another id");
+        sim_side_kill(host, false, sim_soon(world, 100, 10000), "the VM gets another id");
     sim_trace(world, SIM_GUEST, "the VM is imported under another id");
     sim_rng_bytes(&world->rng, world->vm, sizeof world->vm);
-    sim_plan_add(world, soon(world, 1000, 20000), SIM_VM_ON, SIM_GUEST, 0);
-    sim_plan_add(world, soon(world, 100, 8000), SIM_VM_NOTICED, SIM_HOST, 0);
+    sim_plan_add(world, sim_soon(world, 1000, 20000), SIM_VM_ON, SIM_GUEST, 0);
+    sim_plan_add(world, sim_soon(world, 100, 8000), SIM_VM_NOTICED, SIM_HOST, 0);
 }
 
 // --- all of it ----------------------------------------------------------------------------------
@@ -260,7 +166,7 @@ static void life(struct sim_world *world, const struct sim_event *event)
     switch (event->kind) {
     case SIM_VM_OFF:
         vm_off(world, sim_rng_chance(&world->rng, 500));
-        sim_plan_add(world, soon(world, 1000, 90000), SIM_VM_ON, SIM_GUEST, 0);
+        sim_plan_add(world, sim_soon(world, 1000, 90000), SIM_VM_ON, SIM_GUEST, 0);
         break;
     case SIM_VM_REBOOT:
         vm_off(world, sim_rng_chance(&world->rng, 300));
@@ -284,7 +190,7 @@ static void life(struct sim_world *world, const struct sim_event *event)
     default:
         return;
     }
-    sim_plan_add(world, soon(world, 100, 8000), SIM_VM_NOTICED, SIM_HOST, 0);
+    sim_plan_add(world, sim_soon(world, 100, 8000), SIM_VM_NOTICED, SIM_HOST, 0);
 }
 
 static void crash(struct sim_world *world, const struct sim_event *event)
@@ -293,32 +199,11 @@ static void crash(struct sim_world *world, const struct sim_event *event)
     if (side->process == NULL || side->paused)
         return;
     if (event->kind == SIM_KILL)
-        sim_side_kill(side, false, soon(world, 100, 10000), "killed");
+        sim_side_kill(side, false, sim_soon(world, 100, 10000), "killed");
     else if (event->kind == SIM_POWER)
-        sim_side_kill(side, true, soon(world, 1000, 20000), "power is lost");
+        sim_side_kill(side, true, sim_soon(world, 1000, 20000), "power is lost");
     else
         side->disk.crash_in = sim_rng_range(&world->rng, 1, 60);
-}
-
-static void intrusion(struct sim_world *world, const struct sim_event *event)
-{
-    switch (event->kind) {
-    case SIM_REPLAY:
-        replay(world, event->side, sim_rng_chance(&world->rng, 300));
-        break;
-    case SIM_STRANGER:
-        stranger(world, event->side);
-        break;
-    case SIM_GARBAGE:
-        garbage(world, event->side);
-        break;
-    default:
-        world->second_writer = true;
-        second_writer(world, event->side,
-                      event->kind == SIM_SECOND_WRITER ? soon(world, 1000, 40000)
-                                                       : event->argument);
-        break;
-    }
 }
 
 static void disturb_store(struct sim_world *world, const struct sim_event *event)
@@ -394,11 +279,11 @@ static void happen(struct sim_world *world, const struct sim_event *event)
     case SIM_SECOND_WRITER:
     case SIM_WRITE_AS_SECOND:
         sim_trace(world, event->side, "somebody writes into its store");
-        intrusion(world, event);
+        sim_intrusion(world, event);
         break;
     case SIM_CONSUMER_STOPS:
         side->consumer_stops = true;
-        sim_plan_add(world, soon(world, 5000, 60000), SIM_CONSUMER_GOES, event->side, 0);
+        sim_plan_add(world, sim_soon(world, 5000, 60000), SIM_CONSUMER_GOES, event->side, 0);
         break;
     case SIM_CONSUMER_GOES:
         side->consumer_stops = false;

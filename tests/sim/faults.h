@@ -132,6 +132,8 @@ void sim_plan_add(struct sim_world *world, uint64_t at, int kind, int side, uint
 unsigned sim_level(const struct sim_world *world, enum sim_fault fault);
 // True when the fault strikes at this operation.
 bool sim_strikes(struct sim_world *world, enum sim_fault fault);
+// A time that far from now.
+uint64_t sim_soon(struct sim_world *world, uint64_t low, uint64_t high);
 // Carries out the events that are due.
 void sim_events_turn(struct sim_world *world);
 uint64_t sim_events_deadline(const struct sim_world *world);

@@ -9,7 +9,7 @@
 //   revert.c    checkpoints             workload.c  the application that sends
 //   channel.c   reads and writes        checker.c   what must hold of messages
 //   calls.c     requests and replies    watch.c     what must hold of the stores
-//   move.c      another host
+//   move.c      another host            intruders.c what others write
 #ifndef KVPBUS_SIM_WORLD_H
 #define KVPBUS_SIM_WORLD_H
 
@@ -209,6 +209,9 @@ void sim_write_abandoned(struct sim_side *side, const struct kvpbus_change *chan
 void sim_channels_turn(struct sim_world *world);
 // Somebody else puts a value where the peer of `writer` reads it, or into the writer's own store.
 void sim_intrude(struct sim_world *world, int writer, bool own, const char *key, const char *value);
+
+// --- intruders.c ---
+void sim_intrusion(struct sim_world *world, const struct sim_event *event);
 
 // --- revert.c ---
 void sim_checkpoint_take(struct sim_side *side, size_t slot);
