@@ -67,8 +67,10 @@ enum kvpbus_error sim_read(struct sim_side *side, bool own, struct kvpbus_scan *
     struct sim_world *world = side->world;
     struct sim_channel *channel = &world->channels[own ? side->index : 1 - side->index];
     bool through_vm = side->index == SIM_HOST && !own;
-    if (through_vm && (!world->sides[SIM_GUEST].machine_on || world->sides[SIM_GUEST].paused))
-        return KVPBUS_VM_OFF;
+    bool nothing = false;
+    enum kvpbus_error error = through_vm ? sim_exchange_read(world, &nothing) : KVPBUS_OK;
+    if (error != KVPBUS_OK || nothing)
+        return error;
     if (sim_strikes(world, SIM_READ_FAILS))
         return sim_rng_chance(&world->rng, 500) ? KVPBUS_STORE_GONE : KVPBUS_STORE_BUSY;
     struct view view = look(side, own, channel);
@@ -89,8 +91,8 @@ static void put(struct sim_side *side, const struct kvpbus_change *change)
     struct sim_channel *channel = &world->channels[side->index];
     char value[KVPBUS_VALUE_MAX + 1];
     uint64_t due = world->now + sim_draw(world, world->timing.push);
-    if (!world->sides[SIM_GUEST].machine_on)
-        due = SIM_NEVER; // pushed when it starts
+    if (!sim_exchange_works(world) && !world->sides[SIM_GUEST].paused)
+        due = SIM_NEVER; // pushed when it starts, if at all
     if (change->value == NULL) {
         sim_channel_put(channel, change->key, NULL, due);
         return;
@@ -142,7 +144,14 @@ void sim_write(struct sim_side *side, const struct kvpbus_change *changes, size_
 {
     struct sim_world *world = side->world;
     size_t done = count;
-    fill(results, 0, count, KVPBUS_OK);
+    enum kvpbus_error error =
+        side->index == SIM_HOST ? sim_exchange_write(world, count, &done) : KVPBUS_OK;
+    fill(results, 0, count, error);
+    if (error != KVPBUS_OK) {
+        for (size_t i = 0; i < done; i++)
+            apply(side, &changes[i]);
+        return;
+    }
     if (sim_strikes(world, SIM_BUSY)) {
         fill(results, 0, count, KVPBUS_STORE_BUSY);
         return;
@@ -189,9 +198,7 @@ static void notice(struct sim_world *world)
 
 void sim_channels_turn(struct sim_world *world)
 {
-    const struct sim_side *guest = &world->sides[SIM_GUEST];
-    if (guest->machine_on && !guest->paused &&
-        sim_channel_turn(&world->channels[SIM_HOST], world->now))
+    if (sim_exchange_works(world) && sim_channel_turn(&world->channels[SIM_HOST], world->now))
         notice(world);
     sim_channel_turn(&world->channels[SIM_GUEST], world->now);
 }

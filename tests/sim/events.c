@@ -78,15 +78,20 @@ static void vm_resume(struct sim_world *world)
     sim_trace(world, SIM_GUEST, "the VM goes on");
     guest->paused = false;
     guest->behind += world->now - guest->paused_since;
+    if (guest->saved)
+        sim_channel_push_all(&world->channels[SIM_HOST], world->now + 100, world->now + 5000,
+                             &world->rng);
+    guest->saved = false;
 }
 
-static void vm_pause(struct sim_world *world)
+static void vm_pause(struct sim_world *world, bool saved)
 {
     struct sim_side *guest = &world->sides[SIM_GUEST];
     if (!guest->machine_on || guest->paused)
         return;
-    sim_trace(world, SIM_GUEST, "the VM is paused");
+    sim_trace(world, SIM_GUEST, saved ? "the VM is saved" : "the VM is paused");
     guest->paused = true;
+    guest->saved = saved;
     guest->paused_since = world->now;
     sim_plan_add(world, sim_soon(world, 1000, 90000), SIM_VM_RESUME, SIM_GUEST, 0);
 }
@@ -94,7 +99,8 @@ static void vm_pause(struct sim_world *world)
 static void vm_noticed(struct sim_world *world)
 {
     const struct sim_side *guest = &world->sides[SIM_GUEST];
-    sim_side_suspend(&world->sides[SIM_HOST], !guest->machine_on || guest->paused);
+    sim_side_suspend(&world->sides[SIM_HOST], !guest->machine_on || guest->paused ||
+                                                  world->exchange.off || world->exchange.imported);
 }
 
 static void step_clock(struct sim_world *world, struct sim_side *side)
@@ -142,12 +148,19 @@ static void rotate(struct sim_world *world, struct sim_side *side, bool dies)
     sim_side_leave(before);
 }
 
+static bool may_be_imported(const struct sim_world *world)
+{
+    const struct sim_side *guest = &world->sides[SIM_GUEST];
+    return guest->machine_on && !guest->paused && guest->starts > 0 &&
+           world->sides[SIM_HOST].starts > 0 && !world->exchange.imported;
+}
+
 // The VM comes back under another id, and the host's operator says so: its program does it at its
 // next start.
 static void import(struct sim_world *world)
 {
-    struct sim_side *guest = &world->sides[SIM_GUEST], *host = &world->sides[SIM_HOST];
-    if (!guest->machine_on || guest->paused || guest->starts == 0 || host->starts == 0)
+    struct sim_side *host = &world->sides[SIM_HOST];
+    if (!may_be_imported(world))
         return;
     vm_off(world, false);
     if (host->process != NULL)
@@ -158,7 +171,63 @@ static void import(struct sim_world *world)
     sim_plan_add(world, sim_soon(world, 100, 8000), SIM_VM_NOTICED, SIM_HOST, 0);
 }
 
+// The same, but the operator is late: until then the host says to the VM what it says to a clone.
+// A VM that was saved before brings its memory, and with it a session.
+static void import_untold(struct sim_world *world, bool saved)
+{
+    if (!may_be_imported(world))
+        return;
+    if (saved)
+        vm_pause(world, true);
+    else
+        vm_off(world, false);
+    sim_trace(world, SIM_GUEST, "the VM is imported under another id; its host is not told");
+    world->exchange.imported = true;
+    sim_rng_bytes(&world->rng, world->exchange.vm, sizeof world->exchange.vm);
+    sim_host_calls_vm(world, world->exchange.vm);
+    if (!saved)
+        sim_plan_add(world, sim_soon(world, 1000, 20000), SIM_VM_ON, SIM_GUEST, 0);
+    sim_plan_add(world, sim_soon(world, 5000, 90000), SIM_IMPORT_TOLD, SIM_HOST, saved);
+}
+
+static void import_told(struct sim_world *world, bool may_be_live)
+{
+    struct sim_side *host = &world->sides[SIM_HOST], *guest = &world->sides[SIM_GUEST];
+    struct kvpbus_link_status status;
+    if (!world->exchange.imported)
+        return;
+    if (!may_be_live && sim_side_ready(guest)) {
+        kvpbus_endpoint_status(guest->process->endpoint, &status);
+        if (status.state == KVPBUS_LINK_LIVE)
+            sim_fail(world, "a VM is live with a host that knows it under another id");
+    }
+    if (host->process != NULL)
+        sim_side_kill(host, false, sim_soon(world, 100, 10000), "it is told of the VM's other id");
+    world->exchange.imported = false;
+    memcpy(world->vm, world->exchange.vm, sizeof world->vm);
+}
+
 // --- all of it ----------------------------------------------------------------------------------
+
+static void set_apart(struct sim_world *world, const struct sim_event *event)
+{
+    switch (event->kind) {
+    case SIM_DAEMON_LATE:
+        vm_off(world, sim_rng_chance(&world->rng, 300));
+        sim_exchange_event(world, event);
+        vm_on(world);
+        break;
+    case SIM_IMPORT:
+        import_untold(world, event->argument != 0);
+        break;
+    case SIM_IMPORT_TOLD:
+        import_told(world, event->argument != 0);
+        break;
+    default:
+        sim_exchange_event(world, event);
+        break;
+    }
+}
 
 static void life(struct sim_world *world, const struct sim_event *event)
 {
@@ -173,7 +242,8 @@ static void life(struct sim_world *world, const struct sim_event *event)
         vm_on(world);
         return;
     case SIM_VM_PAUSE:
-        vm_pause(world);
+    case SIM_VM_SAVE:
+        vm_pause(world, event->kind == SIM_VM_SAVE);
         break;
     case SIM_VM_ON:
         vm_on(world);
@@ -188,7 +258,8 @@ static void life(struct sim_world *world, const struct sim_event *event)
         step_clock(world, side);
         return;
     default:
-        return;
+        set_apart(world, event);
+        break;
     }
     sim_plan_add(world, sim_soon(world, 100, 8000), SIM_VM_NOTICED, SIM_HOST, 0);
 }
@@ -341,6 +412,8 @@ void sim_heal(struct sim_world *world)
 {
     sim_trace(world, SIM_HOST, "the world is healed");
     world->plan.event_count = 0;
+    sim_exchange_heal(world);
+    import_told(world, true);
     vm_resume(world);
     vm_on(world);
     for (int i = 0; i < SIM_SIDES; i++) {

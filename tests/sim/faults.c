@@ -24,6 +24,9 @@ static const struct sim_profile profiles[] = {
     {"all", 0, ~0U},
     {"identity", G(IDENTITY),
      G(LOSSY) | G(WIPE) | G(CRASH) | G(LIFE) | G(HOSTILE) | G(REVERT_DISK)},
+    {"exchange", G(EXCHANGE),
+     G(LOSSY) | G(WIPE) | G(CRASH) | G(LIFE) | G(LIMITS) | G(REVERT_DISK) | G(HOST_RESTORE)},
+    {"journey", G(EXCHANGE) | G(IDENTITY), G(LOSSY) | G(WIPE) | G(CRASH) | G(LIFE)},
 };
 
 const struct sim_profile *sim_profile_find(const char *name)
@@ -42,6 +45,11 @@ size_t sim_profile_count(void)
 const struct sim_profile *sim_profile_at(size_t index)
 {
     return &profiles[index % (sizeof profiles / sizeof *profiles)];
+}
+
+const struct sim_profile *sim_profile_of(uint64_t seed)
+{
+    return &profiles[seed % SIM_PROFILES_CHOSEN];
 }
 
 static const unsigned groups[SIM_FAULTS] = {
@@ -154,6 +162,21 @@ static void draw_moves(struct sim_world *world)
                      SIM_MOVE, SIM_HOST, 0);
 }
 
+// A VM follows only so many other ids at once, which it may have to when it goes back.
+static void draw_exchange(struct sim_world *world)
+{
+    struct sim_rng rng;
+    uint64_t length = world->plan.length;
+    size_t imports = KVPBUS_FORMER_VMS - planned(&world->plan, SIM_REBIND);
+    if ((world->options.profile->always & SIM_GROUP_EXCHANGE) == 0)
+        return;
+    sim_rng_seed(&rng, world->options.seed, 7);
+    for (int kind = SIM_VM_SAVE; kind < SIM_KINDS; kind++)
+        for (uint64_t n = sim_rng_below(&rng, kind == SIM_IMPORT ? imports + 1 : 4); n > 0; n--)
+            sim_plan_add(world, sim_rng_range(&rng, length / 20, length * 19 / 20), kind, SIM_HOST,
+                         sim_rng_below(&rng, 2));
+}
+
 static struct sim_range draw_range(struct sim_rng *rng, uint64_t most)
 {
     static const uint64_t scale[] = {0, 4, 16, 100};
@@ -177,6 +200,7 @@ void sim_plan_draw(struct sim_world *world)
     draw_faults(world, &rng);
     draw_identities(world);
     draw_moves(world);
+    draw_exchange(world);
     world->value_limit = (unsigned)sim_rng_range(&rng, 512, 1021);
     world->ceiling = (unsigned)sim_rng_range(&rng, 4, 60);
 }

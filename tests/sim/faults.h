@@ -63,13 +63,21 @@ struct sim_world;
     X(REBIND, IDENTITY, "the VM is imported under another id") \
     X(MOVE, IDENTITY, "the VM goes to another host")
 
+// Likewise.
+#define SIM_EXCHANGE_MAP(X)                                                    \
+    X(VM_SAVE, EXCHANGE, "the VM is saved for a while")                        \
+    X(DAEMON_STOPS, EXCHANGE, "the guest's daemon is absent for a while")      \
+    X(DAEMON_LATE, EXCHANGE, "the VM reboots, and the guest's daemon is late") \
+    X(EXCHANGE_OFF, EXCHANGE, "Data Exchange is switched off for a while")     \
+    X(IMPORT, EXCHANGE, "the VM is imported under another id, which the host is told late")
+
 enum sim_fault {
 #define X(name, group, text) SIM_##name,
     SIM_LEVEL_MAP(X) SIM_LEVELS,
     SIM_BEFORE_EVENTS = SIM_LEVELS - 1,
     SIM_EVENT_MAP(X) SIM_FAULTS,
     SIM_BEFORE_IDENTITY = SIM_FAULTS - 1,
-    SIM_IDENTITY_MAP(X) SIM_KINDS,
+    SIM_IDENTITY_MAP(X) SIM_EXCHANGE_MAP(X) SIM_KINDS,
 #undef X
 };
 
@@ -86,7 +94,11 @@ enum sim_group {
     SIM_GROUP_LIMITS = 1 << 9,
     SIM_GROUP_LIFE = 1 << 10,
     SIM_GROUP_IDENTITY = 1 << 11,
+    SIM_GROUP_EXCHANGE = 1 << 12,
 };
+
+// A seed chooses among the first ones, and this number stays: so each seed remains what it is.
+enum { SIM_PROFILES_CHOSEN = 13 };
 
 struct sim_profile {
     const char *name;
@@ -96,6 +108,8 @@ struct sim_profile {
 const struct sim_profile *sim_profile_find(const char *name);
 size_t sim_profile_count(void);
 const struct sim_profile *sim_profile_at(size_t index);
+// The one that a seed chooses.
+const struct sim_profile *sim_profile_of(uint64_t seed);
 
 // What happens after a while when a fault began.
 enum sim_follow_up {
@@ -105,6 +119,9 @@ enum sim_follow_up {
     SIM_VM_ON,
     SIM_VM_RESUME,
     SIM_VM_NOTICED,
+    SIM_DAEMON_STARTS,
+    SIM_EXCHANGE_ON,
+    SIM_IMPORT_TOLD,
     SIM_CONSUMER_GOES,
 };
 

@@ -99,6 +99,12 @@ static void second_writer(struct sim_world *world, int writer, uint64_t until)
         sim_plan_add(world, sim_soon(world, 500, 5000), SIM_WRITE_AS_SECOND, writer, until);
 }
 
+void sim_host_calls_vm(struct sim_world *world, const uint8_t *vm)
+{
+    const struct sim_side *host = &world->sides[SIM_HOST];
+    put_hello(world, SIM_HOST, false, host->identity, host->secret, vm);
+}
+
 void sim_intrusion(struct sim_world *world, const struct sim_event *event)
 {
     switch (event->kind) {

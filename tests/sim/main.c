@@ -47,7 +47,8 @@ static int show_usage(FILE *to, int code)
 {
     fputs(usage, to);
     for (size_t i = 0; i < sim_profile_count(); i++)
-        fprintf(to, " %s", sim_profile_at(i)->name);
+        fprintf(to, "%s %s", i == SIM_PROFILES_CHOSEN ? "; only by name:" : "",
+                sim_profile_at(i)->name);
     fputs("\n  --trace         print every step (with --seed)\n"
           "  --jobs N        processes, 1 to 64 (default 1)\n"
           "  --seconds N     begin no seed after so long\n"
@@ -58,8 +59,7 @@ static int show_usage(FILE *to, int code)
 
 static const struct sim_profile *profile_of(const struct arguments *arguments, uint64_t seed)
 {
-    return arguments->profile != NULL ? sim_profile_find(arguments->profile)
-                                      : sim_profile_at((size_t)(seed % sim_profile_count()));
+    return arguments->profile != NULL ? sim_profile_find(arguments->profile) : sim_profile_of(seed);
 }
 
 // Only the seed that the parent asked for is run, whatever else the process knows.

@@ -168,7 +168,7 @@ void sim_channel_put(struct sim_channel *channel, const char *key, const char *v
         *place = *find(&channel->own, key);
         value_share(place->value);
     }
-    if (channel->pushed && channel->push_count < SIM_ITEMS_MAX)
+    if (channel->pushed && due != UINT64_MAX && channel->push_count < SIM_ITEMS_MAX)
         push_later(channel, key, due);
 }
 
@@ -180,6 +180,11 @@ void sim_channel_push_all(struct sim_channel *channel, uint64_t from, uint64_t t
     channel->push_count = 0;
     for (size_t i = 0; i < channel->own.count; i++)
         push_later(channel, channel->own.entries[i].key, sim_rng_range(rng, from, to));
+}
+
+void sim_channel_push_none(struct sim_channel *channel)
+{
+    channel->push_count = 0;
 }
 
 void sim_channel_late(struct sim_channel *channel, const char *key, const char *value, uint64_t due)

@@ -70,11 +70,13 @@ void sim_channel_clear(struct sim_channel *channel);
 struct sim_table *sim_channel_seen(struct sim_channel *channel);
 // Keeps what the peer sees now for stale scans.
 void sim_channel_remember(struct sim_channel *channel);
-// Changes the own store; a copy is pushed at `due`.
+// Changes the own store; a copy is pushed at `due`, UINT64_MAX: not by this change.
 void sim_channel_put(struct sim_channel *channel, const char *key, const char *value, uint64_t due);
 // Pushes everything of the own store again, each item at a time of its own.
 void sim_channel_push_all(struct sim_channel *channel, uint64_t from, uint64_t to,
                           struct sim_rng *rng);
+// What is not pushed yet is not pushed.
+void sim_channel_push_none(struct sim_channel *channel);
 // Carries out the pushes and late changes that are due. True: the peer sees something new.
 bool sim_channel_turn(struct sim_channel *channel, uint64_t now);
 uint64_t sim_channel_deadline(const struct sim_channel *channel);

@@ -28,6 +28,16 @@ Test(seeds, some_of_every_profile_pass, .init = sim_setup)
             cr_assert(run(1000 * i + seed, sim_profile_at(i), &hash));
 }
 
+// So that what a seed once showed can be seen again.
+Test(seeds, a_seed_chooses_what_it_always_chose)
+{
+    static const char *const chosen[] = {
+        "calm",    "lossy",       "wipe",          "crash",        "disk", "life",    "limits",
+        "hostile", "revert-disk", "revert-memory", "host-restore", "all",  "identity"};
+    for (uint64_t seed = 0; seed < 2 * SIM_PROFILES_CHOSEN; seed++)
+        cr_assert_str_eq(sim_profile_of(seed)->name, chosen[seed % SIM_PROFILES_CHOSEN]);
+}
+
 Test(seeds, the_same_seed_gives_the_same_trace, .init = sim_setup)
 {
     uint64_t first, again, other;

@@ -143,10 +143,9 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 static uint64_t next_time(const struct sim_world *world)
 {
-    const struct sim_side *guest = &world->sides[SIM_GUEST];
     uint64_t next = sim_side_deadline(&world->sides[SIM_HOST]);
-    next = earlier(next, sim_side_deadline(guest));
-    if (guest->machine_on && !guest->paused)
+    next = earlier(next, sim_side_deadline(&world->sides[SIM_GUEST]));
+    if (sim_exchange_works(world))
         next = earlier(next, sim_channel_deadline(&world->channels[SIM_HOST]));
     next = earlier(next, sim_channel_deadline(&world->channels[SIM_GUEST]));
     next = earlier(next, sim_events_deadline(world));

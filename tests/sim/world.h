@@ -9,7 +9,8 @@
 //   revert.c    checkpoints             workload.c  the application that sends
 //   channel.c   reads and writes        checker.c   what must hold of messages
 //   calls.c     requests and replies    watch.c     what must hold of the stores
-//   move.c      another host            intruders.c what others write
+//   move.c      another host            exchange.c  Data Exchange and the guest's daemon
+//   intruders.c what others write
 #ifndef KVPBUS_SIM_WORLD_H
 #define KVPBUS_SIM_WORLD_H
 
@@ -114,6 +115,7 @@ struct sim_side {
     struct sim_process *process; // NULL: not running
     uint64_t start_at;           // SIM_NEVER: it is running, or is not to
     bool machine_on, paused;
+    bool saved; // likewise, and its devices begin anew
     uint64_t paused_since;
     bool suspended;      // a host that knows that the VM is off
     bool consumer_stops; // for a while
@@ -123,6 +125,14 @@ struct sim_side {
     int64_t wall_offset;
     unsigned starts, reverts;
     struct sim_counters counters;
+};
+
+// What items pass through on their way between host and guest.
+struct sim_exchange {
+    bool daemon_gone, shows_nothing; // instead of failing
+    bool off, keeps;                 // the host takes items and sends them later
+    bool imported;                   // the VM goes by another id already, which is this one
+    uint8_t vm[KVPBUS_VM_ID_BYTES];
 };
 
 struct sim_checkpoint; // revert.c
@@ -144,6 +154,7 @@ struct sim_world {
     struct sim_watch watch;
     uint8_t vm[KVPBUS_VM_ID_BYTES];
     unsigned value_limit, ceiling, same_time;
+    struct sim_exchange exchange;
     uint64_t steps;
     uint64_t hash; // of the trace
     bool second_writer;
@@ -212,6 +223,18 @@ void sim_intrude(struct sim_world *world, int writer, bool own, const char *key,
 
 // --- intruders.c ---
 void sim_intrusion(struct sim_world *world, const struct sim_event *event);
+// The guest is shown a hello in which its host calls it by this id.
+void sim_host_calls_vm(struct sim_world *world, const uint8_t *vm);
+
+// --- exchange.c ---
+// Items pass between host and guest now.
+bool sim_exchange_works(const struct sim_world *world);
+// What a read of the guest's store fails with; *nothing: it succeeds, and shows no items.
+enum kvpbus_error sim_exchange_read(const struct sim_world *world, bool *nothing);
+// What a write of the host fails with, which keeps the first `*kept` changes all the same.
+enum kvpbus_error sim_exchange_write(struct sim_world *world, size_t count, size_t *kept);
+void sim_exchange_event(struct sim_world *world, const struct sim_event *event);
+void sim_exchange_heal(struct sim_world *world);
 
 // --- revert.c ---
 void sim_checkpoint_take(struct sim_side *side, size_t slot);
