@@ -120,14 +120,27 @@ enum kvpbus_error kvpbus_link_supply(struct kvpbus_link *link, const struct kvpb
     return KVPBUS_OK;
 }
 
-static bool sendable(const struct kvpbus_link *link, const struct outgoing *bundle)
+static bool has_bytes(const struct outgoing *bundle)
 {
-    const struct sender *sender = &link->sender;
-    if (bundle == NULL || bundle->sent == bundle->total ||
-        bundle->sent == bundle->buffer_start + bundle->buffer_length)
-        return false;
+    return bundle != NULL && bundle->sent < bundle->total &&
+           bundle->sent < bundle->buffer_start + bundle->buffer_length;
+}
+
+static bool has_credit(const struct sender *sender, const struct outgoing *bundle)
+{
     uint64_t credit = sender->credit[bundle->class_], begun = sender->begun[bundle->class_];
     return bundle->begun || (credit > begun && bundle->total <= credit - begun);
+}
+
+bool bundle_waits_for_credit(const struct kvpbus_link *link)
+{
+    for (size_t class_ = 0; class_ < KVPBUS_CLASS_COUNT; class_++)
+        for (size_t i = 0; i < KVPBUS_BUNDLE_WINDOW; i++) {
+            const struct outgoing *bundle = link->sender.bundles[class_][i];
+            if (has_bytes(bundle) && !has_credit(&link->sender, bundle))
+                return true;
+        }
+    return false;
 }
 
 bool bundle_next(struct kvpbus_link *link, enum kvpbus_class class_,
@@ -137,7 +150,7 @@ bool bundle_next(struct kvpbus_link *link, enum kvpbus_class class_,
     for (unsigned i = 0; i < KVPBUS_BUNDLE_WINDOW; i++) {
         unsigned turn = (sender->turn[class_] + i) % KVPBUS_BUNDLE_WINDOW;
         struct outgoing *bundle = sender->bundles[class_][turn];
-        if (!sendable(link, bundle))
+        if (!has_bytes(bundle) || !has_credit(sender, bundle))
             continue;
         sender->turn[class_] = turn;
         *from = bundle;

@@ -34,6 +34,7 @@ enum {
     COLLECT_IDLE = 2000,
     RETRY_FIRST = 1000,
     RETRY_MAX = 30000,
+    CREDIT_ASK = 60000, // what gave credit may have been lost on the way
     REPAIR_FIRST = 1000,
     REPAIR_MAX = 60000,
     OWN_SCAN_EVERY = 30000,
@@ -217,6 +218,8 @@ struct receiver {
     unsigned hello_absent, state_absent; // scans in a row
     uint64_t missing_again, missing_delay;
     bool say_hello_missing, say_state_missing;
+    uint64_t credit_ask; // when credit that I wait for is asked for; NEVER: I do not wait
+    bool say_credit_missing;
     bool said_damaged, said_noise;                // to people, once a session
     uint8_t slot_digest[KVPBUS_RING_MAX][DIGEST]; // of values that need not be looked at again
 };
@@ -301,6 +304,8 @@ bool bundle_next(struct kvpbus_link *link, enum kvpbus_class class_,
                  struct kvpbus_fragment *fragment, struct outgoing **from);
 // Asks for the bytes that the next window may take.
 void bundle_read_ahead(struct kvpbus_link *link);
+// True while a bundle could begin but for the peer's credit.
+bool bundle_waits_for_credit(const struct kvpbus_link *link);
 void bundle_sent(struct kvpbus_link *link, struct outgoing *bundle, size_t bytes);
 void bundle_acknowledged(struct kvpbus_link *link, const struct piece *piece);
 void bundle_forget_all(struct kvpbus_link *link);

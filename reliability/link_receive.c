@@ -14,7 +14,7 @@ void receiver_reset(struct kvpbus_link *link)
     memcpy(room, receiver->room, sizeof room);
     memset(receiver, 0, sizeof *receiver);
     memcpy(receiver->room, room, sizeof room);
-    receiver->missing_again = NEVER;
+    receiver->missing_again = receiver->credit_ask = NEVER;
 }
 
 static bool committed(const struct receiver *receiver, uint64_t number)
@@ -27,6 +27,12 @@ static bool committed(const struct receiver *receiver, uint64_t number)
 
 // --- my state register ---
 
+static bool wants_state(const struct kvpbus_link *link)
+{
+    return link->receiver.say_state_missing || link->receiver.say_credit_missing ||
+           sender_asks(link);
+}
+
 void receiver_state_plain(struct kvpbus_link *link, uint8_t plain[KVPBUS_STATE_PLAIN])
 {
     struct receiver *receiver = &link->receiver;
@@ -36,11 +42,9 @@ void receiver_state_plain(struct kvpbus_link *link, uint8_t plain[KVPBUS_STATE_P
         .bitmap = receiver->bitmap,
         .digest = receiver->digest,
         .window = KVPBUS_LINK_WINDOW,
-        .flags =
-            (uint8_t)((receiver->say_hello_missing ? KVPBUS_STATE_HELLO_MISSING : 0) |
-                      (receiver->say_state_missing || sender_asks(link) ? KVPBUS_STATE_STATE_MISSING
-                                                                        : 0) |
-                      (receiver->cannot_commit ? KVPBUS_STATE_CANNOT_COMMIT : 0)),
+        .flags = (uint8_t)((receiver->say_hello_missing ? KVPBUS_STATE_HELLO_MISSING : 0) |
+                           (wants_state(link) ? KVPBUS_STATE_STATE_MISSING : 0) |
+                           (receiver->cannot_commit ? KVPBUS_STATE_CANNOT_COMMIT : 0)),
     };
     for (size_t class_ = 0; class_ < KVPBUS_CLASS_COUNT; class_++) {
         uint64_t credit = receiver->begun[class_] + receiver->room[class_];
@@ -120,6 +124,8 @@ static bool take_state(struct kvpbus_link *link, const char *value)
     receiver->peer_version = head.number;
     receiver->peer_echo = state.echo;
     receiver->peer_cannot_commit = (state.flags & KVPBUS_STATE_CANNOT_COMMIT) != 0;
+    receiver->say_credit_missing = false;
+    receiver->credit_ask = NEVER;
     opened(link);
     sender_state(link, &state);
     if ((state.flags & KVPBUS_STATE_HELLO_MISSING) != 0)
@@ -360,13 +366,38 @@ static void look_for_registers(struct kvpbus_link *link, bool hello, bool state)
 
 uint64_t receiver_deadline(const struct kvpbus_link *link)
 {
-    return link_live(link) ? link->receiver.missing_again : NEVER;
+    const struct receiver *receiver = &link->receiver;
+    if (!link_live(link))
+        return NEVER;
+    return receiver->missing_again < receiver->credit_ask ? receiver->missing_again
+                                                          : receiver->credit_ask;
+}
+
+// While I wait for credit nothing need be in flight whose time would run out.
+static void look_for_credit(struct kvpbus_link *link)
+{
+    struct receiver *receiver = &link->receiver;
+    if (!bundle_waits_for_credit(link)) {
+        receiver->say_credit_missing = false;
+        receiver->credit_ask = NEVER;
+        return;
+    }
+    if (link->now >= receiver->credit_ask) {
+        receiver->say_credit_missing = true;
+        receiver->credit_ask = NEVER;
+        store_dirty(link, CELL_STATE);
+    }
+    if (receiver->credit_ask == NEVER)
+        receiver->credit_ask = link->now + CREDIT_ASK;
 }
 
 void receiver_tick(struct kvpbus_link *link)
 {
     struct receiver *receiver = &link->receiver;
-    if (!link_live(link) || link->now < receiver->missing_again)
+    if (!link_live(link))
+        return;
+    look_for_credit(link);
+    if (link->now < receiver->missing_again)
         return;
     receiver->missing_delay *= 2;
     if (receiver->missing_delay > HELLO_MAX)

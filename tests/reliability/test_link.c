@@ -241,6 +241,21 @@ Test(link, a_receiver_without_room_stops_the_sender_until_there_is_room)
     cr_assert(rig_until_delivered(&rig, 20000));
 }
 
+// What told of room may have been lost, and a wait may be long.
+Test(link, a_sender_that_waits_for_room_asks_for_it_once_a_minute)
+{
+    rig.sides[RIG_GUEST].room = 1000;
+    cr_assert(rig_until_live(&rig, 5000));
+    rig_send(&rig, RIG_HOST, KVPBUS_CLASS_NORMAL, 50 * 1024);
+    rig_run(&rig, 20000);
+    const unsigned asked = rig.sides[RIG_HOST].writes, told = rig.sides[RIG_GUEST].writes;
+    rig_run(&rig, 600000);
+    cr_assert_geq(rig.sides[RIG_HOST].writes - asked, 8);
+    cr_assert_leq(rig.sides[RIG_HOST].writes - asked, 10);
+    cr_assert_geq(rig.sides[RIG_GUEST].writes - told, 8);
+    cr_assert_leq(rig.sides[RIG_GUEST].writes - told, 10);
+}
+
 Test(link, a_control_bundle_overtakes_a_bulk_transfer)
 {
     cr_assert(rig_until_live(&rig, 5000));

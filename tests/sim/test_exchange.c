@@ -64,3 +64,29 @@ Test(exchange, a_saved_vm_that_is_imported_before_its_host_is_told, .init = sim_
 {
     held_up(SIM_IMPORT, 1);
 }
+
+// Nothing is in flight then whose time could run out.
+Test(exchange, news_of_room_that_do_not_come_to_the_guest, .init = sim_setup)
+{
+    enum { COUNT = 8 };
+    static uint8_t body[100 * 1024];
+    struct sim_world *world = live_world();
+    world->plan.on[SIM_SMALL_INBOX] = true;
+    world->sides[SIM_HOST].consumer_stops = true;
+    live_begin(world);
+    sim_rng_bytes(&world->rng, body, sizeof body);
+    for (size_t i = 0; i < COUNT; i++)
+        live_queue(world, SIM_GUEST, 0, body, sizeof body);
+    live_wait(world, 10 * LIVE_MINUTE);
+    uint64_t delivered = world->checker.delivered;
+
+    world->sides[SIM_HOST].consumer_stops = false;
+    world->timing.push = (struct sim_range){500, 500};
+    for (uint64_t end = world->now + LIVE_MINUTE; world->now < end; live_wait(world, 10))
+        sim_channel_push_none(&world->channels[SIM_HOST]);
+    cr_assert_gt(world->checker.delivered, delivered);
+    cr_assert_lt(world->checker.delivered, COUNT);
+    live_deliver(world, SIM_GUEST);
+    cr_assert_not(world->failed, "%s", world->failure);
+    sim_world_free(world);
+}
