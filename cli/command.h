@@ -55,5 +55,8 @@ int kvpbus_command_bad_option(const struct kvpbus_command_context *context, char
 int kvpbus_command_ask(const struct kvpbus_command_context *context,
                        const Kvpbus__Control__Request *request,
                        Kvpbus__Control__Response **response);
+// The same for one peer, or with NULL for all.
+int kvpbus_command_peers(const struct kvpbus_command_context *context, const char *peer,
+                         Kvpbus__Control__Peers **peers);
 
 #endif

@@ -22,20 +22,12 @@ static bool approved(const char *peer, const char *fingerprint)
 static int look_up(const struct kvpbus_command_context *context, const char *peer,
                    char fingerprint[64])
 {
-    Kvpbus__Control__Request request = KVPBUS__CONTROL__REQUEST__INIT;
-    Kvpbus__Control__StatusRequest status = KVPBUS__CONTROL__STATUS_REQUEST__INIT;
-    Kvpbus__Control__Response *response;
-    request.kind_case = KVPBUS__CONTROL__REQUEST__KIND_STATUS;
-    request.status = &status;
-    status.peer = (char *)peer;
-    int code = kvpbus_command_ask(context, &request, &response);
+    Kvpbus__Control__Peers *peers;
+    int code = kvpbus_command_peers(context, peer, &peers);
     if (code != KVPBUS_EXIT_OK)
         return code;
-    fingerprint[0] = '\0';
-    if (response->kind_case == KVPBUS__CONTROL__RESPONSE__KIND_PEERS &&
-        response->peers->n_peers == 1)
-        snprintf(fingerprint, 64, "%s", response->peers->peers[0]->pending_fingerprint);
-    kvpbus__control__response__free_unpacked(response, NULL);
+    snprintf(fingerprint, 64, "%s", peers->peers[0]->pending_fingerprint);
+    kvpbus__control__peers__free_unpacked(peers, NULL);
     if (fingerprint[0] != '\0')
         return KVPBUS_EXIT_OK;
     fprintf(stderr,

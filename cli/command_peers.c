@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// vms, identity, status: different views of one answer.
+// vms, status: different views of one answer.
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -9,24 +9,6 @@
 #include "command.h"
 
 typedef Kvpbus__Control__Peer Peer;
-
-static int ask(const struct kvpbus_command_context *context, const char *peer,
-               Kvpbus__Control__Response **response)
-{
-    Kvpbus__Control__Request request = KVPBUS__CONTROL__REQUEST__INIT;
-    Kvpbus__Control__StatusRequest status = KVPBUS__CONTROL__STATUS_REQUEST__INIT;
-    request.kind_case = KVPBUS__CONTROL__REQUEST__KIND_STATUS;
-    request.status = &status;
-    if (peer != NULL)
-        status.peer = (char *)peer;
-    int code = kvpbus_command_ask(context, &request, response);
-    if (code == KVPBUS_EXIT_OK && (*response)->kind_case != KVPBUS__CONTROL__RESPONSE__KIND_PEERS) {
-        kvpbus__control__response__free_unpacked(*response, NULL);
-        struct kvpbus_failure failure = {.code = KVPBUS_PROTOCOL};
-        return kvpbus_command_failed(context, &failure);
-    }
-    return code;
-}
 
 static json_t *peer_json(const Peer *peer)
 {
@@ -95,44 +77,18 @@ static void print_vms(const Kvpbus__Control__Peers *peers)
 
 int kvpbus_command_vms(const struct kvpbus_command_context *context, int argc, char **argv)
 {
-    Kvpbus__Control__Response *response;
+    Kvpbus__Control__Peers *peers;
     (void)argv;
     if (argc > 1)
         return kvpbus_command_usage(context, "there are words too many");
-    int code = ask(context, NULL, &response);
+    int code = kvpbus_command_peers(context, NULL, &peers);
     if (code != KVPBUS_EXIT_OK)
         return code;
     if (context->json)
-        code = print_json(peers_json(response->peers));
+        code = print_json(peers_json(peers));
     else
-        print_vms(response->peers);
-    kvpbus__control__response__free_unpacked(response, NULL);
-    return code;
-}
-
-int kvpbus_command_identity(const struct kvpbus_command_context *context, int argc, char **argv)
-{
-    static const struct option options[] = {{"public-key", no_argument, NULL, 'k'},
-                                            {NULL, 0, NULL, 0}};
-    Kvpbus__Control__Response *response;
-    bool key = false;
-    for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
-        if (option != 'k')
-            return kvpbus_command_bad_option(context, argv, option);
-        key = true;
-    }
-    if (optind < argc)
-        return kvpbus_command_usage(context, "there are words too many");
-    int code = ask(context, NULL, &response);
-    if (code != KVPBUS_EXIT_OK)
-        return code;
-    const Kvpbus__Control__Peers *peers = response->peers;
-    if (context->json)
-        code = print_json(json_pack("{s:s, s:s, s:s}", "role", peers->role, "fingerprint",
-                                    peers->fingerprint, "public_key", peers->public_key));
-    else
-        printf("%s\n", key ? peers->public_key : peers->fingerprint);
-    kvpbus__control__response__free_unpacked(response, NULL);
+        print_vms(peers);
+    kvpbus__control__peers__free_unpacked(peers, NULL);
     return code;
 }
 
@@ -157,7 +113,7 @@ static void print_status(const Peer *peer)
 
 int kvpbus_command_status(const struct kvpbus_command_context *context, int argc, char **argv)
 {
-    Kvpbus__Control__Response *response;
+    Kvpbus__Control__Peers *peers;
     static const struct option options[] = {{"watch", no_argument, NULL, 'w'}, {NULL, 0, NULL, 0}};
     bool watch = false;
     for (int option; (option = getopt_long(argc, argv, ":", options, NULL)) != -1;) {
@@ -170,16 +126,15 @@ int kvpbus_command_status(const struct kvpbus_command_context *context, int argc
     const char *peer = optind < argc ? argv[optind] : NULL;
     if (watch)
         return kvpbus_command_watch(context, peer);
-    int code = ask(context, peer, &response);
+    int code = kvpbus_command_peers(context, peer, &peers);
     if (code != KVPBUS_EXIT_OK)
         return code;
     if (context->json)
-        code = print_json(peer != NULL ? peer_json(response->peers->peers[0])
-                                       : peers_json(response->peers));
-    for (size_t i = 0; !context->json && i < response->peers->n_peers; i++)
-        print_status(response->peers->peers[i]);
-    if (!context->json && response->peers->n_peers == 0)
+        code = print_json(peer != NULL ? peer_json(peers->peers[0]) : peers_json(peers));
+    for (size_t i = 0; !context->json && i < peers->n_peers; i++)
+        print_status(peers->peers[i]);
+    if (!context->json && peers->n_peers == 0)
         puts("no VM has been found yet");
-    kvpbus__control__response__free_unpacked(response, NULL);
+    kvpbus__control__peers__free_unpacked(peers, NULL);
     return code;
 }

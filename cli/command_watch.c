@@ -41,21 +41,20 @@ static void put_peer(const Kvpbus__Control__Peer *peer, unsigned columns)
     put(line, columns);
 }
 
-static void draw(const Kvpbus__Control__Peers *peers)
+static void draw(const Kvpbus__Control__Peers *peers, struct kvpbus_terminal size, size_t room)
 {
-    struct kvpbus_terminal size = terminal();
-    size_t room = size.rows > HEAD_ROWS + 1 ? size.rows - HEAD_ROWS - 1u : 1;
     char line[LINE];
     fputs("\033[H", stdout);
     put("kvpbus status, every second; Ctrl-C ends it", size.columns);
     snprintf(line, sizeof line, "%-16s %-10s %7s %9s %7s %6s  %s", "NAME", "LINK", "QUEUED",
              "DELIVERED", "RECEIVED", "INBOX", "WHY");
     put(line, size.columns);
-    size_t shown = peers->n_peers <= room ? peers->n_peers : room - 1;
+    size_t shown = peers->total <= room ? peers->n_peers : room - 1;
     for (size_t i = 0; i < shown; i++)
         put_peer(peers->peers[i], size.columns);
-    if (shown < peers->n_peers) {
-        snprintf(line, sizeof line, "... and %zu more", peers->n_peers - shown);
+    if (shown < peers->total) {
+        snprintf(line, sizeof line, "... and %llu more",
+                 (unsigned long long)(peers->total - shown));
         put(line, size.columns);
     }
     if (peers->n_peers == 0)
@@ -64,43 +63,36 @@ static void draw(const Kvpbus__Control__Peers *peers)
     fflush(stdout);
 }
 
-static enum kvpbus_error turn(struct kvpbus_client *client, const Kvpbus__Control__Request *request,
+// Asks for as many as there is room for.
+static enum kvpbus_error turn(struct kvpbus_client *client, const char *peer,
                               struct kvpbus_failure *failure)
 {
-    Kvpbus__Control__Response *response;
-    enum kvpbus_error error = kvpbus_control_write(client, request, failure);
-    if (error == KVPBUS_OK)
-        error = kvpbus_control_read(client, ANSWER_WITHIN, &response, failure);
+    struct kvpbus_terminal size = terminal();
+    size_t room = size.rows > HEAD_ROWS + 1 ? size.rows - HEAD_ROWS - 1u : 1;
+    Kvpbus__Control__Peers *peers;
+    enum kvpbus_error error =
+        kvpbus_control_peers(client, peer, room, ANSWER_WITHIN, &peers, failure);
     if (error != KVPBUS_OK)
         return error;
-    if (response->kind_case == KVPBUS__CONTROL__RESPONSE__KIND_PEERS)
-        draw(response->peers);
-    else
-        error = kvpbus_fail(failure, KVPBUS_PROTOCOL, "the answer is not a status");
-    kvpbus__control__response__free_unpacked(response, NULL);
-    return error;
+    draw(peers, size, room);
+    kvpbus__control__peers__free_unpacked(peers, NULL);
+    return KVPBUS_OK;
 }
 
 int kvpbus_command_watch(const struct kvpbus_command_context *context, const char *peer)
 {
-    Kvpbus__Control__Request request = KVPBUS__CONTROL__REQUEST__INIT;
-    Kvpbus__Control__StatusRequest status = KVPBUS__CONTROL__STATUS_REQUEST__INIT;
     struct kvpbus_client *client = NULL;
     struct kvpbus_failure failure = {0};
     if (context->json || !isatty(STDOUT_FILENO))
         return kvpbus_command_usage(
             context, "--watch needs a terminal; 'kvpbus --json status' is for programs");
-    request.kind_case = KVPBUS__CONTROL__REQUEST__KIND_STATUS;
-    request.status = &status;
-    if (peer != NULL)
-        status.peer = (char *)peer;
     if (kvpbus_client_open(context->socket, &client, &failure) != KVPBUS_OK)
         return kvpbus_command_failed(context, &failure);
     kvpbus_program_end_gently();
     fputs("\033[?1049h\033[?25l", stdout); // another screen, no cursor
     enum kvpbus_error error = KVPBUS_OK;
     while (error == KVPBUS_OK && !kvpbus_program_ended()) {
-        error = turn(client, &request, &failure);
+        error = turn(client, peer, &failure);
         if (error == KVPBUS_OK && !kvpbus_program_ended())
             kvpbus_program_pause(1000);
     }

@@ -73,7 +73,7 @@ struct control_client {
     bool leasing;    // a lease job is under way
     bool again;      // and the inbox changed meanwhile
     bool dead_by_id; // one letter is meant
-    // PEERS, STATUS
+    // STATUS
     struct kvpbus_endpoint **asked;
     size_t asked_count, asked_done;
     Kvpbus__Control__Peers *peers;
@@ -112,12 +112,11 @@ void control_forget(struct control_client *client);
 // control_peers.c
 void control_pair(struct control_client *client, const Kvpbus__Control__PairRequest *request);
 void control_unpair(struct control_client *client, const Kvpbus__Control__UnpairRequest *request);
-// `only` NULL: all.
-void control_peers(struct control_client *client, struct kvpbus_endpoint *only);
 void control_status(struct control_client *client, const Kvpbus__Control__StatusRequest *request);
 void control_items(struct control_client *client, const Kvpbus__Control__ItemsRequest *request);
 
 // control_identity.c
+void control_identity(struct control_client *client);
 void control_rebind(struct control_client *client, const Kvpbus__Control__RebindRequest *request);
 void control_rotate(struct control_client *client, const Kvpbus__Control__RotateRequest *request);
 

@@ -1,10 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Requests that change who is who.
+// Requests about who is who, and what changes that.
+#include <sodium.h>
 #include <string.h>
 
 #include "control_client_state.h"
+#include "kvpbus/identity.h"
 #include "kvpbus/management.h"
+
+void control_identity(struct control_client *client)
+{
+    const struct kvpbus_service *service = control_service(client);
+    char fingerprint[KVPBUS_FINGERPRINT_TEXT], key[2 * KVPBUS_IDENTITY_BYTES + 1];
+    Kvpbus__Control__Identity identity = KVPBUS__CONTROL__IDENTITY__INIT;
+    Kvpbus__Control__Response response = KVPBUS__CONTROL__RESPONSE__INIT;
+    kvpbus_fingerprint(service->state.identity, fingerprint);
+    sodium_bin2hex(key, sizeof key, service->state.identity, sizeof service->state.identity);
+    identity.fingerprint = fingerprint;
+    identity.public_key = key;
+    identity.role = (char *)(service->options.role == KVPBUS_ROLE_HOST ? "host" : "guest");
+    response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_IDENTITY;
+    response.identity = &identity;
+    control_respond(client, &response);
+}
 
 void control_rotate(struct control_client *client, const Kvpbus__Control__RotateRequest *request)
 {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Requests about peers: pairing, their state, what stands in their stores.
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,8 @@
 #include "kvpbus/management.h"
 
 typedef Kvpbus__Control__Response Response;
+
+enum { PEERS_PAGE = 64 }; // of less than 2 KiB each, so that a frame takes them
 
 // --- pairing ---
 
@@ -93,10 +94,7 @@ static void say_peers(struct control_client *client)
     response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_PEERS;
     response.peers = client->peers;
     client->request = CONTROL_IDLE;
-    if (kvpbus__control__response__get_packed_size(&response) > KVPBUS_FRAME_MAX)
-        control_fail(client, KVPBUS_TOO_LARGE, "there are too many VMs for one answer; name one");
-    else
-        control_respond(client, &response);
+    control_respond(client, &response);
     control_forget(client);
 }
 
@@ -133,39 +131,40 @@ static void ask_next_counts(struct control_client *client)
     kvpbus_bus_counts(client->asked[client->asked_done], on_counts, client);
 }
 
-// With `only` NULL all peers.
-void control_peers(struct control_client *client, struct kvpbus_endpoint *only)
+static void ask_counts(struct control_client *client, struct kvpbus_endpoint *const *endpoints,
+                       size_t count, size_t total)
 {
-    struct kvpbus_service *service = control_service(client);
-    size_t count = only != NULL ? 1 : service->endpoint_count;
-    char fingerprint[KVPBUS_FINGERPRINT_TEXT], key[2 * KVPBUS_IDENTITY_BYTES + 1];
     client->request = CONTROL_BUSY;
     client->peers = malloc(sizeof *client->peers);
     client->asked = calloc(count + 1, sizeof *client->asked);
     if (client->peers == NULL || client->asked == NULL)
         abort();
     kvpbus__control__peers__init(client->peers);
+    client->peers->total = total;
     client->peers->peers = calloc(count + 1, sizeof *client->peers->peers);
     if (client->peers->peers == NULL)
         abort();
-    kvpbus_fingerprint(service->state.identity, fingerprint);
-    sodium_bin2hex(key, sizeof key, service->state.identity, sizeof service->state.identity);
-    client->peers->fingerprint = copy(fingerprint);
-    client->peers->public_key = copy(key);
-    client->peers->role = copy(service->options.role == KVPBUS_ROLE_HOST ? "host" : "guest");
     client->asked_done = 0;
     client->asked_count = count;
     for (size_t i = 0; i < count; i++)
-        client->asked[i] = only != NULL ? only : service->endpoints[i];
+        client->asked[i] = endpoints[i];
     ask_next_counts(client);
 }
 
+// Peers are never taken out of the service's list: a page goes on where the one before it ended.
 void control_status(struct control_client *client, const Kvpbus__Control__StatusRequest *request)
 {
-    struct kvpbus_endpoint *endpoint = NULL;
-    if (request->peer[0] != '\0' && (endpoint = control_named(client, request->peer)) == NULL)
+    const struct kvpbus_service *service = control_service(client);
+    size_t total = service->endpoint_count;
+    if (request->peer[0] != '\0') {
+        struct kvpbus_endpoint *endpoint = control_named(client, request->peer);
+        if (endpoint != NULL)
+            ask_counts(client, &endpoint, 1, 1);
         return;
-    control_peers(client, endpoint);
+    }
+    size_t after = request->after < total ? (size_t)request->after : total;
+    size_t count = total - after < PEERS_PAGE ? total - after : PEERS_PAGE;
+    ask_counts(client, service->endpoints + after, count, total);
 }
 
 // --- items ---

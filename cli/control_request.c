@@ -64,8 +64,8 @@ static void take_chunk(struct control_client *client, const Kvpbus__Control__Chu
 static void begin(struct control_client *client, Request *request)
 {
     switch (request->kind_case) {
-    case KVPBUS__CONTROL__REQUEST__KIND_PEERS:
-        control_peers(client, NULL);
+    case KVPBUS__CONTROL__REQUEST__KIND_IDENTITY:
+        control_identity(client);
         break;
     case KVPBUS__CONTROL__REQUEST__KIND_PAIR:
         control_pair(client, request->pair);

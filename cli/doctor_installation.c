@@ -10,6 +10,7 @@
 #include "doctor.h"
 #include "file.h"
 #include "host_management.h"
+#include "kvpbus/bus.h"
 #include "paths.h"
 #include "utf8.h"
 #include "words.h"
@@ -134,48 +135,51 @@ static void look_at_peer(struct doctor *doctor, const Kvpbus__Control__Peer *pee
     }
 }
 
+static void mend_service(struct doctor *doctor, enum kvpbus_error error, const char *socket)
+{
+    if (error == KVPBUS_ACCESS)
+        doctor_mend(doctor, KVPBUS_WORD_DOCTOR_ACCESS " %s", socket);
+    else
+        doctor_mend(doctor,
+                    doctor->host ? KVPBUS_WORD_RESTART("host") : KVPBUS_WORD_RESTART("guest"));
+}
+
 static void look_at_service(struct doctor *doctor, const char *socket)
 {
-    Kvpbus__Control__Request request = KVPBUS__CONTROL__REQUEST__INIT;
-    Kvpbus__Control__StatusRequest status = KVPBUS__CONTROL__STATUS_REQUEST__INIT;
-    Kvpbus__Control__Response *response = NULL;
+    Kvpbus__Control__Peers *peers;
     struct kvpbus_client *client = NULL;
     struct kvpbus_failure failure = {0};
-    request.kind_case = KVPBUS__CONTROL__REQUEST__KIND_STATUS;
-    request.status = &status;
     enum kvpbus_error error = kvpbus_client_open(socket, &client, &failure);
     if (error == KVPBUS_OK)
-        error = kvpbus_control_write(client, &request, &failure);
-    if (error == KVPBUS_OK)
-        error = kvpbus_control_read(client, ANSWER_WITHIN, &response, &failure);
+        error =
+            kvpbus_control_peers(client, NULL, KVPBUS_PEERS_MAX, ANSWER_WITHIN, &peers, &failure);
     kvpbus_client_close(client);
-    if (error != KVPBUS_OK || response->kind_case != KVPBUS__CONTROL__RESPONSE__KIND_PEERS) {
-        doctor_bad(doctor, "service", "%s",
-                   error != KVPBUS_OK ? failure.detail : "the answer is not one of kvpbus");
-        if (error == KVPBUS_ACCESS)
-            doctor_mend(doctor, KVPBUS_WORD_DOCTOR_ACCESS " %s", socket);
-        else
-            doctor_mend(doctor,
-                        doctor->host ? KVPBUS_WORD_RESTART("host") : KVPBUS_WORD_RESTART("guest"));
-    } else {
-        doctor_good(doctor, "service", "it answers at %s", socket);
-        for (size_t i = 0; i < response->peers->n_peers; i++)
-            look_at_peer(doctor, response->peers->peers[i]);
+    if (error != KVPBUS_OK) {
+        doctor_bad(doctor, "service", "%s", failure.detail);
+        mend_service(doctor, error, socket);
+        return;
     }
-    if (response != NULL)
-        kvpbus__control__response__free_unpacked(response, NULL);
+    doctor_good(doctor, "service", "it answers at %s", socket);
+    for (size_t i = 0; i < peers->n_peers; i++)
+        look_at_peer(doctor, peers->peers[i]);
+    kvpbus__control__peers__free_unpacked(peers, NULL);
 }
 
 // --- the command ---
 
 static void examine(struct doctor *doctor, const char *given_socket)
 {
+    struct kvpbus_service_arguments *arguments = &doctor->arguments;
     const char *standard = doctor->host ? KVPBUS_HOST_CONFIG : KVPBUS_GUEST_CONFIG;
     // Whether it is there is not told to everybody: then reading it says why.
     if (doctor->config == NULL && (kvpbus_file_exists(standard) ||
                                    kvpbus_system_error(kvpbus_system_code()) != KVPBUS_NOT_FOUND))
         doctor->config = standard;
     doctor_config(doctor);
+    if (arguments->state[0] == '\0')
+        strcpy(arguments->state, doctor->host ? KVPBUS_HOST_STATE : KVPBUS_GUEST_STATE);
+    if (arguments->socket[0] == '\0')
+        strcpy(arguments->socket, doctor->host ? KVPBUS_HOST_SOCKET : KVPBUS_GUEST_SOCKET);
     doctor_state(doctor);
     look_at_disk(doctor);
     doctor_clock(doctor);
@@ -184,7 +188,7 @@ static void examine(struct doctor *doctor, const char *given_socket)
     else
         doctor_guest_store(doctor);
     doctor_trust(doctor);
-    look_at_service(doctor, given_socket != NULL ? given_socket : doctor->arguments.socket);
+    look_at_service(doctor, given_socket != NULL ? given_socket : arguments->socket);
 }
 
 static void print_json(const struct doctor *doctor, bool well)

@@ -7,11 +7,14 @@
 #include <string.h>
 
 #include "command.h"
+#include "kvpbus/bus.h"
 #include "option_fault.h"
 #include "paths.h"
 #include "program.h"
 #include "version.h"
 #include "words.h"
+
+enum { ANSWER_WITHIN = 30000 }; // ms
 
 static const struct {
     const char *name;
@@ -302,7 +305,20 @@ int kvpbus_command_ask(const struct kvpbus_command_context *context,
     if (error == KVPBUS_OK)
         error = kvpbus_control_write(client, request, &failure);
     if (error == KVPBUS_OK)
-        error = kvpbus_control_read(client, 30000, response, &failure);
+        error = kvpbus_control_read(client, ANSWER_WITHIN, response, &failure);
+    kvpbus_client_close(client);
+    return error == KVPBUS_OK ? KVPBUS_EXIT_OK : kvpbus_command_failed(context, &failure);
+}
+
+int kvpbus_command_peers(const struct kvpbus_command_context *context, const char *peer,
+                         Kvpbus__Control__Peers **peers)
+{
+    struct kvpbus_client *client = NULL;
+    struct kvpbus_failure failure = {0};
+    enum kvpbus_error error = kvpbus_client_open(context->socket, &client, &failure);
+    if (error == KVPBUS_OK)
+        error =
+            kvpbus_control_peers(client, peer, KVPBUS_PEERS_MAX, ANSWER_WITHIN, peers, &failure);
     kvpbus_client_close(client);
     return error == KVPBUS_OK ? KVPBUS_EXIT_OK : kvpbus_command_failed(context, &failure);
 }

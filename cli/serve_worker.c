@@ -77,24 +77,14 @@ static bool extend(void *context)
 // reason to give the request up.
 static enum kvpbus_error look_at_sender(struct work *work, const char *peer, bool *paired)
 {
-    Kvpbus__Control__Request request = KVPBUS__CONTROL__REQUEST__INIT;
-    Kvpbus__Control__StatusRequest status = KVPBUS__CONTROL__STATUS_REQUEST__INIT;
-    Kvpbus__Control__Response *response = NULL;
-    request.kind_case = KVPBUS__CONTROL__REQUEST__KIND_STATUS;
-    request.status = &status;
-    status.peer = (char *)peer;
-    enum kvpbus_error error = kvpbus_control_write(work->client, &request, &work->failure);
-    if (error == KVPBUS_OK)
-        error = kvpbus_control_read(work->client, ANSWER_WITHIN, &response, &work->failure);
+    Kvpbus__Control__Peers *peers;
+    enum kvpbus_error error =
+        kvpbus_control_peers(work->client, peer, 1, ANSWER_WITHIN, &peers, &work->failure);
     if (error != KVPBUS_OK)
         return error;
-    if (response->kind_case == KVPBUS__CONTROL__RESPONSE__KIND_PEERS &&
-        response->peers->n_peers == 1)
-        *paired = response->peers->peers[0]->paired;
-    else
-        error = kvpbus_fail(&work->failure, KVPBUS_PROTOCOL, "the answer is not a status");
-    kvpbus__control__response__free_unpacked(response, NULL);
-    return error;
+    *paired = peers->peers[0]->paired;
+    kvpbus__control__peers__free_unpacked(peers, NULL);
+    return KVPBUS_OK;
 }
 
 static void refuse(struct work *work, const char *why, bool dead)

@@ -19,4 +19,11 @@ enum kvpbus_error kvpbus_control_read(struct kvpbus_client *client, int64_t time
                                       Kvpbus__Control__Response **response,
                                       struct kvpbus_failure *failure);
 
+// The peer of this name, or with NULL all, page by page until there are `most` or more; freed with
+// kvpbus__control__peers__free_unpacked. (*peers)->total says how many the service has. timeout_ms
+// is for each page.
+enum kvpbus_error kvpbus_control_peers(struct kvpbus_client *client, const char *peer, size_t most,
+                                       int64_t timeout_ms, Kvpbus__Control__Peers **peers,
+                                       struct kvpbus_failure *failure);
+
 #endif

@@ -328,7 +328,7 @@ enum kvpbus_error kvpbus_bus_attach(struct kvpbus_bus *bus, const struct kvpbus_
         memcpy((*out)->peer.name, peer->name, sizeof peer->name);
         return KVPBUS_OK;
     }
-    if (bus->endpoint_count == ENDPOINTS_MAX)
+    if (bus->endpoint_count == KVPBUS_PEERS_MAX)
         return KVPBUS_TOO_LARGE;
     struct kvpbus_endpoint **grown =
         realloc(bus->endpoints, (bus->endpoint_count + 1) * sizeof *grown);

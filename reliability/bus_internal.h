@@ -22,7 +22,6 @@
 #include "rotation.h"
 
 enum {
-    ENDPOINTS_MAX = 4096,
     ANSWERS_MAX = 64,      // answers that wait for the link; beyond it the session is renewed
     JOB_RETRY = 1000,      // ms before a journal job that failed is tried again
     TIMER_MAX = 60 * 1000, // ms; a clock step delays an expiry by no more

@@ -147,7 +147,8 @@ uint64_t kvpbus_bus_deadline(const struct kvpbus_bus *bus);
 // Makes the peer known and gives it its endpoint, which stays until the bus is closed; the same one
 // when it has one already. On a host `vm` is the GUID of the VM, KVPBUS_VM_ID_BYTES; a guest has
 // one peer, its host, and `vm` is NULL. A name is cut at KVPBUS_PEER_NAME_MAX bytes. `callback` may
-// be NULL. KVPBUS_TOO_LARGE: more than 4096 peers; else an error of the journal.
+// be NULL. KVPBUS_TOO_LARGE: more than KVPBUS_PEERS_MAX peers; else an error of the journal.
+enum { KVPBUS_PEERS_MAX = 4096 };
 typedef void kvpbus_added_fn(void *context, struct kvpbus_endpoint *endpoint,
                              const struct kvpbus_failure *failure); // endpoint NULL: an error
 void kvpbus_bus_add(struct kvpbus_bus *bus, const uint8_t *vm, const char *name,

@@ -21,19 +21,14 @@ static bool answers(void)
 {
     struct kvpbus_client *client = NULL;
     struct kvpbus_failure failure = {0};
-    Kvpbus__Control__Request request = KVPBUS__CONTROL__REQUEST__INIT;
-    Kvpbus__Control__StatusRequest status = KVPBUS__CONTROL__STATUS_REQUEST__INIT;
-    Kvpbus__Control__Response *response = NULL;
-    request.kind_case = KVPBUS__CONTROL__REQUEST__KIND_STATUS;
-    request.status = &status;
-    bool answered = kvpbus_client_open(path, &client, &failure) == KVPBUS_OK &&
-                    kvpbus_control_write(client, &request, &failure) == KVPBUS_OK &&
-                    kvpbus_control_read(client, WITHIN, &response, &failure) == KVPBUS_OK &&
-                    response->kind_case == KVPBUS__CONTROL__RESPONSE__KIND_PEERS;
+    Kvpbus__Control__Peers *peers = NULL;
+    bool answered =
+        kvpbus_client_open(path, &client, &failure) == KVPBUS_OK &&
+        kvpbus_control_peers(client, NULL, 1, WITHIN, &peers, &failure) == KVPBUS_OK;
     if (!answered)
         printf("%s\n", failure.detail);
-    if (response != NULL)
-        kvpbus__control__response__free_unpacked(response, NULL);
+    if (peers != NULL)
+        kvpbus__control__peers__free_unpacked(peers, NULL);
     kvpbus_client_close(client);
     return answered;
 }
