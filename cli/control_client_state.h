@@ -43,6 +43,7 @@ struct control_client {
     struct kvpbus_frame_reader reader;
     size_t unsent; // bytes that wait to be written
     bool closing;
+    bool refused; // is told why, and dropped then
     unsigned jobs; // callbacks that still name this client
 
     enum control_request request;
@@ -86,7 +87,7 @@ struct kvpbus_control_server {
     uv_timer_t progress;
     struct kvpbus_service *service;
     struct control_client *clients;
-    size_t client_count;
+    size_t client_count; // but for those that are refused
 };
 
 // control_server.c

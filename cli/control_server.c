@@ -27,7 +27,7 @@ static void on_written(uv_write_t *write, int status)
 {
     struct outgoing *outgoing = write->data;
     outgoing->client->unsent -= outgoing->length;
-    if (status < 0)
+    if (status < 0 || outgoing->client->refused)
         control_drop(outgoing->client);
     else {
         control_backup_go_on(outgoing->client);
@@ -121,7 +121,7 @@ void control_drop(struct control_client *client)
     *client->link = client->next;
     if (client->next != NULL)
         client->next->link = client->link;
-    client->server->client_count--;
+    client->server->client_count -= !client->refused;
     // A message that was given and not acknowledged is the next client's.
     if (client->lease != 0)
         kvpbus_bus_nack(client->bus, client->lease, 0, "the client went away", NULL, NULL);
@@ -173,6 +173,18 @@ static void on_read(uv_stream_t *stream, ssize_t length, const uv_buf_t *buffer)
     }
 }
 
+// It is not read from, so that this is the one thing it is told.
+static void refuse(struct control_client *client)
+{
+    struct kvpbus_failure failure = {0};
+    kvpbus_fail(
+        &failure, KVPBUS_BUSY,
+        "%d clients are served already, which is the most; end some that wait, like 'kvpbus "
+        "recv' and 'kvpbus serve', or try again",
+        CLIENTS_MAX);
+    control_fail(client, failure.code, failure.detail);
+}
+
 static void on_waiting(void *context)
 {
     struct kvpbus_control_server *server = context;
@@ -188,10 +200,12 @@ static void on_waiting(void *context)
     if (client->next != NULL)
         client->next->link = &client->next;
     server->clients = client;
-    server->client_count++;
-    if (control_listener_take(server->listener, &client->pipe) != 0 ||
-        server->client_count > CLIENTS_MAX ||
-        uv_read_start((uv_stream_t *)&client->pipe, on_alloc, on_read) != 0)
+    client->refused = server->client_count == CLIENTS_MAX;
+    server->client_count += !client->refused;
+    bool taken = control_listener_take(server->listener, &client->pipe) == 0;
+    if (taken && client->refused)
+        refuse(client);
+    else if (!taken || uv_read_start((uv_stream_t *)&client->pipe, on_alloc, on_read) != 0)
         control_drop(client);
 }
 

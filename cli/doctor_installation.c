@@ -135,10 +135,13 @@ static void look_at_peer(struct doctor *doctor, const Kvpbus__Control__Peer *pee
     }
 }
 
-static void mend_service(struct doctor *doctor, enum kvpbus_error error, const char *socket)
+static void mend_service(struct doctor *doctor, enum kvpbus_error error, bool connected,
+                         const char *socket)
 {
     if (error == KVPBUS_ACCESS)
         doctor_mend(doctor, KVPBUS_WORD_DOCTOR_ACCESS " %s", socket);
+    else if (error == KVPBUS_BUSY && connected)
+        doctor_mend(doctor, "end some of its clients, then again: kvpbus doctor");
     else
         doctor_mend(doctor,
                     doctor->host ? KVPBUS_WORD_RESTART("host") : KVPBUS_WORD_RESTART("guest"));
@@ -153,10 +156,11 @@ static void look_at_service(struct doctor *doctor, const char *socket)
     if (error == KVPBUS_OK)
         error =
             kvpbus_control_peers(client, NULL, KVPBUS_PEERS_MAX, ANSWER_WITHIN, &peers, &failure);
+    bool connected = client != NULL;
     kvpbus_client_close(client);
     if (error != KVPBUS_OK) {
         doctor_bad(doctor, "service", "%s", failure.detail);
-        mend_service(doctor, error, socket);
+        mend_service(doctor, error, connected, socket);
         return;
     }
     doctor_good(doctor, "service", "it answers at %s", socket);

@@ -29,6 +29,7 @@ struct work {
     struct kvpbus_client *client;
     struct kvpbus_failure failure;
     int64_t lease;
+    enum kvpbus_error said; // of a service that is away
 };
 
 static bool stopping(const struct serve *serve)
@@ -184,11 +185,12 @@ static bool reply(struct work *work, const struct kvpbus_incoming *request,
     return sent;
 }
 
-// The service's word that something is not possible, as against one that is away.
+// The service's word that something is not possible, as against one that is away, or has too many
+// clients for now.
 static bool refused(const struct work *work)
 {
     return work->failure.code != KVPBUS_CLOSED && work->failure.code != KVPBUS_PROTOCOL &&
-           work->failure.code != KVPBUS_TIMEOUT;
+           work->failure.code != KVPBUS_TIMEOUT && work->failure.code != KVPBUS_BUSY;
 }
 
 // Room is made with time, and a name that is not known or not the only one is another one when the
@@ -252,7 +254,9 @@ static enum kvpbus_error take(struct work *work, struct kvpbus_client_event *eve
 
 static bool reconnect(struct work *work)
 {
-    fprintf(stderr, "kvpbus: %s; it is looked for again\n", work->failure.detail);
+    if (work->failure.code != work->said)
+        fprintf(stderr, "kvpbus: %s; it is looked for again\n", work->failure.detail);
+    work->said = work->failure.code;
     while (kvpbus_client_reconnect(work->client, &work->failure) != KVPBUS_OK)
         if (serve_is_set(work->serve->stop, KVPBUS_NO_NOTICE, AWAY))
             return false;
@@ -268,6 +272,8 @@ int serve_work(const struct serve *serve, struct kvpbus_client *client)
         enum kvpbus_error error = take(&work, &event);
         if (error == KVPBUS_TIMEOUT)
             break;
+        if (error == KVPBUS_OK)
+            work.said = KVPBUS_OK;
         if (error == KVPBUS_OK && event.kind == KVPBUS_CLIENT_MESSAGE)
             serve_one(&work, event.message);
         else if (error != KVPBUS_OK && refused(&work))

@@ -19,8 +19,10 @@
 // until the next event but DONE is taken or an operation was begun; a received message stays until
 // the next one comes. Both end with the client.
 // Errors: of a function that begins something, or of an event, is the end of the operation, but for
-// KVPBUS_TIMEOUT, after which it goes on, and KVPBUS_BUSY, after which the one before goes on.
-// After KVPBUS_CLOSED and KVPBUS_PROTOCOL the connection is of no use: kvpbus_client_reconnect.
+// KVPBUS_TIMEOUT, after which it goes on, and KVPBUS_BUSY of what begins something, after which the
+// one before goes on. After KVPBUS_CLOSED and KVPBUS_PROTOCOL the connection is of no use, and so
+// after KVPBUS_BUSY of a first operation, when the service has 64 clients already:
+// kvpbus_client_reconnect.
 #ifndef KVPBUS_CLIENT_H
 #define KVPBUS_CLIENT_H
 

@@ -398,9 +398,26 @@ Test(e2e_bad_input, more_clients_than_are_served)
         connections[i] = socket(AF_UNIX, SOCK_STREAM, 0);
         cr_assert_eq(connect(connections[i], (struct sockaddr *)&address, sizeof address), 0);
     }
-    cr_assert_neq(world_kvpbus(&world, WORLD_HOST, "vms"), 0);
-    for (size_t i = 0; i < 100; i++)
+    cr_assert_eq(world_kvpbus(&world, WORLD_HOST, "vms"), 1);
+    cr_assert_not_null(strstr(world_output(), "64 clients are served already"), "%s",
+                       world_output());
+    // Whoever asks for the first time, and whoever examines the installation, is told the same.
+    cr_assert_eq(world_kvpbus(&world, WORLD_HOST, "send alpha x.y --text z"), 1);
+    cr_assert_not_null(strstr(world_output(), "64 clients are served already"), "%s",
+                       world_output());
+    world_shell(&world, "$KVPBUS --socket host.ctl doctor --side host | grep -A1 \"BAD  service\"");
+    cr_assert_not_null(strstr(world_output(), "64 clients are served already"), "%s",
+                       world_output());
+    cr_assert_null(strstr(world_output(), "restart"), "%s", world_output());
+    // Those that were refused are gone, the others are not.
+    size_t gone = 0;
+    for (size_t i = 0; i < 100; i++) {
+        char answer[1000];
+        ssize_t got = recv(connections[i], answer, sizeof answer, MSG_DONTWAIT);
+        gone += got > 0 && recv(connections[i], answer, sizeof answer, 0) == 0;
         close(connections[i]);
+    }
+    cr_assert_eq(gone, 36);
     lab_sleep_ms(200);
     world_alpha_works(&world);
 }
