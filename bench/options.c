@@ -26,9 +26,11 @@ static const char help[] =
     "  --by-hand          also once how scripts do it: pieces, polls, removals (20 s and more)\n"
     "  --vms N            instead: what each VM of fleets of 10, 50, 100 up to N (at most 255) "
     "costs\n"
-    "                     the host program\n"
+    "                     the host program; ends with 1 when one query does not read all VMs, or\n"
+    "                     the greatest fleet's VM costs more than 3 times the smallest one's\n"
     "  --hostile          with --vms: N VMs beside one that fills its pool again and again; ends\n"
     "                     with 1 when the others or the host program suffer from it\n"
+    "  --growth RATIO     with --hostile: how far the latency may grow (1.5)\n"
     "  --json             print JSON\n"
     "  --build DIR        folder of another build\n"
     "\n"
@@ -38,7 +40,7 @@ static const char help[] =
     "  kvpbus-bench --vms 200\n"
     "  kvpbus-bench --vms 50 --hostile\n";
 
-enum { SIZE = 256, ROUNDS, CHECK, TO_GUEST_ONLY, BY_HAND, VMS, HOSTILE, JSON, BUILD };
+enum { SIZE = 256, ROUNDS, CHECK, TO_GUEST_ONLY, BY_HAND, VMS, HOSTILE, GROWTH, JSON, BUILD };
 
 static const struct option long_options[] = {
     {"help", no_argument, NULL, 'h'},
@@ -49,6 +51,7 @@ static const struct option long_options[] = {
     {"by-hand", no_argument, NULL, BY_HAND},
     {"vms", required_argument, NULL, VMS},
     {"hostile", no_argument, NULL, HOSTILE},
+    {"growth", required_argument, NULL, GROWTH},
     {"json", no_argument, NULL, JSON},
     {"build", required_argument, NULL, BUILD},
     {NULL, 0, NULL, 0},
@@ -93,6 +96,8 @@ static bool apply(struct bench_options *options, int option)
     case HOSTILE:
         options->hostile = true;
         return true;
+    case GROWTH:
+        return number(optarg, 1, 100, &options->growth);
     case JSON:
         options->json = true;
         return true;
@@ -106,7 +111,8 @@ static bool apply(struct bench_options *options, int option)
 
 int bench_options(int argc, char **argv, struct bench_options *options)
 {
-    *options = (struct bench_options){.bytes = 1 << 20, .rounds = 5, .to_host = true};
+    *options =
+        (struct bench_options){.bytes = 1 << 20, .rounds = 5, .growth = 1.5, .to_host = true};
     int option, index = 0;
     while ((option = getopt_long(argc, argv, "h", long_options, &index)) != -1) {
         if (option == 'h') {

@@ -11,8 +11,9 @@ struct bench_options {
     const char *build; // NULL: the build of this program
     size_t bytes;      // of a message
     size_t rounds;
-    double check; // the ratio that must be reached; 0: none
-    size_t vms;   // of fleets; 0: the channel is measured
+    double check;  // the ratio that must be reached; 0: none
+    size_t vms;    // of fleets; 0: the channel is measured
+    double growth; // of the latency beside a hostile VM, at most
     bool by_hand, json, to_host, hostile;
 };
 
