@@ -294,31 +294,24 @@ Test(e2e_bad_input, an_identity_that_is_damaged)
 }
 
 // A mount namespace of its own, with a small file system under the state folder.
-#define ON_SMALL_DISK(size, command)                                       \
-    "mkdir -p small; exec unshare -m sh -c \"mount -t tmpfs -o size=" size \
+#define ON_SMALL_DISK(size, command)                                        \
+    "mkdir -p small; exec $UNSHARE -m sh -c \"mount -t tmpfs -o size=" size \
     " none small && exec " command "\""
 #define START_SMALL "$HOST --store lab:host.sock --state small/state --socket small.ctl"
 
-static bool may_mount(void)
-{
-    return world_shell(&world, ON_SMALL_DISK("64k", "true")) == 0;
-}
-
 Test(e2e_bad_input, a_disk_that_is_full_at_the_start)
 {
-    if (!may_mount())
-        cr_skip_test("no mount namespaces here");
+    world_skip_unless(&world, "$UNSHARE -m mount -t tmpfs none vm");
     fails(world_shell(&world, ON_SMALL_DISK("16k", START_SMALL)), 7, "small/state");
 }
 
 Test(e2e_bad_input, a_disk_that_fills_up)
 {
-    if (!may_mount())
-        cr_skip_test("no mount namespaces here");
+    world_skip_unless(&world, "$UNSHARE -m mount -t tmpfs none vm");
     world_start(&world, WORLD_ALPHA);
     cr_assert_eq(
         world_shell(&world,
-                    "mkdir -p small; unshare -m sh -c \"mount -t tmpfs -o size=2M none small "
+                    "mkdir -p small; $UNSHARE -m sh -c \"mount -t tmpfs -o size=2M none small "
                     "&& exec " START_SMALL "\" >small.log 2>&1 & echo $! >extra.pid"),
         0);
     // Paired, with the VM off: what is accepted has to stay in the journal.

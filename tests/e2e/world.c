@@ -81,9 +81,16 @@ int world_shell(const struct world *world, const char *command, ...)
     cr_assert_null(strchr(text, '\''));
     snprintf(line, sizeof line,
              "cd %s && export HOST=" BUILD "/host/kvpbus-host GUEST=" BUILD
-             "/guest/kvpbus-guest KVPBUS=" BUILD "/cli/kvpbus; exec timeout 60 sh -c '%s' 2>&1",
-             world->lab.directory, text);
+             "/guest/kvpbus-guest KVPBUS=" BUILD "/cli/kvpbus UNSHARE=\"unshare%s\"; "
+             "exec timeout 60 sh -c '%s' 2>&1",
+             world->lab.directory, geteuid() == 0 ? "" : " --map-root-user", text);
     return run(line);
+}
+
+void world_skip_unless(const struct world *world, const char *command)
+{
+    if (world_shell(world, "%s", command) != 0)
+        cr_skip_test("not possible here: %s: %s", command, output);
 }
 
 void world_begin(struct world *world, const char *options)

@@ -42,9 +42,12 @@ void world_ok(const struct world *world, enum world_side side, const char *words
     __attribute__((format(printf, 3, 4)));
 
 // Runs a shell command, at most 60 s, in the lab's folder, where HOST, GUEST and KVPBUS are the
-// programs. Returns the exit code.
+// programs, and UNSHARE makes namespaces, whoever runs the test. Returns the exit code.
 int world_shell(const struct world *world, const char *command, ...)
     __attribute__((format(printf, 2, 3)));
+
+// Ends the test as skipped on a machine where this shell command fails.
+void world_skip_unless(const struct world *world, const char *command);
 
 // What the last of these printed, without the last line's end.
 const char *world_output(void);
