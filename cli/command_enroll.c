@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "config.h"
 #include "file.h"
 #include "guarded_file.h"
+#include "moment.h"
 #include "token.h"
 #include "words.h"
 
@@ -65,13 +65,10 @@ static void print_json(const Token *token, const char *out)
 // On standard error, so that standard output is the token alone.
 static void explain(const Token *token, const char *out)
 {
-    time_t seconds = (time_t)(token->ends_ms / 1000);
-    char ends[32] = "";
-    struct tm when;
-    if (gmtime_r(&seconds, &when) != NULL)
-        strftime(ends, sizeof ends, "%Y-%m-%d %H:%M:%S", &when);
+    char ends[MOMENT_TEXT];
+    moment_text((int64_t)token->ends_ms, ends);
     fprintf(stderr,
-            "%s%sThe token pairs %s, once, until %s UTC. It is a secret: put it into the VM "
+            "%s%sThe token pairs %s, once, until %s. It is a secret: put it into the VM "
             "as %s.\n",
             out != NULL ? out : "", out != NULL ? " is written. " : "", token->peer, ends,
             KVPBUS_WORD_TOKEN_PLACE);

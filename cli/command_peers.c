@@ -97,11 +97,16 @@ static void print_status(const Peer *peer)
     printf("%s: %s, %s\n", peer->name, peer->state, peer->why);
     if (peer->pending_fingerprint[0] != '\0')
         printf("  asks to be paired: %s\n", peer->pending_fingerprint);
-    printf("  to it:   %llu queued (%llu bytes), %llu delivered; %u of %u slots in use\n",
+    printf("  to it:   %llu queued (%llu bytes), %llu delivered; %u packet%s for acknowledgement, "
+           "of up to %u\n",
            (unsigned long long)peer->queued, (unsigned long long)peer->queued_bytes,
-           (unsigned long long)peer->delivered, peer->in_flight, peer->ring_limit);
+           (unsigned long long)peer->delivered, peer->in_flight,
+           peer->in_flight == 1 ? " waits" : "s wait", peer->ring_limit);
     printf("  from it: %llu received, %llu waiting to be consumed\n",
            (unsigned long long)peer->received, (unsigned long long)peer->inbox);
+    if (peer->dead_letters > 0)
+        printf("  %llu dead letter%s; 'kvpbus dead list' tells why\n",
+               (unsigned long long)peer->dead_letters, peer->dead_letters == 1 ? "" : "s");
     printf("  since start: %llu writes with %llu items, %llu written again, %llu values not "
            "believed\n",
            (unsigned long long)peer->writes, (unsigned long long)peer->items_written,

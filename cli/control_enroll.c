@@ -54,6 +54,15 @@ static void make(struct control_client *client, const Kvpbus__Control__EnrollReq
     kvpbus_bus_token_make(endpoint, request->ttl_ms, request->replace, on_token, client);
 }
 
+// To who asks for it a token that was taken is one that cannot be used, like the others.
+static void on_taken(void *context, const struct kvpbus_failure *failure)
+{
+    struct kvpbus_failure said = *failure;
+    if (said.code == KVPBUS_EXISTS)
+        said.code = KVPBUS_BAD_TOKEN;
+    control_on_done(context, &said);
+}
+
 static void take(struct control_client *client, const Kvpbus__Control__EnrollRequest *request)
 {
     struct kvpbus_token token;
@@ -64,7 +73,7 @@ static void take(struct control_client *client, const Kvpbus__Control__EnrollReq
     }
     client->request = CONTROL_BUSY;
     client->jobs++;
-    kvpbus_bus_token_take(control_service(client)->endpoints[0], &token, control_on_done, client);
+    kvpbus_bus_token_take(control_service(client)->endpoints[0], &token, on_taken, client);
     sodium_memzero(&token, sizeof token);
 }
 

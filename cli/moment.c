@@ -10,8 +10,8 @@ void moment_text(int64_t ms, char text[MOMENT_TEXT])
     struct tm parts;
     time_t seconds = (time_t)(ms / 1000);
     strcpy(text, "-");
-    if (ms > 0 && localtime_r(&seconds, &parts) != NULL)
-        strftime(text, MOMENT_TEXT, "%Y-%m-%d %H:%M:%S", &parts);
+    if (ms > 0 && gmtime_r(&seconds, &parts) != NULL)
+        strftime(text, MOMENT_TEXT, "%Y-%m-%dT%H:%M:%SZ", &parts);
 }
 
 static int days_in(int year, int month)

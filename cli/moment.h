@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Times for people: "2026-11-26 10:05:36", local; and what people write, in UTC.
+// Times for people, in UTC as in the log and the audit: "2026-11-26T10:05:36Z"; and what people
+// write.
 #ifndef KVPBUS_MOMENT_H
 #define KVPBUS_MOMENT_H
 

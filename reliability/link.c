@@ -261,7 +261,7 @@ static void explain(const struct kvpbus_link *link, struct kvpbus_link_status *s
         snprintf(status->why, sizeof status->why, "writing fails: %s",
                  kvpbus_error_text(link->store.last_error));
     else if (status->state == KVPBUS_LINK_LIVE && status->in_flight > 0)
-        snprintf(status->why, sizeof status->why, "%u item%s wait%s for acknowledgement",
+        snprintf(status->why, sizeof status->why, "%u packet%s wait%s for acknowledgement",
                  status->in_flight, status->in_flight == 1 ? "" : "s",
                  status->in_flight == 1 ? "s" : "");
     else

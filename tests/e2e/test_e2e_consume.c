@@ -206,6 +206,11 @@ Test(e2e_consume, a_dead_letter_is_looked_at_and_given_back)
     die("poison", "no such table");
     cr_assert_eq(count_all(), 1);
     cr_assert_eq(letter.tries, 1);
+    world_ok(&world, WORLD_ALPHA, "status host");
+    cr_assert_not_null(strstr(world_output(), "1 dead letter; 'kvpbus dead list'"), "%s",
+                       world_output());
+    cr_assert_not_null(strstr(world_output(), " for acknowledgement, of up to 64"), "%s",
+                       world_output());
     struct kvpbus_dead_query query = {.id = letter_id};
     ends(kvpbus_client_dead(alpha, KVPBUS_DEAD_SHOW, &query, &failure), KVPBUS_OK);
     cr_assert_eq(last.kind, KVPBUS_CLIENT_MESSAGE);
@@ -219,6 +224,8 @@ Test(e2e_consume, a_dead_letter_is_looked_at_and_given_back)
     ends(kvpbus_client_dead(alpha, KVPBUS_DEAD_RETRY, &query, &failure), KVPBUS_OK);
     ack(take_any("poison"));
     cr_assert_eq(count_all(), 0);
+    world_ok(&world, WORLD_ALPHA, "status host");
+    cr_assert_null(strstr(world_output(), "dead letter"), "%s", world_output());
     ends(kvpbus_client_dead(alpha, KVPBUS_DEAD_RETRY, &query, &failure), KVPBUS_NOT_FOUND);
     ends(kvpbus_client_dead(alpha, KVPBUS_DEAD_SHOW, &query, &failure), KVPBUS_NOT_FOUND);
 }

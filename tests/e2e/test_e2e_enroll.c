@@ -91,9 +91,12 @@ Test(e2e_enroll, a_token_is_taken_by_the_command_and_waited_for_by_the_agent)
 {
     world_start(&world, WORLD_ALPHA);
     make_token("alpha", "--ttl 10m", "token");
+    shell("cp -p token again");
     world_ok(&world, WORLD_ALPHA, "enroll --token-file token");
     live();
     shell("[ ! -e token ]");
+    cr_assert_eq(world_kvpbus(&world, WORLD_ALPHA, "enroll --token-file again"), 5);
+    cr_assert_str_eq(world_output(), "kvpbus: this token was taken already");
     // The file may come later than the agent as well.
     world_start(&world, WORLD_BETA);
     make_token("beta", "", "beta.new");

@@ -128,6 +128,14 @@ Test(e2e_fleet, what_was_sent_can_be_shown)
     gets(WORLD_ALPHA, "hello");
     world_ok(&world, WORLD_HOST, "--json show %s", sent);
     says("\"outcome\": \"delivered\"");
+    // Times for people are in UTC, wherever the machine stands.
+    ends(world_shell(&world,
+                     "ms=$($KVPBUS --socket host.ctl --json show %s | sed -n "
+                     "\"s/.*queued_ms.: \\([0-9]*\\).*/\\1/p\") && "
+                     "TZ=XXX-9 $KVPBUS --socket host.ctl show %s | grep -F \" queued:   "
+                     "$(date -u -d @$((ms / 1000)) +%%FT%%TZ)\"",
+                     sent, sent),
+         0);
     ends(world_kvpbus(&world, WORLD_HOST, "show 0123456789abcdef0123456789abcdef.0"), 1);
     ends(host("show nonsense"), 2);
     ends(host("show"), 2);
