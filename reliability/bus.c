@@ -152,13 +152,6 @@ static void sodium_random(void *context, uint8_t *bytes, size_t length)
     randombytes_buf(bytes, length);
 }
 
-void kvpbus_bus_polling(struct kvpbus_bus *bus, uint32_t fast_ms, uint32_t slow_ms)
-{
-    uint32_t slow = bus->options.role == KVPBUS_ROLE_HOST ? POLL_SLOW_HOST : POLL_SLOW_GUEST;
-    bus->options.poll_fast_ms = fast_ms != 0 ? fast_ms : POLL_FAST;
-    bus->options.poll_slow_ms = slow_ms != 0 ? slow_ms : slow;
-}
-
 enum kvpbus_error kvpbus_bus_open(const struct kvpbus_bus_options *options,
                                   struct kvpbus_executor *executor, struct kvpbus_bus **out)
 {

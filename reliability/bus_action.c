@@ -78,6 +78,19 @@ static uint64_t at_rest(const struct kvpbus_bus *bus)
     return (bus->now / bus->options.poll_slow_ms + 1) * bus->options.poll_slow_ms;
 }
 
+// What was planned by longer times comes by these.
+void kvpbus_bus_polling(struct kvpbus_bus *bus, uint32_t fast_ms, uint32_t slow_ms)
+{
+    uint32_t slow = bus->options.role == KVPBUS_ROLE_HOST ? POLL_SLOW_HOST : POLL_SLOW_GUEST;
+    bus->options.poll_fast_ms = fast_ms != 0 ? fast_ms : POLL_FAST;
+    bus->options.poll_slow_ms = slow_ms != 0 ? slow_ms : slow;
+    for (size_t i = 0; i < bus->endpoint_count; i++) {
+        struct kvpbus_endpoint *endpoint = bus->endpoints[i];
+        if (!endpoint->stuffed && endpoint->poll_at > at_rest(bus))
+            endpoint->poll_at = at_rest(bus);
+    }
+}
+
 // At once after news, then more and more rarely; never so often that reading is all that is done.
 static void plan_poll(struct kvpbus_endpoint *endpoint, enum kvpbus_error error)
 {

@@ -132,7 +132,7 @@ enum kvpbus_error kvpbus_bus_open(const struct kvpbus_bus_options *options,
 void kvpbus_bus_close(struct kvpbus_bus *bus);
 bool kvpbus_bus_busy(const struct kvpbus_bus *bus);
 
-// From now on; 0 as in the options.
+// From now on, and for the looks that are planned; 0 as in the options.
 void kvpbus_bus_polling(struct kvpbus_bus *bus, uint32_t fast_ms, uint32_t slow_ms);
 
 // --- time: monotonic milliseconds for timers, wall clock for what is written in messages ---

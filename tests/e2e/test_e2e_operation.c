@@ -117,6 +117,35 @@ Test(operation, an_unknown_option_stops_only_what_depends_on_it)
     cr_assert_not_null(strstr(world_output(), "only_signed"), "%s", world_output());
 }
 
+static void shell(const char *command)
+{
+    cr_assert_eq(world_shell(&world, "%s", command), 0, "%s: %s", command, world_output());
+}
+
+Test(operation, what_the_file_says_holds)
+{
+    shell("printf \"[kvpbus]\\nprefix = other\\nring_slots = 3\\nbody_max = 64k\\n\" "
+          "| tee host.conf >alpha.conf");
+    world_start(&world, WORLD_HOST);
+    world_start(&world, WORLD_ALPHA);
+    world_pair(&world, WORLD_ALPHA);
+    shell("grep -aq other.h vm/alpha/kvp/.kvp_pool_1 && ! grep -aq kvpbus.h "
+          "vm/alpha/kvp/.kvp_pool_1");
+    world_ok(&world, WORLD_HOST, "status alpha");
+    cr_assert_not_null(strstr(world_output(), "of 3 slots"), "%s", world_output());
+    shell("head -c 70000 /dev/zero >long");
+    cr_assert_eq(world_kvpbus(&world, WORLD_HOST, "send alpha app.x --file long"), 7);
+    cr_assert_not_null(strstr(world_output(), "body_max"), "%s", world_output());
+    world_alpha_works(&world);
+    world_stop(&world, WORLD_ALPHA, SIGTERM);
+    // What the command line has given so far.
+    shell("printf \"store = pool:vm/alpha/kvp\\nstate = own.state\\nsocket = own.ctl\\n\" "
+          ">>alpha.conf");
+    shell("$GUEST --config alpha.conf 2>own.log & for i in $(seq 200); do sleep 0.1; "
+          "$KVPBUS --socket own.ctl status host && break; done; kill $!; wait $! && "
+          "[ -f own.state/journal ] && [ ! -e own.ctl ]");
+}
+
 Test(operation, a_hangup_reads_the_configuration_again)
 {
     world_configure_host(&world, "[kvpbus]\nring_slots = 8\n");
@@ -133,6 +162,20 @@ Test(operation, a_hangup_reads_the_configuration_again)
     cr_assert_eq(kill(world.pids[WORLD_HOST], SIGHUP), 0);
     logged("the configuration stays as it was: outbox_max, inbox_max");
     world_ok(&world, WORLD_HOST, "vms");
+}
+
+// The host, which nobody tells of changes, has looked once and would look again in ten minutes.
+Test(operation, a_hangup_brings_the_next_look_forward)
+{
+    world_configure_host(&world, "[kvpbus]\npoll_slow = 10m\n");
+    world_start(&world, WORLD_HOST);
+    world_await(&world, WORLD_HOST, "alpha", "\"paired\": false", 20);
+    lab_sleep_ms(1000);
+    world_start(&world, WORLD_ALPHA);
+    world_configure_host(&world, "[kvpbus]\npoll_slow = 1s\n");
+    cr_assert_eq(kill(world.pids[WORLD_HOST], SIGHUP), 0);
+    logged("poll_slow takes effect now");
+    world_pair(&world, WORLD_ALPHA);
 }
 
 // One object a line, and nothing of what is sent.
