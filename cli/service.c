@@ -406,6 +406,12 @@ void kvpbus_service_stop(struct kvpbus_service *service)
     uv_stop(service->loop);
 }
 
+uint32_t kvpbus_service_stops_within(const struct kvpbus_service *service)
+{
+    uint32_t within = service->options.stop_within_ms;
+    return within != 0 ? within : KVPBUS_STOP_WITHIN;
+}
+
 void kvpbus_service_run(struct kvpbus_service *service)
 {
     struct kvpbus_notifier *notifier = kvpbus_notifier_start(service);
@@ -419,9 +425,8 @@ void kvpbus_service_run(struct kvpbus_service *service)
     kvpbus_service_trust_stop(service->trust);
     service->trust = NULL;
     // What is under way ends by its own deadlines; nothing new begins.
-    uint32_t within = service->options.stop_within_ms;
     service->timer.data = service;
-    uv_timer_start(&service->timer, on_stop_late, within != 0 ? within : KVPBUS_STOP_WITHIN, 0);
+    uv_timer_start(&service->timer, on_stop_late, kvpbus_service_stops_within(service), 0);
     while (service->calls > 0 || kvpbus_bus_busy(service->bus))
         uv_run(service->loop, UV_RUN_ONCE);
     kvpbus_bus_audit(service->bus, NULL, KVPBUS_AUDIT_STOPPED, "", true);

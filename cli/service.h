@@ -20,7 +20,10 @@ struct kvpbus_metrics_server;
 struct kvpbus_service;
 struct kvpbus_service_trust;
 
-enum { KVPBUS_STOP_WITHIN = 20000 }; // ms
+enum {
+    KVPBUS_STOP_WITHIN = 20000, // ms
+    KVPBUS_STOP_MARGIN = 10000, // ms that a service manager is asked for beyond
+};
 
 struct kvpbus_service_options {
     enum kvpbus_role role;
@@ -97,6 +100,8 @@ enum kvpbus_error kvpbus_service_open(struct kvpbus_service *service,
 // was accepted is in the journal.
 void kvpbus_service_run(struct kvpbus_service *service);
 void kvpbus_service_stop(struct kvpbus_service *service);
+// In ms, as configured.
+uint32_t kvpbus_service_stops_within(const struct kvpbus_service *service);
 
 // Makes a VM's row and its endpoint; `added` is told of the endpoint, on the loop's thread.
 typedef void kvpbus_service_added_fn(void *context, struct kvpbus_endpoint *endpoint);

@@ -5,6 +5,7 @@
 #include "service_notify.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,8 +128,14 @@ void kvpbus_notify_cut_short(void)
 
 void kvpbus_notifier_stopping(struct kvpbus_notifier *notifier)
 {
-    if (notifier != NULL)
-        say(notifier, "STOPPING=1");
+    char text[64];
+    if (notifier == NULL)
+        return;
+    // Its own time for a stop holds if that is longer.
+    snprintf(text, sizeof text, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64,
+             (uint64_t)(kvpbus_service_stops_within(notifier->service) + KVPBUS_STOP_MARGIN) *
+                 1000);
+    say(notifier, text);
 }
 
 static void on_closed(uv_handle_t *handle)

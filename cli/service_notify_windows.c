@@ -17,8 +17,7 @@
 #include "windows_text.h"
 
 enum {
-    START_HINT = 60000,  // ms that opening a store and a journal may take
-    STOP_MARGIN = 10000, // beyond stop_within
+    START_HINT = 60000, // ms that opening a store and a journal may take
 };
 
 struct kvpbus_notifier {
@@ -166,10 +165,9 @@ struct kvpbus_notifier *kvpbus_notifier_start(struct kvpbus_service *service)
     uv_async_init(service->loop, &notifier->stop, on_stop);
     notifier->stop.data = notifier;
     uv_unref((uv_handle_t *)&notifier->stop);
-    uint32_t within = service->options.stop_within_ms;
     AcquireSRWLockExclusive(&manager.lock);
     manager.notifier = notifier;
-    manager.stop_hint = (within != 0 ? within : KVPBUS_STOP_WITHIN) + STOP_MARGIN;
+    manager.stop_hint = kvpbus_service_stops_within(service) + KVPBUS_STOP_MARGIN;
     tell_manager(SERVICE_RUNNING, 0);
     ReleaseSRWLockExclusive(&manager.lock);
     return notifier;

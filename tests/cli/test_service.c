@@ -278,10 +278,11 @@ static void runs_until_it_shows_life(bool abstract)
     uv_poll_t poll;
     be_the_manager(abstract);
     setenv("WATCHDOG_USEC", "30000000", 1);
+    service.options.stop_within_ms = 120000;
     uv_poll_init(service.loop, &poll, manager);
     uv_poll_start(&poll, UV_READABLE, on_told);
     kvpbus_service_run(&service);
-    cr_assert_str_eq(told(), "READY=1 WATCHDOG=1 STOPPING=1 ");
+    cr_assert_str_eq(told(), "READY=1 WATCHDOG=1 STOPPING=1\nEXTEND_TIMEOUT_USEC=130000000 ");
 }
 
 Test(service, tells_the_service_manager)
@@ -304,7 +305,7 @@ Test(service, shows_no_life_where_none_is_asked_of_it)
     setenv("WATCHDOG_USEC", "1000", 1);
     setenv("WATCHDOG_PID", "1", 1);
     run_with_peers(check_nothing);
-    cr_assert_str_eq(told(), "READY=1 STOPPING=1 ");
+    cr_assert_str_eq(told(), "READY=1 STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000 ");
 }
 
 Test(service, a_service_that_has_nothing_to_do_did_not_fail_to_start)
