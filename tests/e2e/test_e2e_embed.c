@@ -19,7 +19,6 @@ static void begin(void)
 
 static void end(void)
 {
-    world_shell(&world, "kill -9 $(cat embed.pid)");
     world_end(&world);
 }
 

@@ -132,7 +132,6 @@ static void begin(void)
 
 static void finish(void)
 {
-    world_shell(&world, "kill $(cat serve.pid)");
     world_end(&world);
     world_end(&other);
 }

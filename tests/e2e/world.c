@@ -117,8 +117,17 @@ void world_configure_host(const struct world *world, const char *text)
     fclose(file);
 }
 
+// What a test has started by a shell and left; the number of a process that has ended may be
+// another's by now, in another folder.
+static void end_others(const struct world *world)
+{
+    world_shell(world, "for pid in $(cat *.pid 2>/dev/null); do "
+                       "[ \"$(readlink /proc/$pid/cwd)\" != \"$PWD\" ] || kill -9 $pid; done");
+}
+
 void world_end(struct world *world)
 {
+    end_others(world);
     for (int side = 0; side < WORLD_SIDES; side++)
         if (world->pids[side] != 0)
             world_stop(world, (enum world_side)side, SIGKILL);

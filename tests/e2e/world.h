@@ -20,7 +20,7 @@ void world_begin(struct world *world, const char *options);
 void world_begin_paired(struct world *world);
 // Writes DIR/host.conf, which the host's service reads when it starts.
 void world_configure_host(const struct world *world, const char *text);
-// Kills what still runs and removes the folder.
+// Kills what still runs, also those whose numbers are in DIR/*.pid, and removes the folder.
 void world_end(struct world *world);
 
 // Starts the side's service and waits until it answers. Its log is DIR/<side>.log.
