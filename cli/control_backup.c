@@ -22,6 +22,7 @@ enum { NAMES = sizeof names / sizeof *names };
 
 struct control_backup {
     struct control_client *client;
+    struct kvpbus_service *service;
     char copy[KVPBUS_PATH_MAX + 32]; // of the journal
     uint64_t told_at;
     unsigned file;  // of names, the one that goes out
@@ -51,6 +52,7 @@ void control_backup_forget(struct control_client *client)
     if (backup->descriptor >= 0)
         close(backup->descriptor);
     kvpbus_file_remove(backup->copy);
+    backup->service->backup_under_way = false;
     free(backup);
     client->backup = NULL;
 }
@@ -195,19 +197,19 @@ void control_backup(struct control_client *client)
                      "a backup has this side's secret key in it: " KVPBUS_WORD_ELEVATED);
         return;
     }
-    for (struct control_client *other = client->server->clients; other != NULL; other = other->next)
-        if (other->backup != NULL) {
-            control_fail(client, KVPBUS_BUSY,
-                         "another backup is being made; wait until it is done");
-            return;
-        }
+    if (service->backup_under_way) {
+        control_fail(client, KVPBUS_BUSY, "another backup is being made; wait until it is done");
+        return;
+    }
     struct control_backup *backup = calloc(1, sizeof *backup);
     if (backup == NULL) {
         control_fail(client, KVPBUS_NOMEM, "");
         return;
     }
     backup->client = client;
+    backup->service = service;
     backup->descriptor = -1;
+    service->backup_under_way = true;
     client->backup = backup;
     client->request = CONTROL_BUSY;
     client->jobs++;

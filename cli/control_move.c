@@ -18,6 +18,7 @@ enum { UNSENT_LOW = 256 * 1024 }; // bytes that wait for the client; below it mo
 
 struct control_move {
     struct control_client *client;
+    struct kvpbus_service *service;
     char path[KVPBUS_MOVE_PATH];
     int file;      // -1 none
     uint64_t left; // bytes that are to go or to come
@@ -37,6 +38,7 @@ void control_move_forget(struct control_client *client)
     if (move->file >= 0)
         close(move->file);
     kvpbus_file_remove(move->path);
+    move->service->parcel_under_way = false;
     free(move);
     client->move = NULL;
 }
@@ -50,24 +52,26 @@ static void refuse(struct control_client *client, enum kvpbus_error code, const 
 // One at a time: the files in the state folder have one name.
 static struct control_move *begin(struct control_client *client, const char *what)
 {
+    struct kvpbus_service *service = control_service(client);
     if (!control_is_owner(client)) {
         control_fail(client, KVPBUS_ACCESS,
                      "that says which host a VM trusts: " KVPBUS_WORD_ELEVATED);
         return NULL;
     }
-    for (struct control_client *other = client->server->clients; other != NULL; other = other->next)
-        if (other->move != NULL) {
-            control_fail(client, KVPBUS_BUSY, "another VM is being moved; try again");
-            return NULL;
-        }
+    if (service->parcel_under_way) {
+        control_fail(client, KVPBUS_BUSY, "another VM is being moved; try again");
+        return NULL;
+    }
     struct control_move *move = calloc(1, sizeof *move);
     if (move == NULL) {
         control_fail(client, KVPBUS_NOMEM, "");
         return NULL;
     }
     move->client = client;
+    move->service = service;
     move->file = -1;
-    kvpbus_move_path(control_service(client), what, move->path);
+    kvpbus_move_path(service, what, move->path);
+    service->parcel_under_way = true;
     client->move = move;
     return move;
 }

@@ -81,6 +81,9 @@ struct kvpbus_service {
     struct both_call *held_calls; // that wait for an endpoint to be quiet
     struct rebind_call *rebind;   // under way; NULL: none
     struct move_call *move;       // the same
+    // A client has begun what has a file in the state folder, and its last callback has not come,
+    // be the client gone or not.
+    bool backup_under_way, parcel_under_way;
 };
 
 // Whether a service could begin with these, as far as they tell by themselves. KVPBUS_CONFIG,

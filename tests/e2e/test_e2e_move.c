@@ -219,6 +219,33 @@ Test(e2e_move, an_export_is_undone)
     world_alpha_works(&from);
 }
 
+// What a client has begun goes on when it hangs up, and its file is its own until the end. The
+// service finds both clients there at once, the first one gone already.
+Test(e2e_move, a_client_that_hung_up_keeps_its_file)
+{
+    char guid[37];
+    guid_of_alpha(&from, guid);
+    lab_ctl(&from.lab, "stop alpha");
+    world_await(&from, WORLD_HOST, "alpha", "\"state\": \"suspended\"", 20);
+    world_ok(&from, WORLD_HOST, "export alpha %s/x --for %s", to.lab.directory, key);
+    cr_assert_eq(kill(to.pids[WORLD_HOST], SIGSTOP), 0);
+    // A client has read all of the file when it has written all but a piece that fits the socket.
+    cr_assert_eq(world_shell(&to,
+                             "exec >said 2>&1; import=\"$KVPBUS --socket host.ctl import x "
+                             "--fingerprint %s\"; whole=\"pos:.$(stat -c %%s x)\"; "
+                             "$import & first=$!; "
+                             "until grep -q $whole /proc/$first/fdinfo/*; do sleep 0.1; done; "
+                             "($import; echo ended $?) >second 2>&1 & sleep 1; kill -9 $first",
+                             fingerprint),
+                 0, "%s", world_output());
+    cr_assert_eq(kill(to.pids[WORLD_HOST], SIGCONT), 0);
+    cr_assert_eq(world_shell(&to, "until grep ended second; do sleep 0.1; done; cat second"), 0);
+    cr_assert_null(strstr(world_output(), "No such file"), "%s", world_output());
+    world_await(&to, WORLD_HOST, guid, "\"paired\": true", 20);
+    cr_assert_eq(world_shell(&to, "ls host.state/import*"), 2, "%s", world_output());
+    world_stop(&to, WORLD_HOST, SIGTERM);
+}
+
 Test(e2e_move, words_and_files_that_are_wrong)
 {
     cr_assert_eq(world_kvpbus(&from, WORLD_HOST, "export alpha x"), 2);
