@@ -13,23 +13,34 @@ enum {
     LIMIT_AT_ONCE = 10,
 };
 
-bool bus_audit_limit(struct kvpbus_endpoint *endpoint, enum audit_limit sort, const char *text,
-                     char detail[KVPBUS_AUDIT_DETAIL_MAX + 1])
+bool bus_audit_may(const struct kvpbus_endpoint *endpoint, enum audit_limit sort, const char *text,
+                   char detail[KVPBUS_AUDIT_DETAIL_MAX + 1])
 {
-    struct audit_tokens *tokens = &endpoint->audit[sort];
-    uint64_t now = endpoint->bus->now;
-    uint64_t used = tokens->free_at > now ? tokens->free_at : now;
-    if (used > now + (LIMIT_AT_ONCE - 1) * LIMIT_EVERY) {
-        tokens->skipped++;
+    const struct audit_tokens *tokens = &endpoint->audit[sort];
+    if (tokens->free_at > endpoint->bus->now + (LIMIT_AT_ONCE - 1) * LIMIT_EVERY)
         return false;
-    }
-    tokens->free_at = used + LIMIT_EVERY;
     int length = snprintf(detail, KVPBUS_AUDIT_DETAIL_MAX + 1, "%s", text);
     if (tokens->skipped > 0 && length >= 0 && length < KVPBUS_AUDIT_DETAIL_MAX)
         snprintf(detail + length, KVPBUS_AUDIT_DETAIL_MAX + 1 - (size_t)length,
                  "%s(%u more were not entered)", length > 0 ? " " : "", tokens->skipped);
-    tokens->skipped = 0;
     return true;
+}
+
+void bus_audit_count(struct kvpbus_endpoint *endpoint, enum audit_limit sort, bool entered)
+{
+    struct audit_tokens *tokens = &endpoint->audit[sort];
+    uint64_t now = endpoint->bus->now;
+    if (entered)
+        tokens->free_at = (tokens->free_at > now ? tokens->free_at : now) + LIMIT_EVERY;
+    tokens->skipped = entered ? 0 : tokens->skipped + 1;
+}
+
+bool bus_audit_limit(struct kvpbus_endpoint *endpoint, enum audit_limit sort, const char *text,
+                     char detail[KVPBUS_AUDIT_DETAIL_MAX + 1])
+{
+    bool may = bus_audit_may(endpoint, sort, text, detail);
+    bus_audit_count(endpoint, sort, may);
+    return may;
 }
 
 // --- signing ---

@@ -28,8 +28,8 @@ enum {
     PRUNE_EVERY = 60 * 60 * 1000, // ms
     PRUNE_ROWS = 200,             // of each kind at once, which other jobs wait for
     PRUNE_AGAIN = 250,            // ms, when there may be more: 800 rows a second of each kind
-    POLL_LEAST = 10,   // ms after news; doubling up to poll_fast while none comes
-    POLL_TRANSFER = 4, // so many times as often for a host in the midst of a transfer
+    POLL_LEAST = 10,              // ms after news; doubling up to poll_fast while none comes
+    POLL_TRANSFER = 4,            // so many times as often for a host in the midst of a transfer
     POLL_FAST = 200,
     // A batch of items comes as so many notices; about so many are waited for before a scan, which
     // costs a transaction and a write, but no longer than this.
@@ -57,6 +57,7 @@ enum audit_limit {
     AUDIT_LIMIT_SESSIONS,
     AUDIT_LIMIT_SHOWN,
     AUDIT_LIMIT_ALARMS,
+    AUDIT_LIMIT_REVERTS,
     AUDIT_LIMIT_COUNT,
 };
 struct audit_tokens {
@@ -255,6 +256,10 @@ void bus_audit_sign(struct kvpbus_bus *bus);
 // False: there have been too many of this sort. `detail`: the text, and how many were left out.
 bool bus_audit_limit(struct kvpbus_endpoint *endpoint, enum audit_limit sort, const char *text,
                      char detail[KVPBUS_AUDIT_DETAIL_MAX + 1]);
+// The same in two steps, where only the journal finds out whether there is something to enter.
+bool bus_audit_may(const struct kvpbus_endpoint *endpoint, enum audit_limit sort, const char *text,
+                   char detail[KVPBUS_AUDIT_DETAIL_MAX + 1]);
+void bus_audit_count(struct kvpbus_endpoint *endpoint, enum audit_limit sort, bool entered);
 void bus_audit_alarm(struct kvpbus_endpoint *endpoint, enum kvpbus_audit_kind kind,
                      const char *text);
 // What the link says of itself.

@@ -53,6 +53,8 @@ struct sync_job {
     enum kvpbus_sync_verdict verdict;
     struct kvpbus_peer peer;
     int64_t wall;
+    bool tell; // in the audit, of a revert
+    char note[KVPBUS_AUDIT_DETAIL_MAX + 1];
 };
 
 static enum kvpbus_error sync_make_run(struct kvpbus_job *base, struct kvpbus_journal *journal)
@@ -87,8 +89,8 @@ static enum kvpbus_error sync_apply_run(struct kvpbus_job *base, struct kvpbus_j
 {
     struct sync_job *job = (struct sync_job *)base;
     int64_t peer = job->head.peer;
-    enum kvpbus_error error =
-        kvpbus_journal_sync_apply(journal, peer, &job->sync, false, job->wall, &job->verdict);
+    enum kvpbus_error error = kvpbus_journal_sync_apply(
+        journal, peer, &job->sync, false, job->wall, job->tell ? job->note : NULL, &job->verdict);
     if (error == KVPBUS_OK)
         error = kvpbus_journal_peer_get(journal, peer, &job->peer);
     return bus_noted(base, journal, error);
@@ -105,14 +107,16 @@ static void sync_apply_finished(struct bus_job *base)
     bool consistent = job->verdict == KVPBUS_SYNC_CONSISTENT;
     bool current = base->session == endpoint->session;
     kvpbus_link_sync_done(endpoint->link, base->session, consistent, base->bus->now);
-    if (!consistent)
+    if (!consistent) {
+        bus_audit_count(endpoint, AUDIT_LIMIT_REVERTS, job->tell);
         bus_event(
             endpoint, KVPBUS_EVENT_WENT_BACK,
             job->verdict == KVPBUS_SYNC_I_WENT_BACK
                 ? "this side was reverted: what is queued goes out in a new timeline"
                 : "the peer was reverted: messages that it had and lost are listed as unknown");
-    else if (current)
+    } else if (current) {
         feed_begin(endpoint, &job->sync);
+    }
     bus_outcome(base->bus, endpoint->peer.id);
 }
 
@@ -123,6 +127,7 @@ static void apply_sync(struct kvpbus_endpoint *endpoint, const struct kvpbus_lin
     job->head.session = event->session;
     job->sync = event->sync;
     job->wall = endpoint->bus->wall;
+    job->tell = bus_audit_may(endpoint, AUDIT_LIMIT_REVERTS, "", job->note);
     job->head.needed = job->head.of_session = true;
     bus_submit(&job->head);
 }

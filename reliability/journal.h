@@ -276,10 +276,12 @@ enum kvpbus_sync_verdict {
 // queued keeps its ids and order and waits to be sealed again; deliveries that the peer forgot
 // become KVPBUS_OUTCOME_UNKNOWN, or pending again where resend_on_revert was asked. `forced`: begin
 // a new timeline whatever the numbers say. After a verdict other than CONSISTENT the session must
-// be renewed. KVPBUS_BAD_PACKET: nonsense.
+// be renewed. `note`: what the audit's entry of a revert says besides; NULL: none is made.
+// KVPBUS_BAD_PACKET: nonsense.
 enum kvpbus_error kvpbus_journal_sync_apply(struct kvpbus_journal *journal, int64_t peer,
                                             const struct kvpbus_sync *sync, bool forced,
-                                            int64_t now_ms, enum kvpbus_sync_verdict *verdict);
+                                            int64_t now_ms, const char *note,
+                                            enum kvpbus_sync_verdict *verdict);
 
 // The peer has found my SYNC consistent with its timeline `timeline`: nothing more comes in the
 // former one, and what waits there behind a hole may go to consumers. Does nothing when another

@@ -196,6 +196,9 @@ enum kvpbus_error journal_decode(struct kvpbus_journal *journal, const void *byt
 enum kvpbus_error journal_new_line(struct kvpbus_journal *journal, int64_t peer);
 enum kvpbus_error journal_add_line(struct kvpbus_journal *journal, int64_t peer,
                                    const uint8_t timeline[KVPBUS_TIMELINE_BYTES], int64_t *line);
+// Of too many timelines of mine those go first in which the peer has nothing, then the oldest, but
+// not the one that it has named now: what it goes back to again and again stays known.
+enum kvpbus_error journal_trim_lines(struct kvpbus_journal *journal, int64_t peer, int64_t named);
 
 // --- journal_enroll.c ---
 // The peer has this identity pinned now: its tokens are over.

@@ -6,6 +6,13 @@
 #include "audit_journal.h"
 #include "journal_internal.h"
 
+enum {
+    LINES_KEPT = 64,   // former timelines of mine, per peer
+    LINES_LATEST = 16, // those that stay whatever the peer has in them: it may take them yet
+};
+static_assert(LINES_LATEST > (int)KVPBUS_FORMER_MAX && LINES_KEPT > LINES_LATEST,
+              "those that SYNC names are among them");
+
 #define PEER_COLUMNS                                                                      \
     "SELECT peer.id, vm, name, paired, identity, pending, timeline, met, former, moved, " \
     "rebound "                                                                            \
@@ -92,6 +99,27 @@ enum kvpbus_error journal_new_line(struct kvpbus_journal *journal, int64_t peer)
     if (error == KVPBUS_OK)
         error = RUN(journal, "UPDATE lane SET bundle = NULL WHERE peer = ?1", INT(peer));
     return error;
+}
+
+enum kvpbus_error journal_trim_lines(struct kvpbus_journal *journal, int64_t peer, int64_t named)
+{
+    sqlite3_stmt *row;
+    enum kvpbus_error error =
+        GET(journal, &row,
+            "DELETE FROM line WHERE id IN (SELECT id FROM line WHERE peer = ?1 AND id != ?2 ORDER "
+            "BY (id > (SELECT id FROM line WHERE peer = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?3) OR "
+            "EXISTS(SELECT 1 FROM position WHERE position.line = line.id AND (done != 0 OR voids "
+            "!= 0))) DESC, id DESC LIMIT -1 OFFSET ?4) RETURNING id",
+            INT(peer), INT(named), INT(LINES_LATEST), INT(LINES_KEPT));
+    for (; error == KVPBUS_OK; error = journal_next(journal, row)) {
+        error =
+            RUN(journal, "DELETE FROM position WHERE line = ?1", INT(sqlite3_column_int64(row, 0)));
+        if (error != KVPBUS_OK) {
+            journal_end(row);
+            return error;
+        }
+    }
+    return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
 }
 
 enum kvpbus_error journal_empty_peer(struct kvpbus_journal *journal, int64_t peer)

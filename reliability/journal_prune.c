@@ -88,6 +88,7 @@ static enum kvpbus_error prune_received(struct kvpbus_journal *journal,
     return error == KVPBUS_NOT_FOUND ? KVPBUS_OK : error;
 }
 
+// Of a timeline that is not kept any more nothing is compared.
 static enum kvpbus_error prune_sealed(struct kvpbus_journal *journal, const struct pruning *pruning,
                                       int64_t *rows)
 {
@@ -95,9 +96,9 @@ static enum kvpbus_error prune_sealed(struct kvpbus_journal *journal, const stru
     enum kvpbus_error error =
         GET(journal, &row,
             "DELETE FROM sealed WHERE id IN (SELECT id FROM sealed WHERE done = 1 AND done_ms < ?1 "
-            "AND NOT EXISTS(SELECT 1 FROM message WHERE sent = sealed.id) AND number <= (SELECT "
-            "done FROM position WHERE position.line = sealed.line AND position.class = "
-            "sealed.class) LIMIT ?2) RETURNING id, peer, kept, length",
+            "AND NOT EXISTS(SELECT 1 FROM message WHERE sent = sealed.id) AND number <= "
+            "coalesce((SELECT done FROM position WHERE position.line = sealed.line AND "
+            "position.class = sealed.class), number) LIMIT ?2) RETURNING id, peer, kept, length",
             INT(pruning->before_ms), INT(pruning->max));
     for (; error == KVPBUS_OK; error = journal_next(journal, row)) {
         bool kept = sqlite3_column_int(row, 2) != 0;

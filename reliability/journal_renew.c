@@ -237,7 +237,7 @@ static enum kvpbus_error put_back_forgotten(struct kvpbus_journal *journal, int6
     // From here on the peer is where it says it is.
     error = RUN(journal,
                 "UPDATE position SET done = 0, voids = 0 WHERE line IN (SELECT id FROM line WHERE "
-                "peer = ?1 AND id > ?2)",
+                "peer = ?1 AND id > ?2) AND (done != 0 OR voids != 0)",
                 INT(peer), INT(line));
     for (int i = 0; error == KVPBUS_OK && i < KVPBUS_CLASS_COUNT; i++)
         error =

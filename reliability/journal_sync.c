@@ -4,6 +4,7 @@
 // (the print of a bundle's header), never numbers alone: after a revert a number may stand for two
 // bundles.
 #include <sodium.h>
+#include <stdio.h>
 
 #include "audit_journal.h"
 #include "big_endian.h"
@@ -341,9 +342,19 @@ static bool sync_valid(const struct kvpbus_sync *sync)
     return !zeros(sync->timeline, sizeof sync->timeline);
 }
 
+static enum kvpbus_error audit_reverted(struct kvpbus_journal *journal, int64_t peer,
+                                        enum kvpbus_sync_verdict verdict, const char *note)
+{
+    char detail[KVPBUS_AUDIT_DETAIL_MAX + 1];
+    const char *who = verdict == KVPBUS_SYNC_I_WENT_BACK ? "this side" : "the peer";
+    snprintf(detail, sizeof detail, "%s%s%s", who, note[0] != '\0' ? " " : "", note);
+    return kvpbus_journal_audit(journal, peer, KVPBUS_AUDIT_REVERTED, detail);
+}
+
 enum kvpbus_error kvpbus_journal_sync_apply(struct kvpbus_journal *journal, int64_t peer,
                                             const struct kvpbus_sync *sync, bool forced,
-                                            int64_t now_ms, enum kvpbus_sync_verdict *verdict)
+                                            int64_t now_ms, const char *note,
+                                            enum kvpbus_sync_verdict *verdict)
 {
     journal->now_ms = now_ms;
     *verdict = KVPBUS_SYNC_CONSISTENT;
@@ -373,9 +384,11 @@ enum kvpbus_error kvpbus_journal_sync_apply(struct kvpbus_journal *journal, int6
         error = journal_prove(journal, peer, !mine);
     if (error != KVPBUS_OK || *verdict == KVPBUS_SYNC_CONSISTENT)
         return error;
-    error = kvpbus_journal_audit(journal, peer, KVPBUS_AUDIT_REVERTED,
-                                 *verdict == KVPBUS_SYNC_I_WENT_BACK ? "this side" : "the peer");
+    if (note != NULL)
+        error = audit_reverted(journal, peer, *verdict, note);
     if (error == KVPBUS_OK)
         error = journal_renew(journal, peer, of.line, &theirs);
-    return error == KVPBUS_OK ? settle_doubts(journal, &theirs, &of) : error;
+    if (error == KVPBUS_OK)
+        error = settle_doubts(journal, &theirs, &of);
+    return error == KVPBUS_OK ? journal_trim_lines(journal, peer, of.line) : error;
 }

@@ -154,7 +154,8 @@ static enum kvpbus_sync_verdict apply(struct journal_rig *rig, struct journal_si
                                       const struct kvpbus_sync *sync)
 {
     enum kvpbus_sync_verdict verdict;
-    IN(side, kvpbus_journal_sync_apply(side->journal, side->peer, sync, false, rig->now, &verdict));
+    IN(side,
+       kvpbus_journal_sync_apply(side->journal, side->peer, sync, false, rig->now, "", &verdict));
     return verdict;
 }
 

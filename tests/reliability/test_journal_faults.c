@@ -123,7 +123,8 @@ static enum kvpbus_error apply(struct journal_side *side, const struct kvpbus_sy
                                bool forced)
 {
     enum kvpbus_sync_verdict verdict;
-    return kvpbus_journal_sync_apply(side->journal, side->peer, sync, forced, rig.now, &verdict);
+    return kvpbus_journal_sync_apply(side->journal, side->peer, sync, forced, rig.now, "",
+                                     &verdict);
 }
 
 static enum kvpbus_error sign_audit(const struct journal_side *as, int64_t later)

@@ -3,6 +3,7 @@
 // What a peer can make many of slows nothing down: the steps of SQLite's machine are counted.
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
 
 #include "journal_internal.h"
@@ -113,4 +114,101 @@ Test(journal_many, messages_that_wait_longer_than_what_is_forgotten)
     cr_assert_lt(steps(&rig.guest), MANY / 10);
     cr_assert(more);
     cr_assert_eq(received(&rig.guest), 2 * MANY - 10);
+}
+
+// --- timelines ----------------------------------------------------------------------------------
+
+static int64_t number(struct journal_side *side, const char *text)
+{
+    sqlite3_stmt *row = NULL;
+    cr_assert_eq(sqlite3_prepare_v2(side->journal->db, text, -1, &row, NULL), SQLITE_OK, "%s",
+                 sqlite3_errmsg(side->journal->db));
+    cr_assert_eq(sqlite3_step(row), SQLITE_ROW);
+    int64_t value = sqlite3_column_int64(row, 0);
+    sqlite3_finalize(row);
+    return value;
+}
+
+// The guest says that it takes a timeline of the host that there never was; the rows that this
+// changes.
+static int64_t name_a_timeline(void)
+{
+    struct kvpbus_sync sync;
+    enum kvpbus_sync_verdict verdict;
+    IN(&rig.guest, kvpbus_journal_sync_make(rig.guest.journal, rig.guest.peer, &sync));
+    randombytes_buf(sync.peer_timeline, sizeof sync.peer_timeline);
+    steps(&rig.host);
+    int64_t before = sqlite3_total_changes64(rig.host.journal->db);
+    IN(&rig.host, kvpbus_journal_sync_apply(rig.host.journal, rig.host.peer, &sync, false, rig.now,
+                                            "", &verdict));
+    cr_assert_eq(verdict, KVPBUS_SYNC_I_WENT_BACK);
+    return sqlite3_total_changes64(rig.host.journal->db) - before;
+}
+
+Test(journal_many, timelines_that_never_were)
+{
+    enum { SYNCS = 1000, KEPT = 65 };
+    rig_queue(&rig, &rig.host, "a");
+    rig_flow(&rig, &rig.host, &rig.guest);
+    for (int i = 0; i < 2 * KEPT; i++)
+        name_a_timeline();
+    int64_t changes = name_a_timeline(), usual = steps(&rig.host);
+    for (int i = 2 * KEPT; i < SYNCS; i++)
+        name_a_timeline();
+    cr_assert_leq(name_a_timeline(), changes);
+    cr_assert_lt(steps(&rig.host), 2 * usual);
+    cr_assert_leq(number(&rig.host, "SELECT count(*) FROM line"), KEPT);
+    cr_assert_leq(number(&rig.host, "SELECT count(*) FROM position"), KEPT * KVPBUS_CLASS_COUNT);
+    rig_sync(&rig);
+    rig_queue(&rig, &rig.host, "b");
+    rig_flow(&rig, &rig.host, &rig.guest);
+    cr_assert_str_eq(rig_consume(&rig, &rig.guest), "a b");
+}
+
+// A VM that begins each day from the same checkpoint is known, however many days there were.
+Test(journal_many, reverts_to_one_checkpoint)
+{
+    rig_queue(&rig, &rig.host, "a");
+    rig_flow(&rig, &rig.host, &rig.guest);
+    side_save(&rig.guest);
+    for (int day = 0; day < 100; day++) {
+        struct kvpbus_message_id id = rig_queue(&rig, &rig.host, "b");
+        rig_flow(&rig, &rig.host, &rig.guest);
+        cr_assert_eq(rig_outcome(&rig.host, &id), KVPBUS_OUTCOME_DELIVERED);
+        side_restore(&rig.guest);
+        cr_assert_eq(rig_sync(&rig).host, KVPBUS_SYNC_PEER_WENT_BACK, "day %d", day);
+        cr_assert_eq(rig_outcome(&rig.host, &id), KVPBUS_OUTCOME_UNKNOWN);
+    }
+    cr_assert_leq(number(&rig.host, "SELECT count(*) FROM line"), 65);
+}
+
+// The checkpoints of a VM are all known, though it was reverted to the latest of them for long.
+Test(journal_many, reverts_to_a_later_checkpoint)
+{
+    char first[sizeof rig.guest.saved];
+    rig_queue(&rig, &rig.host, "a");
+    rig_flow(&rig, &rig.host, &rig.guest);
+    side_save(&rig.guest);
+    memcpy(first, rig.guest.saved, sizeof first);
+    rig_queue(&rig, &rig.host, "b");
+    rig_flow(&rig, &rig.host, &rig.guest);
+    side_restore(&rig.guest);
+    rig_sync(&rig);
+    rig_queue(&rig, &rig.host, "c");
+    rig_flow(&rig, &rig.host, &rig.guest);
+    snprintf(rig.guest.saved, sizeof rig.guest.saved, "%.*s-2", (int)sizeof first - 3, first);
+    side_save(&rig.guest);
+    for (int day = 0; day < 100; day++) {
+        rig_queue(&rig, &rig.host, "d");
+        rig_flow(&rig, &rig.host, &rig.guest);
+        side_restore(&rig.guest);
+        cr_assert_eq(rig_sync(&rig).host, KVPBUS_SYNC_PEER_WENT_BACK, "day %d", day);
+    }
+    remove(rig.guest.saved);
+    memcpy(rig.guest.saved, first, sizeof first);
+    rig_queue(&rig, &rig.host, "e");
+    rig_flow(&rig, &rig.host, &rig.guest);
+    side_restore(&rig.guest);
+    cr_assert_eq(rig_sync(&rig).host, KVPBUS_SYNC_PEER_WENT_BACK);
+    cr_assert_str_eq(rig_consume(&rig, &rig.guest), "a");
 }

@@ -119,8 +119,8 @@ Test(journal_order, messages_of_a_former_timeline_come_first)
     struct kvpbus_sync sync;
     enum kvpbus_sync_verdict verdict;
     IN(&rig.guest, kvpbus_journal_sync_make(rig.guest.journal, rig.guest.peer, &sync));
-    IN(&rig.host,
-       kvpbus_journal_sync_apply(rig.host.journal, rig.host.peer, &sync, true, rig.now, &verdict));
+    IN(&rig.host, kvpbus_journal_sync_apply(rig.host.journal, rig.host.peer, &sync, true, rig.now,
+                                            "", &verdict));
     rig_sync(&rig);
     rig_queue(&rig, &rig.host, "c");
     rig_flow(&rig, &rig.host, &rig.guest);

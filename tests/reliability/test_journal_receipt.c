@@ -355,8 +355,8 @@ Test(journal_receipt, what_is_sent_again_is_told_again)
     struct kvpbus_sync sync;
     IN(&rig.guest, kvpbus_journal_sync_make(rig.guest.journal, rig.guest.peer, &sync));
     sync.classes[KVPBUS_CLASS_NORMAL].floor_id[0] ^= 1; // as if something else were void there
-    IN(&rig.host,
-       kvpbus_journal_sync_apply(rig.host.journal, rig.host.peer, &sync, false, rig.now, &verdict));
+    IN(&rig.host, kvpbus_journal_sync_apply(rig.host.journal, rig.host.peer, &sync, false, rig.now,
+                                            "", &verdict));
     cr_assert_eq(verdict, KVPBUS_SYNC_I_WENT_BACK);
     cr_assert(status_of(&id).outcome == KVPBUS_OUTCOME_PENDING && !status_of(&id).consumed);
     rig_sync(&rig);

@@ -391,8 +391,8 @@ Test(journal_sync, a_receiver_reverted_across_timelines_is_found)
     struct kvpbus_sync sync;
     enum kvpbus_sync_verdict verdict;
     IN(&rig.guest, kvpbus_journal_sync_make(rig.guest.journal, rig.guest.peer, &sync));
-    IN(&rig.host,
-       kvpbus_journal_sync_apply(rig.host.journal, rig.host.peer, &sync, true, rig.now, &verdict));
+    IN(&rig.host, kvpbus_journal_sync_apply(rig.host.journal, rig.host.peer, &sync, true, rig.now,
+                                            "", &verdict));
     cr_assert_neq(verdict, KVPBUS_SYNC_CONSISTENT);
     cr_assert_eq(rig_sync(&rig).rounds, 1);
     side_restore(&rig.guest);
@@ -413,8 +413,8 @@ Test(journal_sync, a_forced_timeline_keeps_ids_and_order)
     struct kvpbus_sync sync;
     enum kvpbus_sync_verdict verdict;
     IN(&rig.guest, kvpbus_journal_sync_make(rig.guest.journal, rig.guest.peer, &sync));
-    IN(&rig.host,
-       kvpbus_journal_sync_apply(rig.host.journal, rig.host.peer, &sync, true, rig.now, &verdict));
+    IN(&rig.host, kvpbus_journal_sync_apply(rig.host.journal, rig.host.peer, &sync, true, rig.now,
+                                            "", &verdict));
     cr_assert_eq(rig_sync(&rig).rounds, 1);
     send_all();
     for (int i = 0; i < 6; i++)
@@ -431,7 +431,7 @@ Test(journal_sync, a_new_timeline_begins_at_the_receiver_with_its_first_fragment
     IN(&rig.guest, kvpbus_journal_sync_make(rig.guest.journal, rig.guest.peer, &before));
     enum kvpbus_sync_verdict verdict;
     IN(&rig.host, kvpbus_journal_sync_apply(rig.host.journal, rig.host.peer, &before, true, rig.now,
-                                            &verdict));
+                                            "", &verdict));
     rig_sync(&rig);
     IN(&rig.guest, kvpbus_journal_sync_make(rig.guest.journal, rig.guest.peer, &after));
     cr_assert_arr_eq(after.peer_timeline, before.peer_timeline, KVPBUS_TIMELINE_BYTES);
@@ -455,8 +455,8 @@ Test(journal_sync, what_is_whole_behind_a_hole_goes_out_when_both_agree_on_a_new
     struct kvpbus_sync sync;
     enum kvpbus_sync_verdict verdict;
     IN(&rig.guest, kvpbus_journal_sync_make(rig.guest.journal, rig.guest.peer, &sync));
-    IN(&rig.host,
-       kvpbus_journal_sync_apply(rig.host.journal, rig.host.peer, &sync, true, rig.now, &verdict));
+    IN(&rig.host, kvpbus_journal_sync_apply(rig.host.journal, rig.host.peer, &sync, true, rig.now,
+                                            "", &verdict));
     rig_sync(&rig);
     cr_assert_str_eq(rig_consume(&rig, &rig.guest), "", "the host may not have judged it yet");
     // Another timeline than the one offered last: of a session that has ended.
@@ -622,7 +622,7 @@ Test(journal_sync, nonsense_is_refused)
     enum kvpbus_sync_verdict verdict;
     sync.classes[1].complete_count = KVPBUS_BUNDLE_WINDOW + 1;
     FAILS(&rig.host, KVPBUS_BAD_PACKET,
-          kvpbus_journal_sync_apply(rig.host.journal, rig.host.peer, &sync, false, rig.now,
+          kvpbus_journal_sync_apply(rig.host.journal, rig.host.peer, &sync, false, rig.now, "",
                                     &verdict));
 }
 
