@@ -12,10 +12,7 @@
 #include "file.h"
 #include "words.h"
 
-enum {
-    TOLD_EVERY = 250,        // ms
-    UNSENT_LOW = 256 * 1024, // bytes that wait for the client; below it more is read
-};
+enum { TOLD_EVERY = 250 }; // ms
 
 static const char *const names[] = {"identity.key", "journal"};
 enum { NAMES = sizeof names / sizeof *names };
@@ -110,7 +107,7 @@ static void on_read(uv_fs_t *read)
     backup->offset += (uint64_t)length;
     backup->left -= (uint64_t)length;
     control_respond(client, &response);
-    control_backup_go_on(client);
+    control_go_on(client);
 }
 
 static void read_more(struct control_backup *backup)
@@ -125,12 +122,12 @@ static void read_more(struct control_backup *backup)
                (int64_t)backup->offset, on_read);
 }
 
-void control_backup_go_on(struct control_client *client)
+// Begins to read the next piece, which is said when it is there.
+static bool step(struct control_client *client)
 {
     struct control_backup *backup = client->backup;
-    if (backup == NULL || client->closing || client->request != CONTROL_COPYING ||
-        backup->reading || client->unsent > UNSENT_LOW)
-        return;
+    if (backup->reading)
+        return false;
     while (backup->descriptor < 0 || backup->left == 0) {
         if (backup->descriptor >= 0) {
             close(backup->descriptor);
@@ -141,14 +138,15 @@ void control_backup_go_on(struct control_client *client)
             kvpbus_log_event(KVPBUS_LOGGED_BACKUP_MADE, NULL, "a backup was made");
             control_backup_forget(client);
             control_done(client);
-            return;
+            return false;
         }
         if (!open_file(backup)) {
             refuse(client, KVPBUS_IO, "a file of the state folder cannot be read");
-            return;
+            return false;
         }
     }
     read_more(backup);
+    return false;
 }
 
 // --- the copy ---
@@ -184,8 +182,7 @@ static bool on_copied(void *context, uint64_t done, uint64_t total,
         refuse(client, failure->code, failure->detail);
         return false;
     }
-    client->request = CONTROL_COPYING;
-    control_backup_go_on(client);
+    control_answer(client, step);
     return false;
 }
 

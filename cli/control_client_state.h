@@ -16,13 +16,16 @@ enum control_request {
     CONTROL_BODY,      // chunks of a message to send
     CONTROL_WAITING,   // for an outcome
     CONTROL_RECEIVING, // for a message
-    CONTROL_COPYING,   // the files of a backup
-    CONTROL_EXPORTING, // the file of a VM that goes to another host
-    CONTROL_IMPORTING, // chunks of such a file
+    CONTROL_ANSWERING, // an answer goes out in steps
+    CONTROL_IMPORTING, // chunks of the file of a VM that comes from another host
 };
 
 #define CONTROL_NO_ID \
     "that is not a message id: 32 hex digits, a dot and a number, as they are shown"
+
+struct control_client;
+// Says the next frame of an answer; the last one leaves the client idle. False: there is none now.
+typedef bool control_step_fn(struct control_client *client);
 
 enum control_wait { CONTROL_WAIT_QUEUED, CONTROL_WAIT_DELIVERED, CONTROL_WAIT_CONSUMED };
 
@@ -43,10 +46,11 @@ struct control_client {
     struct kvpbus_frame_reader reader;
     size_t unsent; // bytes that wait to be written
     bool closing;
-    bool refused; // is told why, and dropped then
+    bool refused;  // is told why, and dropped then
     unsigned jobs; // callbacks that still name this client
 
     enum control_request request;
+    control_step_fn *step; // with ANSWERING
     struct kvpbus_endpoint *endpoint;
     // SEND, WITHDRAW
     Kvpbus__Control__SendRequest *send; // unpacked, owned
@@ -74,6 +78,10 @@ struct control_client {
     bool leasing;    // a lease job is under way
     bool again;      // and the inbox changed meanwhile
     bool dead_by_id; // one letter is meant
+    // The bytes of an answer: of a body, or of figures.
+    struct kvpbus_delivery *delivery; // NULL: none
+    char *text;                       // NULL: none
+    size_t text_length, said;
     // STATUS
     struct kvpbus_endpoint **asked;
     size_t asked_count, asked_done;
@@ -97,6 +105,11 @@ void control_done(struct control_client *client);
 // Done, of so many things.
 void control_done_with(struct control_client *client, uint64_t count);
 void control_drop(struct control_client *client);
+// An answer of many frames, as fast as the client takes them: `step` is called until it has none or
+// enough wait for the client, and again when it has taken something.
+void control_answer(struct control_client *client, control_step_fn *step);
+// There is more to say: after a step that had none.
+void control_go_on(struct control_client *client);
 // A callback came back; frees the client when it was closed meanwhile. False: it is gone.
 bool control_returned(struct control_client *client);
 
@@ -123,8 +136,6 @@ void control_rotate(struct control_client *client, const Kvpbus__Control__Rotate
 
 // control_backup.c
 void control_backup(struct control_client *client);
-// The client has taken something: more can go out.
-void control_backup_go_on(struct control_client *client);
 void control_backup_forget(struct control_client *client);
 
 // control_metrics.c
@@ -154,7 +165,6 @@ void control_show(struct control_client *client, const Kvpbus__Control__ShowRequ
 void control_export(struct control_client *client, const Kvpbus__Control__ExportRequest *request);
 void control_import(struct control_client *client, const Kvpbus__Control__ImportRequest *request);
 void control_import_chunk(struct control_client *client, const Kvpbus__Control__Chunk *chunk);
-void control_export_go_on(struct control_client *client);
 void control_move_forget(struct control_client *client);
 
 // control_receive.c
@@ -162,7 +172,8 @@ void control_receive(struct control_client *client, const Kvpbus__Control__Recei
 void control_ack(struct control_client *client, const Kvpbus__Control__AckRequest *request);
 void control_nack(struct control_client *client, const Kvpbus__Control__NackRequest *request);
 void control_extend(struct control_client *client, const Kvpbus__Control__ExtendRequest *request);
-void control_say_delivery(struct control_client *client, const struct kvpbus_delivery *delivery);
+// Takes the delivery, and frees it when all of it has been said.
+void control_say_delivery(struct control_client *client, struct kvpbus_delivery *delivery);
 void control_look_for_message(struct control_client *client);
 // Of a client that waits for replies: looks when the request's lifetime is over.
 void control_look_for_reply(struct control_client *client);

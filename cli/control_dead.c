@@ -57,12 +57,10 @@ static void on_letter(void *context, struct kvpbus_delivery *delivery,
         kvpbus_delivery_free(delivery);
         return;
     }
-    client->request = CONTROL_IDLE;
     if (delivery != NULL)
         control_say_delivery(client, delivery);
     else
         control_fail(client, failure->code, failure->detail);
-    kvpbus_delivery_free(delivery);
 }
 
 static void on_walked(void *context, size_t count, const struct kvpbus_failure *failure)

@@ -9,30 +9,42 @@
 
 enum { PIECE = 64 * 1024 };
 
+static bool say_piece(struct control_client *client)
+{
+    char piece[PIECE + 1];
+    Kvpbus__Control__Text said = KVPBUS__CONTROL__TEXT__INIT;
+    Kvpbus__Control__Response response = KVPBUS__CONTROL__RESPONSE__INIT;
+    const char *text = client->text + client->said;
+    size_t left = client->text_length - client->said, size = left < PIECE ? left : PIECE;
+    while (size < left && size > 1 && text[size - 1] != '\n')
+        size--; // between lines, and so between characters
+    memcpy(piece, text, size);
+    piece[size] = '\0';
+    said.text = piece;
+    said.more = size < left;
+    response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_TEXT;
+    response.text = &said;
+    client->said += size;
+    control_respond(client, &response);
+    if (said.more)
+        return true;
+    client->request = CONTROL_IDLE;
+    free(client->text);
+    client->text = NULL;
+    return false;
+}
+
 static void on_gathered(void *context, char *text, size_t length)
 {
     struct control_client *client = context;
-    char piece[PIECE + 1];
     if (!control_returned(client)) {
         free(text);
         return;
     }
-    client->request = CONTROL_IDLE;
-    for (size_t at = 0, size; at < length; at += size) {
-        Kvpbus__Control__Text said = KVPBUS__CONTROL__TEXT__INIT;
-        Kvpbus__Control__Response response = KVPBUS__CONTROL__RESPONSE__INIT;
-        size = length - at < PIECE ? length - at : PIECE;
-        while (at + size < length && size > 1 && text[at + size - 1] != '\n')
-            size--; // between lines, and so between characters
-        memcpy(piece, text + at, size);
-        piece[size] = '\0';
-        said.text = piece;
-        said.more = at + size < length;
-        response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_TEXT;
-        response.text = &said;
-        control_respond(client, &response);
-    }
-    free(text);
+    client->text = text;
+    client->text_length = length;
+    client->said = 0;
+    control_answer(client, say_piece);
 }
 
 void control_metrics(struct control_client *client)

@@ -14,8 +14,6 @@
 #include "kvpbus/identity.h"
 #include "words.h"
 
-enum { UNSENT_LOW = 256 * 1024 }; // bytes that wait for the client; below it more is read
-
 struct control_move {
     struct control_client *client;
     struct kvpbus_service *service;
@@ -100,19 +98,19 @@ static void on_read(uv_fs_t *read)
     move->offset += (uint64_t)length;
     move->left -= (uint64_t)length;
     control_respond(client, &response);
-    control_export_go_on(client);
+    control_go_on(client);
 }
 
-void control_export_go_on(struct control_client *client)
+// Begins to read the next piece, which is said when it is there.
+static bool step(struct control_client *client)
 {
     struct control_move *move = client->move;
-    if (move == NULL || client->closing || client->request != CONTROL_EXPORTING || move->reading ||
-        client->unsent > UNSENT_LOW)
-        return;
+    if (move->reading)
+        return false;
     if (move->left == 0) {
         control_move_forget(client);
         control_done(client);
-        return;
+        return false;
     }
     size_t length = move->left < sizeof move->bytes ? move->left : sizeof move->bytes;
     uv_buf_t buffer = uv_buf_init(move->bytes, (unsigned)length);
@@ -121,6 +119,7 @@ void control_export_go_on(struct control_client *client)
     client->jobs++;
     uv_fs_read(control_service(client)->loop, &move->read, move->file, &buffer, 1,
                (int64_t)move->offset, on_read);
+    return false;
 }
 
 static void on_exported(void *context, const struct kvpbus_failure *failure)
@@ -143,9 +142,8 @@ static void on_exported(void *context, const struct kvpbus_failure *failure)
     exported.size = move->left;
     response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_EXPORTED;
     response.exported = &exported;
-    client->request = CONTROL_EXPORTING;
     control_respond(client, &response);
-    control_export_go_on(client);
+    control_answer(client, step);
 }
 
 static void on_moved(void *context, const struct kvpbus_failure *failure)

@@ -27,21 +27,28 @@ static void reply_to(const struct kvpbus_message *message, char *text)
     kvpbus_message_id_format(&id, text);
 }
 
-static void say_chunks(struct control_client *client, const struct kvpbus_message *message)
+static bool say_chunk(struct control_client *client)
 {
+    const struct kvpbus_message *message = &client->delivery->message;
+    Kvpbus__Control__Chunk piece = KVPBUS__CONTROL__CHUNK__INIT;
     Response response = KVPBUS__CONTROL__RESPONSE__INIT;
-    for (size_t at = 0; at < message->body_length; at += KVPBUS_FRAME_CHUNK) {
-        size_t left = message->body_length - at;
-        Kvpbus__Control__Chunk piece = KVPBUS__CONTROL__CHUNK__INIT;
-        piece.data.data = (uint8_t *)message->body + at;
-        piece.data.len = left < KVPBUS_FRAME_CHUNK ? left : KVPBUS_FRAME_CHUNK;
-        response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_CHUNK;
-        response.chunk = &piece;
+    size_t left = message->body_length - client->said;
+    piece.data.data = (uint8_t *)message->body + client->said;
+    piece.data.len = left < KVPBUS_FRAME_CHUNK ? left : KVPBUS_FRAME_CHUNK;
+    response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_CHUNK;
+    response.chunk = &piece;
+    client->said += piece.data.len;
+    if (piece.data.len > 0)
         control_respond(client, &response);
-    }
+    if (client->said < message->body_length)
+        return true;
+    client->request = CONTROL_IDLE;
+    kvpbus_delivery_free(client->delivery);
+    client->delivery = NULL;
+    return false;
 }
 
-void control_say_delivery(struct control_client *client, const struct kvpbus_delivery *delivery)
+void control_say_delivery(struct control_client *client, struct kvpbus_delivery *delivery)
 {
     const struct kvpbus_message *message = &delivery->message;
     char id[KVPBUS_MESSAGE_ID_TEXT], request[KVPBUS_MESSAGE_ID_TEXT], guid[KVPBUS_GUID_TEXT + 1];
@@ -75,7 +82,9 @@ void control_say_delivery(struct control_client *client, const struct kvpbus_del
     response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_DELIVERY;
     response.delivery = &said;
     control_respond(client, &response);
-    say_chunks(client, message);
+    client->delivery = delivery;
+    client->said = 0;
+    control_answer(client, say_chunk);
 }
 
 // No reply can come any more.
@@ -118,7 +127,6 @@ static void on_leased(void *context, struct kvpbus_delivery *delivery,
     bool none = failure->code == KVPBUS_NOT_FOUND;
     client->reply_ends_ms = awaited != NULL ? awaited->ends_ms : 0;
     if (delivery != NULL) {
-        client->request = CONTROL_IDLE;
         client->lease = delivery->lease;
         control_say_delivery(client, delivery);
     } else if (none && awaited != NULL && awaited->over) {
@@ -128,7 +136,6 @@ static void on_leased(void *context, struct kvpbus_delivery *delivery,
     } else if (!none || client->now) {
         control_fail(client, failure->code, failure->detail);
     }
-    kvpbus_delivery_free(delivery);
 }
 
 void control_look_for_message(struct control_client *client)

@@ -30,6 +30,10 @@ void control_forget(struct control_client *client)
     client->send = NULL;
     free(client->body);
     client->body = NULL;
+    kvpbus_delivery_free(client->delivery);
+    client->delivery = NULL;
+    free(client->text);
+    client->text = NULL;
     client->body_length = 0;
     free(client->targets);
     client->targets = NULL;

@@ -10,7 +10,10 @@
 
 enum {
     CLIENTS_MAX = 64,
-    UNSENT_MAX = 1024 * 1024,
+    // More than the answers to a message for KVPBUS_PEERS_MAX peers. What may be longer goes out in
+    // steps, while no more than the second waits.
+    UNSENT_MAX = 4 * 1024 * 1024,
+    UNSENT_LOW = 256 * 1024,
     PROGRESS_EVERY = 250, // ms
 };
 
@@ -29,11 +32,23 @@ static void on_written(uv_write_t *write, int status)
     outgoing->client->unsent -= outgoing->length;
     if (status < 0 || outgoing->client->refused)
         control_drop(outgoing->client);
-    else {
-        control_backup_go_on(outgoing->client);
-        control_export_go_on(outgoing->client);
-    }
+    else
+        control_go_on(outgoing->client);
     free(outgoing);
+}
+
+void control_go_on(struct control_client *client)
+{
+    while (client->request == CONTROL_ANSWERING && !client->closing &&
+           client->unsent <= UNSENT_LOW && client->step(client))
+        ;
+}
+
+void control_answer(struct control_client *client, control_step_fn *step)
+{
+    client->request = CONTROL_ANSWERING;
+    client->step = step;
+    control_go_on(client);
 }
 
 void control_respond(struct control_client *client, const Kvpbus__Control__Response *response)
@@ -42,11 +57,7 @@ void control_respond(struct control_client *client, const Kvpbus__Control__Respo
     assert(length <= KVPBUS_FRAME_MAX);
     if (client->closing)
         return;
-    // One message may wait whole.
-    uint64_t body_max = client->server->service->options.body_max;
-    if (body_max == 0)
-        body_max = KVPBUS_MESSAGE_DEFAULT_MAX;
-    if (client->unsent + length > UNSENT_MAX + body_max) {
+    if (client->unsent + length > UNSENT_MAX) {
         control_drop(client);
         return;
     }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The control socket of a service: what the kvpbus command asks. Many clients, one request of each
-// at a time; a client that does not read is dropped when 1 MiB and a
-// message wait for it.
+// at a time; a client that does not read is dropped when 4 MiB wait for it.
 #ifndef KVPBUS_CONTROL_SERVER_H
 #define KVPBUS_CONTROL_SERVER_H
 

@@ -44,6 +44,7 @@ static void begin(void)
         add_peer(journal, i);
     cr_assert_eq(kvpbus_journal_commit(journal, NULL), KVPBUS_OK);
     kvpbus_journal_close(journal);
+    world_configure_host(&world, "[kvpbus]\nbody_max = 1M\n");
     world_start(&world, WORLD_HOST);
 }
 
@@ -96,9 +97,19 @@ static void the_doctor_looks_at_each(void)
     counts("grep -c \"^ok .*xxx.* is paired\" all", KVPBUS_PEERS_MAX);
 }
 
+// More than is kept for a client that does not read.
+static void the_figures_of_all_come(void)
+{
+    counts("$KVPBUS --socket host.ctl metrics >all && grep -c ^kvpbus_paired{ all",
+           KVPBUS_PEERS_MAX);
+    counts("$KVPBUS --socket host.ctl metrics >more && grep -c ^kvpbus_history_messages{ more",
+           4 * KVPBUS_PEERS_MAX);
+}
+
 Test(e2e_many_peers, as_many_as_there_can_be)
 {
     all_are_shown();
     what_is_about_this_side_is_said();
+    the_figures_of_all_come();
     the_doctor_looks_at_each();
 }
