@@ -11,7 +11,7 @@
 
 typedef Kvpbus__Control__Response Response;
 
-enum { PEERS_PAGE = 64 }; // of less than 2 KiB each, so that a frame takes them
+enum { PEERS_PAGE = 64, ITEMS_PAGE = 64 }; // of less than 2 KiB each, so that a frame takes them
 
 // --- pairing ---
 
@@ -169,23 +169,39 @@ void control_status(struct control_client *client, const Kvpbus__Control__Status
 
 // --- items ---
 
-static void add_items(Kvpbus__Control__Items *items, Kvpbus__Control__Item *list, char *store,
-                      const struct kvpbus_scan *scan)
+// A page of the items of both, from the one with this number on. False: it was the last.
+static bool say_items(struct control_client *client, const struct kvpbus_scan *own,
+                      const struct kvpbus_scan *peer, size_t from)
 {
-    for (size_t i = 0; i < scan->count; i++) {
-        Kvpbus__Control__Item *item = &list[items->n_items];
-        kvpbus__control__item__init(item);
-        item->store = store;
-        item->key = scan->items[i].key;
-        item->value = scan->items[i].value;
-        items->items[items->n_items++] = item;
+    static char mine[] = "mine", theirs[] = "peer";
+    Kvpbus__Control__Item list[ITEMS_PAGE], *pointers[ITEMS_PAGE];
+    Kvpbus__Control__Items items = KVPBUS__CONTROL__ITEMS__INIT;
+    Response response = KVPBUS__CONTROL__RESPONSE__INIT;
+    size_t left = own->count + peer->count - from;
+    items.n_items = left < ITEMS_PAGE ? left : ITEMS_PAGE;
+    items.items = pointers;
+    for (size_t i = 0; i < items.n_items; i++) {
+        bool is_own = from + i < own->count;
+        const struct kvpbus_item *item =
+            is_own ? &own->items[from + i] : &peer->items[from + i - own->count];
+        pointers[i] = &list[i];
+        kvpbus__control__item__init(&list[i]);
+        list[i].store = is_own ? mine : theirs;
+        list[i].key = (char *)item->key;
+        list[i].value = (char *)item->value;
     }
+    items.more = items.n_items < left;
+    if (!items.more)
+        items.skipped = own->skipped + peer->skipped;
+    response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_ITEMS;
+    response.items = &items;
+    control_respond(client, &response);
+    return items.more;
 }
 
 static void on_both(void *context, const struct kvpbus_scan *own, const struct kvpbus_scan *peer,
                     const struct kvpbus_failure *failure)
 {
-    static char mine[] = "mine", theirs[] = "peer";
     struct control_client *client = context;
     if (!control_returned(client))
         return;
@@ -193,25 +209,10 @@ static void on_both(void *context, const struct kvpbus_scan *own, const struct k
         control_fail(client, failure->code, failure->detail);
         return;
     }
-    size_t count = own->count + peer->count;
-    Kvpbus__Control__Items items = KVPBUS__CONTROL__ITEMS__INIT;
-    Kvpbus__Control__Item *list = calloc(count + 1, sizeof *list);
-    items.items = calloc(count + 1, sizeof *items.items);
-    if (list == NULL || items.items == NULL)
-        abort();
-    // 2 * 256 items of at most 1.3 KB would not fit one frame: what is beyond is said to be left
-    // out.
-    add_items(&items, list, mine, own);
-    add_items(&items, list, theirs, peer);
-    Response response = KVPBUS__CONTROL__RESPONSE__INIT;
-    response.kind_case = KVPBUS__CONTROL__RESPONSE__KIND_ITEMS;
-    response.items = &items;
-    while (kvpbus__control__response__get_packed_size(&response) > KVPBUS_FRAME_MAX)
-        items.n_items--;
     client->request = CONTROL_IDLE;
-    control_respond(client, &response);
-    free(items.items);
-    free(list);
+    // At most 2 * KVPBUS_SCAN_MAX, which is less than may wait for a client.
+    for (size_t from = 0; say_items(client, own, peer, from);)
+        from += ITEMS_PAGE;
 }
 
 void control_items(struct control_client *client, const Kvpbus__Control__ItemsRequest *request)

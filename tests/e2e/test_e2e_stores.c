@@ -40,8 +40,9 @@ static void nothing_comes(enum world_side side)
     cr_assert_eq(world_kvpbus(&world, side, "recv --timeout 2s"), 6, "%s", world_output());
 }
 
-// Fills a pool of beta with so many records, whose keys begin with `key`.
-static void flood(int pool, const char *key, unsigned count)
+// Fills a pool of beta with so many records, whose keys begin with `key`, and values of such a
+// length.
+static void flood(int pool, const char *key, unsigned count, size_t length)
 {
     char path[160], record[512 + 2048];
     snprintf(path, sizeof path, "%s/vm/beta/kvp/.kvp_pool_%d", world.lab.directory, pool);
@@ -50,7 +51,7 @@ static void flood(int pool, const char *key, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         memset(record, 0, sizeof record);
         snprintf(record, 512, "%s%u", key, i);
-        strcpy(record + 512, "junk");
+        memset(record + 512, 'j', length);
         cr_assert_eq(fwrite(record, sizeof record, 1, file), 1);
     }
     fclose(file);
@@ -76,11 +77,11 @@ Test(e2e_stores, a_pool_of_random_bytes)
 
 Test(e2e_stores, ten_thousand_records_of_others)
 {
-    flood(1, "others", 10000);
+    flood(1, "others", 10000, 4);
     world_ok(&world, WORLD_BETA, "send host app.y --text kept");
     world_logged(&world, WORLD_BETA, "host", "it is full of records of other programs; remove");
     world_alpha_works(&world);
-    flood(1, "others", 0);
+    flood(1, "others", 0, 4);
     world_ok(&world, WORLD_HOST, "recv --timeout 60s");
     cr_assert_str_eq(world_output(), "kept");
     beta_is_well();
@@ -89,16 +90,27 @@ Test(e2e_stores, ten_thousand_records_of_others)
 Test(e2e_stores, ten_thousand_records_with_keys_of_ours)
 {
     for (int pool = 0; pool < 2; pool++) {
-        flood(pool, "kvpbus.x", 10000);
+        flood(pool, "kvpbus.x", 10000, 4);
         world_logged(&world, pool == 0 ? WORLD_BETA : WORLD_HOST, pool == 0 ? "host" : "beta",
                      "another program writes keys of kvpbus.*");
         world_alpha_works(&world);
         // The daemon may have read pool 0 meanwhile, and would write all of it back.
         lab_ctl(&world.lab, "stop beta");
-        flood(pool, "", 0);
+        flood(pool, "", 0, 4);
         lab_ctl(&world.lab, "start beta");
         beta_is_well();
     }
+}
+
+Test(e2e_stores, more_items_than_one_answer_takes)
+{
+    flood(0, "kvpbus.x", 300, 1000);
+    shell("$KVPBUS --socket beta.ctl items host >all 2>said; grep -c \"^peer \" all");
+    cr_assert_str_eq(world_output(), "256");
+    shell("$KVPBUS --socket beta.ctl --json items host 2>said | grep -c \"store.*peer\"");
+    cr_assert_str_eq(world_output(), "256");
+    shell("cat said");
+    cr_assert_not_null(strstr(world_output(), "44 more"), "%s", world_output());
 }
 
 Test(e2e_stores, items_that_are_cut)
