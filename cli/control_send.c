@@ -13,7 +13,7 @@ typedef Kvpbus__Control__SendRequest SendRequest;
 typedef Kvpbus__Control__Response Response;
 
 enum {
-    TARGETS_MAX = 1024,
+    NAMES_MAX = 1024,
     COPIES_BYTES = 1024 * 1024, // of the body under way to the journal, one copy in any case
     COPY_HEAD = 1024,           // what a copy takes beside the body, about
     CORRELATION = KVPBUS_BUNDLE_ID_BYTES + 2,
@@ -182,24 +182,35 @@ static void add_named(struct control_client *client, const char *name)
         say_refused(client, name, &failure);
 }
 
-static enum kvpbus_error add_targets(struct control_client *client, const SendRequest *send,
-                                     struct kvpbus_failure *failure)
+static enum kvpbus_error add_all_named(struct control_client *client, const SendRequest *send,
+                                       struct kvpbus_failure *failure)
+{
+    if (send->n_peers > NAMES_MAX)
+        return kvpbus_fail(failure, KVPBUS_TOO_LARGE,
+                           "%zu peers are named, at most %d can be at once: name fewer, or send to "
+                           "all",
+                           send->n_peers, NAMES_MAX);
+    client->targets = calloc(send->n_peers, sizeof *client->targets);
+    if (client->targets == NULL)
+        return kvpbus_fail(failure, KVPBUS_NOMEM, "out of memory for %zu peers", send->n_peers);
+    for (size_t i = 0; i < send->n_peers; i++)
+        add_named(client, send->peers[i]);
+    return KVPBUS_OK;
+}
+
+// As many as there are.
+static enum kvpbus_error add_paired(struct control_client *client, struct kvpbus_failure *failure)
 {
     const struct kvpbus_service *service = control_service(client);
-    size_t most = send->all ? service->endpoint_count : send->n_peers;
-    if (most > TARGETS_MAX)
-        return kvpbus_fail(failure, KVPBUS_TOO_LARGE,
-                           "%zu peers; one message goes to at most %d at once: name fewer", most,
-                           TARGETS_MAX);
-    client->targets = calloc(most + 1, sizeof *client->targets);
+    client->targets = calloc(service->endpoint_count + 1, sizeof *client->targets);
     if (client->targets == NULL)
-        return kvpbus_fail(failure, KVPBUS_NOMEM, "out of memory for %zu peers", most);
-    for (size_t i = 0; i < most && !send->all; i++)
-        add_named(client, send->peers[i]);
-    for (size_t i = 0; i < most && send->all; i++)
+        return kvpbus_fail(failure, KVPBUS_NOMEM, "out of memory for %zu peers",
+                           service->endpoint_count);
+    for (size_t i = 0; i < service->endpoint_count; i++)
         if (kvpbus_endpoint_peer(service->endpoints[i])->paired)
-            add_target(client, service->endpoints[i]);
-    if (send->all && client->target_count == 0)
+            client->targets[client->target_count++] =
+                (struct control_target){.client = client, .endpoint = service->endpoints[i]};
+    if (client->target_count == 0)
         return kvpbus_fail(failure, KVPBUS_UNPAIRED,
                            "no peer is paired yet; 'kvpbus vms' lists them, 'kvpbus pair' pairs");
     return KVPBUS_OK;
@@ -267,8 +278,9 @@ static enum kvpbus_error prepare(struct control_client *client, const SendReques
         return error;
     client->several = send->n_peers > 0 || send->all;
     client->wait = (enum control_wait)send->wait;
-    error =
-        client->several ? add_targets(client, send, failure) : add_one(client, send->peer, failure);
+    error = send->all           ? add_paired(client, failure)
+            : send->n_peers > 0 ? add_all_named(client, send, failure)
+                                : add_one(client, send->peer, failure);
     if (error != KVPBUS_OK)
         return error;
     client->body = malloc(send->body_length + 1);

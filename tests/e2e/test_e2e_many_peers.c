@@ -97,6 +97,14 @@ static void the_doctor_looks_at_each(void)
     counts("grep -c \"^ok .*xxx.* is paired\" all", KVPBUS_PEERS_MAX);
 }
 
+// Alpha, which is not paired, is no reason to refuse.
+static void one_message_goes_to_all(void)
+{
+    counts("$KVPBUS --socket host.ctl send --all app.x --text y >all && grep -c \": queued \" all",
+           KVPBUS_PEERS_MAX);
+    counts("cut -c1-8 all | sort -u | wc -l", KVPBUS_PEERS_MAX);
+}
+
 // More than is kept for a client that does not read.
 static void the_figures_of_all_come(void)
 {
@@ -110,6 +118,7 @@ Test(e2e_many_peers, as_many_as_there_can_be)
 {
     all_are_shown();
     what_is_about_this_side_is_said();
+    one_message_goes_to_all();
     the_figures_of_all_come();
     the_doctor_looks_at_each();
 }
