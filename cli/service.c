@@ -65,7 +65,6 @@ static void on_prepare(uv_prepare_t *prepare)
 
 struct add_call {
     struct kvpbus_service *service;
-    char name[KVPBUS_PEER_NAME_MAX + 1];
     kvpbus_service_added_fn *added;
     void *context;
 };
@@ -89,13 +88,10 @@ static void on_added(void *context, struct kvpbus_endpoint *endpoint,
     struct add_call *call = context;
     if (endpoint != NULL)
         keep_endpoint(call->service, endpoint);
-    else
-        kvpbus_log_event(KVPBUS_LOGGED_NOT_SERVED, call->name, "cannot be served: %s",
-                         failure->detail);
     if (endpoint != NULL && call->service->trust != NULL)
         kvpbus_service_trust_peer(call->service->trust, endpoint);
     if (call->added != NULL)
-        call->added(call->context, endpoint);
+        call->added(call->context, endpoint, failure);
     free(call);
 }
 
@@ -106,7 +102,6 @@ void kvpbus_service_add_peer(struct kvpbus_service *service, const uint8_t vm[KV
     if (call == NULL)
         abort();
     call->service = service;
-    snprintf(call->name, sizeof call->name, "%s", name);
     call->added = added;
     call->context = context;
     kvpbus_bus_add(service->bus, vm, name, on_added, call);

@@ -106,8 +106,10 @@ void kvpbus_service_stop(struct kvpbus_service *service);
 // In ms, as configured.
 uint32_t kvpbus_service_stops_within(const struct kvpbus_service *service);
 
-// Makes a VM's row and its endpoint; `added` is told of the endpoint, on the loop's thread.
-typedef void kvpbus_service_added_fn(void *context, struct kvpbus_endpoint *endpoint);
+// Makes a VM's row and its endpoint; `added` is told of it on the loop's thread, or with NULL why
+// not.
+typedef void kvpbus_service_added_fn(void *context, struct kvpbus_endpoint *endpoint,
+                                     const struct kvpbus_failure *failure);
 void kvpbus_service_add_peer(struct kvpbus_service *service, const uint8_t vm[KVPBUS_VM_ID_BYTES],
                              const char *name, kvpbus_service_added_fn *added, void *context);
 struct kvpbus_endpoint *kvpbus_service_find(const struct kvpbus_service *service, const char *peer,

@@ -155,13 +155,12 @@ void kvpbus_service_export_undo(struct kvpbus_service *service, struct kvpbus_en
         copy_path(service, kvpbus_endpoint_peer(endpoint)->vm, call->moving.copy);
 }
 
-static void on_added(void *context, struct kvpbus_endpoint *endpoint)
+static void on_added(void *context, struct kvpbus_endpoint *endpoint,
+                     const struct kvpbus_failure *failure)
 {
     struct move_call *call = context;
-    struct kvpbus_failure failure = {0};
     if (endpoint == NULL) {
-        kvpbus_fail(&failure, KVPBUS_IO, "the VM cannot be served; see the service's log");
-        finish(call, &failure);
+        finish(call, failure);
         return;
     }
     call->endpoint = endpoint;

@@ -50,10 +50,12 @@ static void on_paired(void *context, const struct kvpbus_failure *failure)
     paired = true;
 }
 
-static void on_added(void *context, struct kvpbus_endpoint *endpoint)
+static void on_added(void *context, struct kvpbus_endpoint *endpoint,
+                     const struct kvpbus_failure *result)
 {
     static const uint8_t identity[KVPBUS_IDENTITY_BYTES] = {7};
     (void)context;
+    assert(result->code == KVPBUS_OK);
     kvpbus_endpoint_suspend(endpoint, true, "a fuzzer");
     kvpbus_bus_pin(endpoint, identity, on_paired, NULL);
 }

@@ -16,6 +16,7 @@ struct vm {
     struct kvpbus_store *store;
     struct kvpbus_endpoint *endpoint; // NULL until its row is there
     bool seen;                        // in the present listing
+    enum kvpbus_error said;           // last, why there is none
 };
 
 struct kvpbus_vms {
@@ -73,10 +74,17 @@ static void show_obstacle(struct vm *vm)
         kvpbus_endpoint_suspend(vm->endpoint, why != NULL, why);
 }
 
-static void on_added(void *context, struct kvpbus_endpoint *endpoint)
+// One that has an endpoint keeps it though its new name could not be kept.
+static void on_added(void *context, struct kvpbus_endpoint *endpoint,
+                     const struct kvpbus_failure *failure)
 {
     struct vm *vm = context;
-    vm->endpoint = endpoint;
+    if (endpoint != NULL)
+        vm->endpoint = endpoint;
+    else if (failure->code != vm->said)
+        kvpbus_log_event(KVPBUS_LOGGED_NOT_SERVED, vm->known.name, "cannot be served: %s",
+                         failure->detail);
+    vm->said = endpoint != NULL ? KVPBUS_OK : failure->code;
     show_obstacle(vm);
 }
 
@@ -139,7 +147,8 @@ static void take_list(struct kvpbus_vms *vms)
         bool renamed = vm != NULL && strcmp(vm->known.name, vms->listed[i].name) != 0;
         if (vm == NULL)
             vm = add(vms, vms->listed[i].guid);
-        if (vm->endpoint == NULL || renamed)
+        // No peer is forgotten while the service runs: too many stay too many.
+        if (vm->said != KVPBUS_TOO_LARGE && (vm->endpoint == NULL || renamed))
             kvpbus_service_add_peer(vms->service, vms->listed[i].guid, vms->listed[i].name,
                                     on_added, vm);
         vm->known = vms->listed[i];

@@ -31,6 +31,12 @@ static void add_finished(struct bus_job *base)
     enum kvpbus_error error = base->job.result;
     if (error == KVPBUS_OK)
         error = kvpbus_bus_attach(base->bus, &job->peer, job->peer.vm, &endpoint);
+    if (error == KVPBUS_TOO_LARGE)
+        kvpbus_fail(
+            failure, error,
+            "%d peers are known already, which is the most: unpair those that are gone, then "
+            "start the service anew",
+            KVPBUS_PEERS_MAX);
     failure->code = error;
     if (error != KVPBUS_OK && failure->detail[0] == '\0')
         snprintf(failure->detail, sizeof failure->detail, "%s", kvpbus_error_text(error));

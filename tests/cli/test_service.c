@@ -53,18 +53,20 @@ static void open_service(void)
 
 TestSuite(service, .init = open_service, .fini = finish);
 
-static void suspended(void *context, struct kvpbus_endpoint *endpoint)
+static void suspended(void *context, struct kvpbus_endpoint *endpoint,
+                      const struct kvpbus_failure *result)
 {
     (void)context;
-    cr_assert_not_null(endpoint);
+    cr_assert_not_null(endpoint, "%s", result->detail);
     kvpbus_endpoint_suspend(endpoint, true, "a test");
 }
 
 // The last peer is there: looks, then ends the service.
-static void look(void *context, struct kvpbus_endpoint *endpoint)
+static void look(void *context, struct kvpbus_endpoint *endpoint,
+                 const struct kvpbus_failure *result)
 {
     void (*check)(void) = *(void (**)(void))context;
-    suspended(NULL, endpoint);
+    suspended(NULL, endpoint, result);
     check();
     kvpbus_service_stop(&service);
 }
@@ -176,10 +178,11 @@ static void stop(void *context, const struct kvpbus_failure *result)
     kvpbus_service_stop(&service);
 }
 
-static void pin_the_first(void *context, struct kvpbus_endpoint *endpoint)
+static void pin_the_first(void *context, struct kvpbus_endpoint *endpoint,
+                          const struct kvpbus_failure *result)
 {
     static const uint8_t identity[KVPBUS_IDENTITY_BYTES] = {7};
-    suspended(context, endpoint);
+    suspended(context, endpoint, result);
     kvpbus_bus_pin(service.endpoints[0], identity, stop, NULL);
 }
 
