@@ -110,9 +110,10 @@ static void finish(void)
 
 TestSuite(service_turns, .init = begin, .fini = finish);
 
-static void on_added(void *context, struct kvpbus_endpoint *endpoint)
+static void on_added(void *context, struct kvpbus_endpoint *endpoint,
+                     const struct kvpbus_failure *why)
 {
-    cr_assert_not_null(endpoint);
+    cr_assert_not_null(endpoint, "%s", why->detail);
     *(struct kvpbus_endpoint **)context = endpoint;
 }
 
