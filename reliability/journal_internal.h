@@ -49,6 +49,8 @@
 #include "journal.h"
 
 enum {
+    SCHEMA_VERSION = 3,
+    TABLES_VERSION = 2, // the latest that changed a table: later ones have other indices alone
     STATEMENTS_MAX = 256,
     PRINT_BYTES = 16,          // BLAKE2b of a bundle's header
     PRINT_SHORT = 8,           // of it in SYNC, where many stand
@@ -216,7 +218,7 @@ enum kvpbus_error journal_here(struct kvpbus_journal *journal, int64_t peer);
 
 // --- journal_rows.c ---
 // All within a transaction but the check, with a file attached as `moving`. `copy` fills an empty
-// one; `check` says whether it is what a program of this version makes, and has room here; `take`
+// one; `check` says whether it is what a program with these tables makes, and has room here; `take`
 // puts its rows in the place of the peer's.
 enum kvpbus_error journal_rows_copy(struct kvpbus_journal *journal, int64_t peer);
 enum kvpbus_error journal_rows_check(struct kvpbus_journal *journal);

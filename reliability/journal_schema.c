@@ -7,8 +7,7 @@
 #include "journal_internal.h"
 
 enum {
-    APPLICATION_ID = 0x6b767062, // "kvpb"
-    SCHEMA_VERSION = 3,
+    APPLICATION_ID = 0x6b767062,     // "kvpb"
     CHECK_BYTES = 256 * 1024 * 1024, // larger files are checked only as they are read
 };
 
@@ -220,7 +219,7 @@ static const char ended[] =
     "CREATE INDEX received_ended ON received(peer, id) WHERE fate != 0 AND receipt != 2;";
 static_assert(FATE_NONE == 0 && RECEIPT_DUE == 2, "the statements name them");
 
-// What version n adds to version n - 1.
+// What version n adds to version n - 1. One that adds a table or a column is TABLES_VERSION.
 static const char *const *const steps[SCHEMA_VERSION + 1] = {
     [1] = (const char *const[]){peers, outgoing, incoming, NULL},
     [2] = (const char *const[]){audit, consuming, identities, enrolment, history, moving, NULL},

@@ -337,6 +337,8 @@ Test(journal_move, a_file_of_another_version_or_kind)
     cr_assert_eq(sqlite3_open(file, &db), SQLITE_OK);
     cr_assert_eq(sqlite3_exec(db, "PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
     cr_assert_eq(move_in(false), KVPBUS_INVALID_ARGUMENT);
+    cr_assert_eq(sqlite3_exec(db, "PRAGMA user_version = 1000", NULL, NULL, NULL), SQLITE_OK);
+    cr_assert_eq(move_in(false), KVPBUS_INVALID_ARGUMENT);
     cr_assert_eq(
         sqlite3_exec(db, "PRAGMA user_version = 3; CREATE TABLE more(a)", NULL, NULL, NULL),
         SQLITE_OK);
@@ -348,6 +350,25 @@ Test(journal_move, a_file_of_another_version_or_kind)
     cr_assert_eq(sqlite3_exec(db, "DROP VIEW lanes", NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
     WORKS(&target, move_in(false));
+}
+
+// The only copy of a VM's part: the host's program may have become a newer one meanwhile.
+Test(journal_move, a_file_of_before_an_upgrade_comes_back_and_goes_on)
+{
+    sqlite3 *db;
+    traffic();
+    WORKS(&rig.host, move_out());
+    cr_assert_eq(sqlite3_open(file, &db), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(db, "PRAGMA user_version = 2", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    WORKS(&rig.host, kvpbus_journal_move_back(rig.host.journal, rig.host.peer, file));
+    cr_assert(row_of(&rig.host).paired);
+    cr_assert_eq(rig_counts(&rig.host).inbox, 1);
+    WORKS(&target, move_in(false));
+    follow();
+    carry_open(&rig.host, &rig.guest);
+    rig_flow(&rig, &rig.host, &rig.guest);
+    cr_assert_str_eq(rig_consume(&rig, &rig.guest), "delivered half sealed queued");
 }
 
 // Each statement fails once: then nothing has happened, and again it succeeds.
