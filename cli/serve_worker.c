@@ -79,6 +79,9 @@ static bool extend(void *context)
 static enum kvpbus_error look_at_sender(struct work *work, const char *peer, bool *paired)
 {
     Kvpbus__Control__Peers *peers;
+    *paired = false;
+    if (peer[0] == '\0') // it was unpaired, and is gone from this host
+        return KVPBUS_OK;
     enum kvpbus_error error =
         kvpbus_control_peers(work->client, peer, 1, ANSWER_WITHIN, &peers, &work->failure);
     if (error != KVPBUS_OK)

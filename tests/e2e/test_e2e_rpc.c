@@ -207,18 +207,39 @@ Test(e2e_rpc, serve_outlives_its_service)
     cr_assert_str_eq(world_output(), "done");
 }
 
-Test(e2e_rpc, nothing_is_done_for_who_was_unpaired)
+static void ask_and_unpair(void)
 {
     ends(world_shell(&world, "($KVPBUS --socket alpha.ctl request host svc.x --timeout 60s) "
                              ">/dev/null 2>&1 & echo $! >ask.pid"),
          0);
     world_await(&world, WORLD_HOST, "alpha", "\"inbox\": 1,", 20);
     world_ok(&world, WORLD_HOST, "unpair alpha");
+}
+
+Test(e2e_rpc, nothing_is_done_for_who_was_unpaired)
+{
+    ask_and_unpair();
     background("serve", "$KVPBUS --socket host.ctl serve svc.x -- touch evil");
     lab_sleep_ms(1500);
     ends(world_shell(&world, "[ ! -e evil ]"), 0);
     world_ok(&world, WORLD_HOST, "dead list");
     says("no longer paired");
+}
+
+// Its GUID is nobody's any more, and the host's service has forgotten it.
+Test(e2e_rpc, nothing_is_done_for_who_was_unpaired_and_is_gone)
+{
+    ask_and_unpair();
+    world_stop(&world, WORLD_HOST, SIGTERM);
+    world_stop(&world, WORLD_ALPHA, SIGTERM);
+    lab_ctl(&world.lab, "stop alpha");
+    lab_ctl(&world.lab, "import alpha");
+    world_start(&world, WORLD_HOST);
+    background("serve", "$KVPBUS --socket host.ctl serve svc.x -- touch evil");
+    ends(world_shell(&world, "until $KVPBUS --socket host.ctl dead list | grep -q \"no longer "
+                             "paired\"; do sleep 0.1; done; cat serve.out; [ ! -e evil ]"),
+         0);
+    cr_assert_null(strstr(world_output(), "again"), "%s", world_output());
 }
 
 // --- two VMs of one name ---
