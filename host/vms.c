@@ -82,7 +82,8 @@ static void on_added(void *context, struct kvpbus_endpoint *endpoint,
     if (endpoint != NULL)
         vm->endpoint = endpoint;
     else if (failure->code != vm->said)
-        kvpbus_log_event(KVPBUS_LOGGED_NOT_SERVED, vm->known.name, "cannot be served: %s",
+        kvpbus_log_event(KVPBUS_LOGGED_NOT_SERVED, vm->known.name, "%s: %s",
+                         vm->endpoint == NULL ? "cannot be served" : "its name cannot be kept",
                          failure->detail);
     vm->said = endpoint != NULL ? KVPBUS_OK : failure->code;
     show_obstacle(vm);
@@ -147,8 +148,9 @@ static void take_list(struct kvpbus_vms *vms)
         bool renamed = vm != NULL && strcmp(vm->known.name, vms->listed[i].name) != 0;
         if (vm == NULL)
             vm = add(vms, vms->listed[i].guid);
-        // No peer is forgotten while the service runs: too many stay too many.
-        if (vm->said != KVPBUS_TOO_LARGE && (vm->endpoint == NULL || renamed))
+        // No peer is forgotten while the service runs: too many stay too many. A name that could
+        // not be kept is tried again.
+        if (vm->endpoint == NULL ? vm->said != KVPBUS_TOO_LARGE : renamed || vm->said != KVPBUS_OK)
             kvpbus_service_add_peer(vms->service, vms->listed[i].guid, vms->listed[i].name,
                                     on_added, vm);
         vm->known = vms->listed[i];
