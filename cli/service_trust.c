@@ -224,6 +224,7 @@ static void take_token(struct kvpbus_service_trust *trust)
     if (!trust->stays || memcmp(trust->token, token.id, sizeof trust->token) != 0) {
         trust->taking = true;
         trust->jobs++;
+        trust->stays = false; // said of the one before
         memcpy(trust->token, token.id, sizeof trust->token);
         kvpbus_bus_token_take(trust->service->endpoints[0], &token, on_taken, trust);
     }
