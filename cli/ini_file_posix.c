@@ -16,7 +16,7 @@ struct lines {
 static char *next_line(char *text, int size, void *context)
 {
     struct lines *lines = context;
-    assert(size > KVPBUS_INI_LINE_MAX);
+    assert(size > KVPBUS_INI_LINE_MAX + 1);
     if (lines->too_long)
         return NULL;
     enum kvpbus_ini_line line = kvpbus_ini_line(lines->file, lines->number == 0, text);

@@ -7,7 +7,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-enum { KVPBUS_INI_LINE_MAX = 199 }; // bytes of another line; what inih takes as Debian builds it
+// Bytes of another line. inih, as Debian builds it, has room for one more, and from its release 59
+// on takes a line that fills its room for one that goes on.
+enum { KVPBUS_INI_LINE_MAX = 198 };
 
 enum kvpbus_ini_line {
     KVPBUS_INI_LINE,

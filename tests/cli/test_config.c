@@ -272,7 +272,7 @@ Test(config, a_comment_may_be_long_and_an_option_not)
     cr_assert_eq(read_text(text), KVPBUS_OK, "%s", failure.detail);
     cr_assert_eq(arguments.options.ring_slots, 9);
     memcpy(text + begin - 2, "state = /", 9);
-    refused(text, "line 2 is longer than 199 bytes");
+    refused(text, "line 2 is longer than 198 bytes");
 }
 
 Test(config, a_missing_file_is_said)
