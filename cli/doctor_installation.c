@@ -180,10 +180,6 @@ static void examine(struct doctor *doctor, const char *given_socket)
                                    kvpbus_system_error(kvpbus_system_code()) != KVPBUS_NOT_FOUND))
         doctor->config = standard;
     doctor_config(doctor);
-    if (arguments->state[0] == '\0')
-        strcpy(arguments->state, doctor->host ? KVPBUS_HOST_STATE : KVPBUS_GUEST_STATE);
-    if (arguments->socket[0] == '\0')
-        strcpy(arguments->socket, doctor->host ? KVPBUS_HOST_SOCKET : KVPBUS_GUEST_SOCKET);
     doctor_state(doctor);
     look_at_disk(doctor);
     doctor_clock(doctor);
