@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "world.h"
@@ -41,7 +42,9 @@ static const char *const crowd[] = {
     "id=$($ASK send beta app.x --text $n) && $ASK withdraw $id --wait",
 };
 
-static void write_crowd(void)
+// Each has a file with its number as long as it goes on, by which the world ends those that are
+// left.
+static void begin_crowd(void)
 {
     char path[160];
     snprintf(path, sizeof path, "%s/crowd", world.lab.directory);
@@ -52,22 +55,32 @@ static void write_crowd(void)
     fputs("KEY=$($KVPBUS --socket beta.ctl identity --public-key)\n", file);
     for (size_t i = 0; i < sizeof crowd / sizeof crowd[0]; i++)
         fprintf(file,
-                "{ n=0; while [ ! -e sent ]; do n=$((n + 1)); { %s; } 2>>refused >>said; done; } "
-                "3>>wrong &\n",
-                crowd[i]);
-    fprintf(
-        file,
-        "for n in $(seq %d); do $ASK send alpha app.x --text $n >>said || echo message $n; done "
-        ">>wrong\n: >sent\nwait\n",
-        MESSAGES);
+                "{ n=0; while [ ! -e sent ]; do n=$((n + 1)); { %s; } 2>>refused >>said; done; "
+                "rm %zu.pid; } 3>>wrong >>wrong 2>&1 &\necho $! >%zu.pid\n",
+                crowd[i], i, i);
     fclose(file);
+    cr_assert_eq(world_shell(&world, "sh ./crowd"), 0, "%s", world_output());
+}
+
+static void end_crowd(void)
+{
+    cr_assert_eq(world_shell(&world, "ls *.pid | wc -l"), 0);
+    cr_assert_eq((size_t)atoi(world_output()), sizeof crowd / sizeof crowd[0]);
+    cr_assert_eq(world_shell(&world, ": >sent"), 0);
+    for (int i = 0; world_shell(&world, "ls *.pid") == 0; i++) {
+        cr_assert_lt(i, 1200, "one of the crowd does not end");
+        lab_sleep_ms(100);
+    }
+    cr_assert_eq(world_shell(&world, "cat wrong"), 0);
+    cr_assert_str_empty(world_output());
 }
 
 Test(e2e_crowd, nothing_is_lost_in_it)
 {
-    write_crowd();
-    cr_assert_eq(world_shell(&world, "sh ./crowd; cat wrong"), 0);
-    cr_assert_str_empty(world_output());
+    begin_crowd();
+    for (int i = 1; i <= MESSAGES; i++)
+        world_ok(&world, WORLD_HOST, "send alpha app.x --text %d", i);
+    end_crowd();
     for (int i = 1; i <= MESSAGES; i++) {
         char text[12];
         snprintf(text, sizeof text, "%d", i);
