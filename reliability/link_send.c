@@ -266,7 +266,6 @@ static void rewrite_overtaken(struct kvpbus_link *link, uint64_t newest_serial)
             continue;
         packet->attempt++;
         packet->written = false;
-        packet->asked = 0;
         link->counters.rewrites++;
         store_dirty(link, CELL_SLOT + (unsigned)packet->slot);
     }
@@ -371,6 +370,7 @@ bool sender_asks(const struct kvpbus_link *link)
 
 // A peer that has seen my state of this attempt, and has not taken the packet: once it may have
 // been about to, or have come back that moment. One that is not there says nothing of the channel.
+// An attempt since then that was overtaken needs no answer: the peer has acknowledged a later one.
 static void count_answer(const struct kvpbus_link *link, struct sent_packet *packet)
 {
     bool answered = packet->asked != 0 && packet->asked <= link->receiver.peer_echo;

@@ -77,6 +77,24 @@ Test(link_channel, a_channel_that_cuts_values_gets_shorter_ones)
     cr_assert_leq(status.value_max, 900);
 }
 
+// What is acknowledged meanwhile shows that the peer is there.
+Test(link_channel, a_channel_that_cuts_values_gets_shorter_ones_while_small_messages_come)
+{
+    cr_assert(rig_until_live(&rig, 5000));
+    rig.sides[RIG_GUEST].cut = 900;
+    rig_send(&rig, RIG_GUEST, KVPBUS_CLASS_BULK, 5000);
+    for (int burst = 0; burst < 13; burst++) {
+        rig_send(&rig, RIG_GUEST, KVPBUS_CLASS_CONTROL, 100);
+        rig_run(&rig, 500);
+        rig_send(&rig, RIG_GUEST, KVPBUS_CLASS_NORMAL, 100);
+        rig_run(&rig, 6500);
+    }
+    struct kvpbus_link_status status;
+    kvpbus_link_status(rig.sides[RIG_GUEST].link, &status);
+    cr_assert_lt(status.value_max, KVPBUS_VALUE_MAX);
+    cr_assert(rig_until_delivered(&rig, 1200000));
+}
+
 Test(link_channel, a_channel_with_short_values_gets_a_hello_without_extensions)
 {
     static const uint8_t most[KVPBUS_EXTENSIONS_MAX - 3];
