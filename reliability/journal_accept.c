@@ -92,6 +92,7 @@ struct delivery_list {
     size_t digests_length;
     size_t bytes;    // new in the inbox
     size_t receipts; // messages that told of some
+    size_t streams;  // that were not known
 };
 
 static enum kvpbus_error deliver(struct kvpbus_journal *journal, const struct arrival *arrival,
@@ -129,7 +130,7 @@ static enum kvpbus_error deliver(struct kvpbus_journal *journal, const struct ar
         .length = length,
     };
     if (error == KVPBUS_OK)
-        error = journal_inbox_add(journal, &incoming);
+        error = journal_inbox_add(journal, &incoming, &list->streams);
     if (incoming.content != NULL)
         list->bytes += length;
     free(content);
@@ -168,6 +169,8 @@ static enum kvpbus_error deliver_all(struct kvpbus_journal *journal, const struc
                     INT(arrival->peer), INT(result->messages));
     if (error == KVPBUS_OK)
         error = journal_forget_oldest(journal, arrival->peer);
+    if (error == KVPBUS_OK)
+        error = journal_forget_streams(journal, arrival->peer, list->streams);
     if (error != KVPBUS_OK)
         return error;
     result->receipts = list->receipts > 0;

@@ -12,6 +12,8 @@
 // timeline come first. The second rule needs no bookkeeping: it is looked up when a consumer asks.
 #include "journal_internal.h"
 
+enum { IDLE_STREAMS_MAX = 10000 }; // of one peer, with nothing in the inbox
+
 struct stream_row {
     int64_t id, source, queued;
     uint64_t next;
@@ -90,10 +92,13 @@ static enum kvpbus_error insert(struct kvpbus_journal *journal, const struct inc
                INT(until));
 }
 
-enum kvpbus_error journal_inbox_add(struct kvpbus_journal *journal, const struct incoming *incoming)
+enum kvpbus_error journal_inbox_add(struct kvpbus_journal *journal, const struct incoming *incoming,
+                                    size_t *streams)
 {
     struct stream_row stream;
     enum kvpbus_error error = find_stream(journal, incoming, &stream);
+    if (error == KVPBUS_OK && stream.next == 1 && stream.queued == 0)
+        ++*streams; // or one of which as little is known
     if (error == KVPBUS_OK)
         error = step_next(journal, incoming, &stream);
     if (error == KVPBUS_OK && incoming->content != NULL)
@@ -108,4 +113,17 @@ enum kvpbus_error journal_inbox_add(struct kvpbus_journal *journal, const struct
                "UPDATE in_stream SET source = ?2, next = ?3, queued = queued + ?4, "
                "head = iif(queued = 0 AND ?4, ?5, head) WHERE id = ?1",
                INT(stream.id), INT(stream.source), INT(stream.next), INT(queued), INT(id));
+}
+
+// Forgetting one only makes its next messages wait for lower bundles.
+enum kvpbus_error journal_forget_streams(struct kvpbus_journal *journal, int64_t peer,
+                                         size_t brought)
+{
+    if (brought == 0)
+        return KVPBUS_OK;
+    return RUN(journal,
+               "DELETE FROM in_stream WHERE id IN (SELECT id FROM in_stream INDEXED BY "
+               "in_stream_idle WHERE peer = ?1 AND queued = 0 ORDER BY used_ms DESC LIMIT ?3 "
+               "OFFSET ?2) AND NOT EXISTS(SELECT 1 FROM inbox WHERE inbox.stream = in_stream.id)",
+               INT(peer), INT(IDLE_STREAMS_MAX), INT(brought));
 }

@@ -444,8 +444,12 @@ struct incoming {
     const uint8_t *content; // NULL: void or a duplicate, only its place in the stream is filled
     size_t length;
 };
-enum kvpbus_error journal_inbox_add(struct kvpbus_journal *journal,
-                                    const struct incoming *incoming);
+// Counts in *streams when its stream was not known.
+enum kvpbus_error journal_inbox_add(struct kvpbus_journal *journal, const struct incoming *incoming,
+                                    size_t *streams);
+// Of too many streams with nothing in the inbox as many go as a bundle has brought, at most.
+enum kvpbus_error journal_forget_streams(struct kvpbus_journal *journal, int64_t peer,
+                                         size_t brought);
 
 // --- journal_audit.c ---
 // Messages of which the same is told: one entry for many of a bundle. Zeroed it is empty.

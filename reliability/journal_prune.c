@@ -4,8 +4,6 @@
 // print is kept with the floor, and how far each timeline was done with the timeline.
 #include "journal_internal.h"
 
-enum { IDLE_STREAMS_MAX = 10000 }; // of the peer's, with nothing in the inbox
-
 // In one call no step removes more than `max` rows, so that none takes the others' turn.
 struct pruning {
     int64_t before_ms;
@@ -157,10 +155,10 @@ static enum kvpbus_error prune_in_streams(struct kvpbus_journal *journal,
 {
     enum kvpbus_error error =
         RUN(journal,
-            "DELETE FROM in_stream WHERE id IN (SELECT id FROM in_stream WHERE queued = 0 AND "
-            "(used_ms < ?1 OR id NOT IN (SELECT id FROM in_stream ORDER BY used_ms DESC LIMIT ?2)) "
-            "AND NOT EXISTS(SELECT 1 FROM inbox WHERE inbox.stream = in_stream.id) LIMIT ?3)",
-            INT(pruning->before_ms), INT(IDLE_STREAMS_MAX), INT(pruning->max));
+            "DELETE FROM in_stream WHERE id IN (SELECT in_stream.id FROM peer CROSS JOIN in_stream "
+            "INDEXED BY in_stream_idle ON in_stream.peer = peer.id WHERE queued = 0 AND used_ms < "
+            "?1 AND NOT EXISTS(SELECT 1 FROM inbox WHERE inbox.stream = in_stream.id) LIMIT ?2)",
+            INT(pruning->before_ms), INT(pruning->max));
     *rows = journal_changed(journal);
     return error;
 }

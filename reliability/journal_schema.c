@@ -216,7 +216,9 @@ static const char moving[] =
 static const char ended[] =
     // What came and has ended is found without what waits, which is as much as the inbox holds.
     "DROP INDEX received_came; CREATE INDEX received_fate ON received(fate_ms) WHERE fate != 0;"
-    "CREATE INDEX received_ended ON received(peer, id) WHERE fate != 0 AND receipt != 2;";
+    "CREATE INDEX received_ended ON received(peer, id) WHERE fate != 0 AND receipt != 2;"
+    // Of a peer's streams with nothing in the inbox the oldest are found without the others.
+    "CREATE INDEX in_stream_idle ON in_stream(peer, used_ms) WHERE queued = 0;";
 static_assert(FATE_NONE == 0 && RECEIPT_DUE == 2, "the statements name them");
 
 // What version n adds to version n - 1. One that adds a table or a column is TABLES_VERSION.

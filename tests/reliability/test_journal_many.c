@@ -116,7 +116,7 @@ Test(journal_many, messages_that_wait_longer_than_what_is_forgotten)
     cr_assert_eq(received(&rig.guest), 2 * MANY - 10);
 }
 
-// --- timelines ----------------------------------------------------------------------------------
+// --- streams ------------------------------------------------------------------------------------
 
 static int64_t number(struct journal_side *side, const char *text)
 {
@@ -128,6 +128,61 @@ static int64_t number(struct journal_side *side, const char *text)
     sqlite3_finalize(row);
     return value;
 }
+
+// Streams of the peer in which something came long ago, and nothing waits.
+static void put_streams(struct journal_side *side, int from, int to)
+{
+    char text[512];
+    snprintf(text, sizeof text,
+             "WITH RECURSIVE n(i) AS (SELECT %d UNION ALL SELECT i + 1 FROM n WHERE i < %d) INSERT "
+             "INTO in_stream(peer, class, stream, source, next, used_ms) SELECT %" PRId64
+             ", 1, 'idle' || i, 1, 2, %" PRId64 " + i FROM n",
+             from, to, side->peer, rig.now - MANY);
+    sql(side, text);
+}
+
+// What it takes the guest to take one more, in a stream of its own.
+static int64_t steps_of_a_stream(void)
+{
+    static int streams;
+    char stream[16];
+    struct kvpbus_message message = rig_message("t", "a");
+    snprintf(stream, sizeof stream, "new%d", streams++);
+    message.stream = stream;
+    rig_queue_message(&rig, &rig.host, &message, false);
+    struct kvpbus_sealed sealed = rig_seal(&rig, &rig.host, 1000);
+    steps(&rig.guest);
+    rig_transfer(&rig, &rig.host, &rig.guest, &sealed);
+    return steps(&rig.guest);
+}
+
+Test(journal_many, streams_that_are_named_once)
+{
+    enum { KEPT = 10000, BROUGHT = 20 };
+    bool more;
+    put_streams(&rig.guest, 1, KEPT);
+    steps_of_a_stream();
+    int64_t usual = steps_of_a_stream();
+    put_streams(&rig.guest, KEPT + 1, MANY - 1);
+    int64_t all = number(&rig.guest, "SELECT count(*) FROM in_stream");
+    for (int i = 0; i < BROUGHT; i++)
+        cr_assert_lt(steps_of_a_stream(), 2 * usual);
+    cr_assert_eq(number(&rig.guest, "SELECT count(*) FROM in_stream"), all, "one for another");
+    cr_assert_eq(number(&rig.guest, "SELECT count(*) FROM in_stream WHERE stream LIKE 'new%'"),
+                 BROUGHT + 2);
+    steps(&rig.guest);
+    IN(&rig.guest, kvpbus_journal_prune(rig.guest.journal, rig.now, 200, &more));
+    cr_assert_lt(steps(&rig.guest), MANY / 10);
+    cr_assert_not(more);
+    int64_t later = rig.now + (int64_t)rig.guest.journal->options.history_ms;
+    IN(&rig.guest, kvpbus_journal_prune(rig.guest.journal, later, 200, &more));
+    cr_assert_lt(steps(&rig.guest), MANY / 10);
+    cr_assert(more);
+    cr_assert_eq(number(&rig.guest, "SELECT count(*) FROM in_stream"), all - 200);
+    cr_assert_eq(rig_counts(&rig.guest).inbox, BROUGHT + 2);
+}
+
+// --- timelines ----------------------------------------------------------------------------------
 
 // The guest says that it takes a timeline of the host that there never was; the rows that this
 // changes.

@@ -170,9 +170,9 @@ Test(journal_open, the_version_before_is_brought_up)
     struct kvpbus_message_id id = rig_queue(&rig, &rig.host, "a");
     kvpbus_journal_close(rig.host.journal);
     rig.host.journal = NULL;
-    sql(rig.host.path,
-        "DROP INDEX received_fate; DROP INDEX received_ended; CREATE INDEX received_came ON "
-        "received(came_ms); PRAGMA user_version = 2");
+    sql(rig.host.path, "DROP INDEX received_fate; DROP INDEX received_ended; DROP INDEX "
+                       "in_stream_idle; CREATE INDEX received_came ON "
+                       "received(came_ms); PRAGMA user_version = 2");
     side_reopen(&rig.host);
     cr_assert_eq(rig_outcome(&rig.host, &id), KVPBUS_OUTCOME_PENDING);
     IN(&rig.host, kvpbus_journal_prune(rig.host.journal, rig.now, 100, &(bool){0}));
