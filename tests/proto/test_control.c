@@ -77,6 +77,7 @@ static const char *const responses[] = {
     " begin(number=1005) newest(number=1006) identity=05fa)",
     "text(text=words more=1)",
     "identity(fingerprint=0123 public_key=00ff role=host)",
+    "items(items(store=mine key=kvpbus.s) more=1 skipped=300)",
 };
 
 struct table {
