@@ -149,8 +149,8 @@ struct sent_packet {
     int slot;     // -1: none now
     bool written; // the present attempt was accepted by the store
     uint64_t first_written, last_written;
-    uint64_t asked;    // version of my state that asks for an answer beside an attempt; 0: none
-    unsigned answered; // attempts in a row that the peer answered so, and did not acknowledge
+    uint64_t asked;        // version of my state that asks for an answer beside an attempt; 0: none
+    unsigned answered;     // attempts in a row that the peer answered so, and did not acknowledge
     uint64_t write_serial; // which write call carried it last
     uint64_t digest;       // kvpbus_packet_digest
     size_t length;

@@ -132,7 +132,7 @@ Test(e2e_fleet, what_was_sent_can_be_shown)
     ends(world_shell(&world,
                      "ms=$($KVPBUS --socket host.ctl --json show %s | sed -n "
                      "\"s/.*queued_ms.: \\([0-9]*\\).*/\\1/p\") && "
-                     "TZ=XXX-9 $KVPBUS --socket host.ctl show %s | grep -F \" queued:   "
+                     "TZ=JST-9 $KVPBUS --socket host.ctl show %s | grep -F \" queued:   "
                      "$(date -u -d @$((ms / 1000)) +%%FT%%TZ)\"",
                      sent, sent),
          0);
