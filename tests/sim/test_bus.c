@@ -6,105 +6,24 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "ask.h"
 #include "kvpbus/identity.h"
-#include "live.h"
-
-// What came of a call; copied, because the rest belongs to the side.
-struct answer {
-    bool here, last; // the last of several
-    enum kvpbus_error code;
-    char words[sizeof((struct kvpbus_failure *)NULL)->detail];
-    bool given; // an id, a lease, a status or counts
-    struct kvpbus_message_id id;
-    int64_t lease;
-    uint32_t try_;
-    char body[64];
-    struct kvpbus_message_status status;
-    struct kvpbus_journal_counts counts;
-    struct kvpbus_awaited awaited;
-    size_t count;
-};
-
-static void answered(struct answer *answer, const struct kvpbus_failure *failure)
-{
-    answer->here = true;
-    answer->code = failure->code;
-    snprintf(answer->words, sizeof answer->words, "%s", failure->detail);
-}
-
-static void on_queued(void *context, const struct kvpbus_message_id *id,
-                      const struct kvpbus_failure *failure)
-{
-    struct answer *answer = context;
-    answered(answer, failure);
-    answer->given = id != NULL;
-    if (id != NULL)
-        answer->id = *id;
-}
-
-static void on_done(void *context, const struct kvpbus_failure *failure)
-{
-    answered(context, failure);
-}
-
-static void on_lease(void *context, struct kvpbus_delivery *delivery,
-                     const struct kvpbus_awaited *awaited, const struct kvpbus_failure *failure)
-{
-    struct answer *answer = context;
-    answered(answer, failure);
-    answer->given = delivery != NULL;
-    if (awaited != NULL)
-        answer->awaited = *awaited;
-    if (delivery == NULL)
-        return;
-    answer->lease = delivery->lease;
-    answer->try_ = delivery->try_;
-    snprintf(answer->body, sizeof answer->body, "%.*s", (int)delivery->message.body_length,
-             (const char *)delivery->message.body);
-    kvpbus_delivery_free(delivery);
-}
-
-static void on_status(void *context, const struct kvpbus_message_status *status,
-                      const struct kvpbus_failure *failure)
-{
-    struct answer *answer = context;
-    answered(answer, failure);
-    answer->given = status != NULL;
-    if (status != NULL)
-        answer->status = *status;
-}
 
 static void on_counts(void *context, const struct kvpbus_journal_counts *counts,
                       const struct kvpbus_failure *failure)
 {
     struct answer *answer = context;
-    answered(answer, failure);
+    ask_answered(answer, failure);
     answer->given = counts != NULL;
     if (counts != NULL)
         answer->counts = *counts;
 }
 
-static bool is_here(void *context)
-{
-    return ((struct answer *)context)->here;
-}
-
-// Makes `call` in `process`, and waits until the answer is here.
-#define ASK(world, index, answer, call)                                    \
-    do {                                                                   \
-        struct sim_process *process = (world)->sides[index].process;       \
-        struct sim_arena *before = sim_side_enter(process->side);          \
-        call;                                                              \
-        sim_side_leave(before);                                            \
-        live_until(world, is_here, answer);                                \
-        cr_assert((answer)->code == KVPBUS_OK || (answer)->words[0] != 0); \
-    } while (0)
-
 static struct answer lease_of(struct sim_world *world, int side, const struct kvpbus_filter *filter,
                               uint64_t ms)
 {
     struct answer answer = {0};
-    ASK(world, side, &answer, kvpbus_bus_lease(process->bus, filter, ms, on_lease, &answer));
+    ASK(world, side, &answer, kvpbus_bus_lease(process->bus, filter, ms, ask_leased, &answer));
     return answer;
 }
 
@@ -116,7 +35,7 @@ static struct answer lease(struct sim_world *world, const char *pattern, uint64_
 static enum kvpbus_error ack(struct sim_world *world, int64_t token)
 {
     struct answer answer = {0};
-    ASK(world, SIM_GUEST, &answer, kvpbus_bus_ack(process->bus, token, on_done, &answer));
+    ASK(world, SIM_GUEST, &answer, kvpbus_bus_ack(process->bus, token, ask_done, &answer));
     return answer.code;
 }
 
@@ -124,7 +43,7 @@ static enum kvpbus_error nack(struct sim_world *world, int64_t token, uint64_t d
 {
     struct answer answer = {0};
     ASK(world, SIM_GUEST, &answer,
-        kvpbus_bus_nack(process->bus, token, delay, "not now", on_done, &answer));
+        kvpbus_bus_nack(process->bus, token, delay, "not now", ask_done, &answer));
     return answer.code;
 }
 
@@ -140,7 +59,7 @@ static struct answer send(struct sim_world *world, const struct kvpbus_message *
 {
     struct answer answer = {0};
     ASK(world, SIM_HOST, &answer,
-        kvpbus_bus_send(process->endpoint, message, false, on_queued, &answer));
+        kvpbus_bus_send(process->endpoint, message, false, ask_queued, &answer));
     return answer;
 }
 
@@ -163,38 +82,29 @@ static struct answer status(struct sim_world *world, const struct kvpbus_message
 {
     struct answer answer = {0};
     ASK(world, SIM_HOST, &answer,
-        kvpbus_bus_message_status(process->endpoint, id, on_status, &answer));
+        kvpbus_bus_message_status(process->endpoint, id, ask_status, &answer));
     return answer;
 }
 
 static enum kvpbus_error pair(struct sim_world *world, int side, const char *fingerprint)
 {
     struct answer answer = {0};
-    ASK(world, side, &answer, kvpbus_bus_pair(process->endpoint, fingerprint, on_done, &answer));
+    ASK(world, side, &answer, kvpbus_bus_pair(process->endpoint, fingerprint, ask_done, &answer));
     return answer.code;
 }
 
 static void unpair(struct sim_world *world, int side)
 {
     struct answer answer = {0};
-    ASK(world, side, &answer, kvpbus_bus_unpair(process->endpoint, on_done, &answer));
+    ASK(world, side, &answer, kvpbus_bus_unpair(process->endpoint, ask_done, &answer));
     cr_assert_eq(answer.code, KVPBUS_OK);
 }
 
 static void pin(struct sim_world *world, int side, const uint8_t *identity)
 {
     struct answer answer = {0};
-    ASK(world, side, &answer, kvpbus_bus_pin(process->endpoint, identity, on_done, &answer));
+    ASK(world, side, &answer, kvpbus_bus_pin(process->endpoint, identity, ask_done, &answer));
     cr_assert_eq(answer.code, KVPBUS_OK);
-}
-
-// A link whose consumers are the test.
-static struct sim_world *begin(void)
-{
-    struct sim_world *world = live_world();
-    world->sides[SIM_HOST].consumer_stops = world->sides[SIM_GUEST].consumer_stops = true;
-    live_begin(world);
-    return world;
 }
 
 // --- sending ------------------------------------------------------------------------------------
@@ -205,7 +115,7 @@ Test(bus, a_message_that_breaks_a_rule_is_refused_in_words, .init = sim_setup)
     const struct kvpbus_message long_one = {
         .topic = "t", .stream = "", .body = body, .body_length = sizeof body};
     const struct kvpbus_message nameless = {.topic = "a..b", .stream = ""};
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     cr_assert_eq(send(world, &long_one).code, KVPBUS_TOO_LARGE);
     cr_assert_eq(send(world, &nameless).code, KVPBUS_BAD_TOPIC);
     cr_assert_eq(counts(world, SIM_HOST).queued, 0);
@@ -214,7 +124,7 @@ Test(bus, a_message_that_breaks_a_rule_is_refused_in_words, .init = sim_setup)
 
 Test(bus, a_message_is_pending_until_it_is_delivered, .init = sim_setup)
 {
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     sim_side_suspend(&world->sides[SIM_HOST], true);
     struct kvpbus_message_id sent = send_text(world, "app.a", "", "hello");
     live_wait(world, LIVE_MINUTE);
@@ -237,7 +147,7 @@ static void on_whole(void *context, struct kvpbus_delivery *delivery,
                      const struct kvpbus_awaited *awaited, const struct kvpbus_failure *failure)
 {
     (void)awaited;
-    answered(context, failure);
+    ask_answered(context, failure);
     cr_assert_not_null(delivery);
     const struct kvpbus_message *got = &delivery->message;
     cr_assert_str_eq(got->topic, "app.call");
@@ -270,7 +180,7 @@ Test(bus, every_part_of_a_message_comes, .init = sim_setup)
         .correlation_length = 3,
         .operator_signature = signature,
     };
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     cr_assert(send(world, &message).given);
     live_wait(world, LIVE_MINUTE);
     struct answer answer = {0};
@@ -283,7 +193,7 @@ Test(bus, every_part_of_a_message_comes, .init = sim_setup)
 
 Test(bus, a_lease_takes_what_its_pattern_names, .init = sim_setup)
 {
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     send_text(world, "app.a", "1", "first");
     send_text(world, "app.b", "2", "second");
     live_wait(world, LIVE_MINUTE);
@@ -299,7 +209,7 @@ Test(bus, a_lease_takes_what_its_pattern_names, .init = sim_setup)
 
 Test(bus, a_refused_message_comes_back_after_its_delay_and_a_forgotten_one_too, .init = sim_setup)
 {
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     send_text(world, "app.a", "", "hello");
     live_wait(world, LIVE_MINUTE);
     struct answer first = lease(world, NULL, 60000);
@@ -326,7 +236,7 @@ Test(bus, a_refused_message_comes_back_after_its_delay_and_a_forgotten_one_too, 
 
 Test(bus, a_lease_that_was_not_committed_is_none, .init = sim_setup)
 {
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     struct sim_disk *disk = &world->sides[SIM_GUEST].disk;
     send_text(world, "app.a", "", "hello");
     live_wait(world, LIVE_MINUTE);
@@ -357,7 +267,7 @@ Test(bus, a_disk_that_is_full_in_the_middle_of_a_transaction_refuses_all_of_it, 
     enum { COUNT = 16 };
     static uint8_t body[300 * 1024];
     static struct answer answers[COUNT];
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     struct sim_side *host = &world->sides[SIM_HOST];
     const struct kvpbus_message message = {.topic = "app.a",
                                            .stream = "",
@@ -369,7 +279,7 @@ Test(bus, a_disk_that_is_full_in_the_middle_of_a_transaction_refuses_all_of_it, 
     host->disk.full_permille = 5; // what comes after the failure could be written again
     struct sim_arena *before = sim_side_enter(host);
     for (size_t i = 0; i < COUNT; i++)
-        kvpbus_bus_send(host->process->endpoint, &message, false, on_queued, &answers[i]);
+        kvpbus_bus_send(host->process->endpoint, &message, false, ask_queued, &answers[i]);
     sim_side_leave(before);
     live_until(world, all_here, answers);
     host->disk.full_permille = 0;
@@ -385,7 +295,7 @@ Test(bus, a_disk_that_is_full_in_the_middle_of_a_transaction_refuses_all_of_it, 
 
 Test(bus, what_comes_while_the_disk_fails_is_taken_afterwards, .init = sim_setup)
 {
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     struct sim_disk *disk = &world->sides[SIM_GUEST].disk;
     disk->error_permille = 1000;
     struct kvpbus_message_id sent = send_text(world, "app.a", "", "hello");
@@ -400,7 +310,7 @@ Test(bus, what_comes_while_the_disk_fails_is_taken_afterwards, .init = sim_setup
 
 Test(bus, what_waits_while_the_disk_fails_goes_afterwards, .init = sim_setup)
 {
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     struct sim_side *host = &world->sides[SIM_HOST];
     sim_side_suspend(host, true);
     struct kvpbus_message_id sent = send_text(world, "app.a", "", "hello");
@@ -452,7 +362,7 @@ static void fingerprint_of(const struct sim_world *world, int side,
 Test(bus, pairing_needs_the_fingerprint_that_waits, .init = sim_setup)
 {
     char host[KVPBUS_FINGERPRINT_TEXT], guest[KVPBUS_FINGERPRINT_TEXT];
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     fingerprint_of(world, SIM_HOST, host);
     fingerprint_of(world, SIM_GUEST, guest);
     cr_assert_eq(pair(world, SIM_HOST, guest), KVPBUS_UNPAIRED, "nothing waits");
@@ -480,7 +390,7 @@ Test(bus, pairing_needs_the_fingerprint_that_waits, .init = sim_setup)
 Test(bus, a_pinned_identity_is_the_only_one, .init = sim_setup)
 {
     uint8_t other[KVPBUS_IDENTITY_BYTES] = {1};
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     const uint8_t *guest = world->sides[SIM_GUEST].identity;
     pin(world, SIM_HOST, other);
     send_text(world, "app.a", "", "hello");
@@ -500,7 +410,7 @@ static void on_letters(void *context, const struct kvpbus_dead_letter *letters, 
                        bool more, const struct kvpbus_failure *failure)
 {
     struct answer *answer = context;
-    answered(answer, failure);
+    ask_answered(answer, failure);
     answer->count = count;
     answer->last = !more;
     cr_assert(count == 0 || letters[count - 1].number > 0);
@@ -509,7 +419,7 @@ static void on_letters(void *context, const struct kvpbus_dead_letter *letters, 
 static void on_walked(void *context, size_t count, const struct kvpbus_failure *failure)
 {
     struct answer *answer = context;
-    answered(answer, failure);
+    ask_answered(answer, failure);
     answer->count = count;
 }
 
@@ -526,7 +436,7 @@ Test(bus, dead_letters_come_by_pages_and_are_given_back_all_at_once, .init = sim
 {
     enum { MANY = KVPBUS_DEAD_PAGE * 2 + 3 };
     static const struct kvpbus_dead_filter all;
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     for (int i = 0; i < MANY; i++)
         send_text(world, "app.bad", "", "poison");
     live_wait(world, LIVE_MINUTE);
@@ -534,7 +444,7 @@ Test(bus, dead_letters_come_by_pages_and_are_given_back_all_at_once, .init = sim
         struct answer got = lease(world, NULL, 60000), answer = {0};
         cr_assert(got.given);
         ASK(world, SIM_GUEST, &answer,
-            kvpbus_bus_reject(process->bus, got.lease, "never", on_done, &answer));
+            kvpbus_bus_reject(process->bus, got.lease, "never", ask_done, &answer));
         cr_assert_eq(answer.code, KVPBUS_OK);
     }
     struct answer page = letters(world), answer = {0};
@@ -548,12 +458,12 @@ Test(bus, dead_letters_come_by_pages_and_are_given_back_all_at_once, .init = sim
 
 Test(bus, a_longer_lease_ends_later, .init = sim_setup)
 {
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     send_text(world, "app.a", "", "hello");
     live_wait(world, LIVE_MINUTE);
     struct answer got = lease(world, NULL, 5000), answer = {0};
     ASK(world, SIM_GUEST, &answer,
-        kvpbus_bus_extend(process->bus, got.lease, 2 * LIVE_MINUTE, on_done, &answer));
+        kvpbus_bus_extend(process->bus, got.lease, 2 * LIVE_MINUTE, ask_done, &answer));
     cr_assert_eq(answer.code, KVPBUS_OK);
     live_wait(world, LIVE_MINUTE);
     cr_assert_not(lease(world, NULL, 5000).given);
@@ -563,7 +473,7 @@ Test(bus, a_longer_lease_ends_later, .init = sim_setup)
 
 Test(bus, replies_go_to_who_asks_for_them_until_the_request_is_over, .init = sim_setup)
 {
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     struct kvpbus_message request = {
         .topic = "app.ask", .stream = "", .kind = KVPBUS_KIND_REQUEST, .ttl_ms = 10 * LIVE_MINUTE};
     struct answer asked = send(world, &request);
@@ -586,11 +496,11 @@ Test(bus, replies_go_to_who_asks_for_them_until_the_request_is_over, .init = sim
     };
     struct answer sent = {0}, answer = {0};
     ASK(world, SIM_GUEST, &sent,
-        kvpbus_bus_send(process->endpoint, &reply, false, on_queued, &sent));
+        kvpbus_bus_send(process->endpoint, &reply, false, ask_queued, &sent));
     live_wait(world, LIVE_MINUTE);
     struct answer got = lease_of(world, SIM_HOST, &replies, 5000);
     cr_assert_str_eq(got.body, "yes");
-    ASK(world, SIM_HOST, &answer, kvpbus_bus_ack(process->bus, got.lease, on_done, &answer));
+    ASK(world, SIM_HOST, &answer, kvpbus_bus_ack(process->bus, got.lease, ask_done, &answer));
     none = lease_of(world, SIM_HOST, &replies, 5000);
     cr_assert(none.awaited.over && none.awaited.outcome == KVPBUS_OUTCOME_DELIVERED);
     sim_world_free(world);

@@ -8,55 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ask.h"
 #include "bus_internal.h"
 #include "journal_internal.h"
-#include "live.h"
 
 enum { MESSAGES = 600, DAY = 24 * LIVE_HOUR };
-
-struct answer {
-    bool here;
-    enum kvpbus_error code;
-    int64_t lease;
-};
-
-static void on_queued(void *context, const struct kvpbus_message_id *id,
-                      const struct kvpbus_failure *failure)
-{
-    (void)id;
-    *(struct answer *)context = (struct answer){.here = true, .code = failure->code};
-}
-
-static void on_done(void *context, const struct kvpbus_failure *failure)
-{
-    *(struct answer *)context = (struct answer){.here = true, .code = failure->code};
-}
-
-static void on_lease(void *context, struct kvpbus_delivery *delivery,
-                     const struct kvpbus_awaited *awaited, const struct kvpbus_failure *failure)
-{
-    (void)awaited;
-    *(struct answer *)context = (struct answer){.here = true, .code = failure->code};
-    if (delivery != NULL)
-        ((struct answer *)context)->lease = delivery->lease;
-    kvpbus_delivery_free(delivery);
-}
-
-static bool is_here(void *context)
-{
-    return ((struct answer *)context)->here;
-}
-
-// Makes `call` in `process`, and waits until the answer is here.
-#define ASK(index, call)                                           \
-    do {                                                           \
-        struct sim_process *process = world->sides[index].process; \
-        struct sim_arena *before = sim_side_enter(process->side);  \
-        answer.here = false;                                       \
-        call;                                                      \
-        sim_side_leave(before);                                    \
-        live_until(world, is_here, &answer);                       \
-    } while (0)
 
 static void send(struct sim_world *world, int from)
 {
@@ -69,27 +25,20 @@ static void send(struct sim_world *world, int from)
         .body = (const uint8_t *)"hello",
         .body_length = 5,
     };
-    ASK(from, kvpbus_bus_send(process->endpoint, &message, false, on_queued, &answer));
+    ASK(world, from, &answer,
+        kvpbus_bus_send(process->endpoint, &message, false, ask_queued, &answer));
     cr_assert_eq(answer.code, KVPBUS_OK);
-}
-
-// A world whose consumers are the test.
-static struct sim_world *begin(void)
-{
-    struct sim_world *world = live_world();
-    world->sides[SIM_HOST].consumer_stops = world->sides[SIM_GUEST].consumer_stops = true;
-    live_begin(world);
-    return world;
 }
 
 static bool consume(struct sim_world *world, int side)
 {
     struct answer answer = {0};
     const struct kvpbus_filter all = {0};
-    ASK(side, kvpbus_bus_lease(process->bus, &all, LIVE_MINUTE, on_lease, &answer));
+    ASK(world, side, &answer,
+        kvpbus_bus_lease(process->bus, &all, LIVE_MINUTE, ask_leased, &answer));
     if (answer.code != KVPBUS_OK)
         return false;
-    ASK(side, kvpbus_bus_ack(process->bus, answer.lease, on_done, &answer));
+    ASK(world, side, &answer, kvpbus_bus_ack(process->bus, answer.lease, ask_done, &answer));
     cr_assert_eq(answer.code, KVPBUS_OK);
     return true;
 }
@@ -113,7 +62,7 @@ Test(bus_bounds, what_is_older_than_the_history_is_gone_within_an_hour, .init = 
 {
     static const char *const tables[] = {"message", "sealed", "part",       "received", "inbox",
                                          "arrived", "held",   "out_stream", "in_stream"};
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     for (int i = 0; i < MESSAGES; i++)
         for (int side = 0; side < SIM_SIDES; side++) {
             send(world, side);
@@ -141,7 +90,7 @@ Test(bus_bounds, what_is_older_than_the_history_is_gone_within_an_hour, .init = 
 Test(bus_bounds, reverts_without_end_do_not_fill_the_audit, .init = sim_setup)
 {
     enum { REVERTS = 30, APART = 20 * 1000, MOST = 10 + REVERTS * APART / LIVE_MINUTE + 1 };
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     sim_checkpoint_take(&world->sides[SIM_GUEST], 0);
     for (int i = 0; i < REVERTS; i++) {
         send(world, SIM_HOST);

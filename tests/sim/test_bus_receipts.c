@@ -6,100 +6,24 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "live.h"
-
-struct answer {
-    bool here;
-    enum kvpbus_error code;
-    char words[sizeof((struct kvpbus_failure *)NULL)->detail];
-    struct kvpbus_message_id id;
-    int64_t lease;
-    struct kvpbus_message_status status;
-    struct kvpbus_message_record record;
-    bool known; // the endpoint of a withdrawn message
-};
-
-static void answered(struct answer *answer, const struct kvpbus_failure *failure)
-{
-    answer->here = true;
-    answer->code = failure->code;
-    snprintf(answer->words, sizeof answer->words, "%s", failure->detail);
-}
-
-static void on_queued(void *context, const struct kvpbus_message_id *id,
-                      const struct kvpbus_failure *failure)
-{
-    struct answer *answer = context;
-    answered(answer, failure);
-    if (id != NULL)
-        answer->id = *id;
-}
-
-static void on_lease(void *context, struct kvpbus_delivery *delivery,
-                     const struct kvpbus_awaited *awaited, const struct kvpbus_failure *failure)
-{
-    struct answer *answer = context;
-    (void)awaited;
-    answered(answer, failure);
-    if (delivery != NULL)
-        answer->lease = delivery->lease;
-    kvpbus_delivery_free(delivery);
-}
-
-static void on_done(void *context, const struct kvpbus_failure *failure)
-{
-    answered(context, failure);
-}
-
-static void on_status(void *context, const struct kvpbus_message_status *status,
-                      const struct kvpbus_failure *failure)
-{
-    struct answer *answer = context;
-    answered(answer, failure);
-    if (status != NULL)
-        answer->status = *status;
-}
+#include "ask.h"
 
 static void on_withdrawn(void *context, struct kvpbus_endpoint *endpoint,
                          const struct kvpbus_failure *failure)
 {
     struct answer *answer = context;
-    answered(answer, failure);
-    answer->known = endpoint != NULL;
+    ask_answered(answer, failure);
+    answer->given = endpoint != NULL;
 }
 
 static void on_shown(void *context, const struct kvpbus_message_record *records, size_t count,
                      const struct kvpbus_failure *failure)
 {
     struct answer *answer = context;
-    answered(answer, failure);
+    ask_answered(answer, failure);
     cr_assert_leq(count, 1);
     if (count > 0)
         answer->record = records[0];
-}
-
-static bool is_here(void *context)
-{
-    return ((struct answer *)context)->here;
-}
-
-// Makes `call` in `process`, and waits until the answer is here.
-#define ASK(index, call)                                                \
-    do {                                                                \
-        struct sim_process *process = world->sides[index].process;      \
-        struct sim_arena *before = sim_side_enter(process->side);       \
-        call;                                                           \
-        sim_side_leave(before);                                         \
-        live_until(world, is_here, &answer);                            \
-        cr_assert(answer.code == KVPBUS_OK || answer.words[0] != '\0'); \
-    } while (0)
-
-static struct sim_world *begin(void)
-{
-    struct sim_world *world = live_world();
-    world->sides[SIM_HOST].consumer_stops = world->sides[SIM_GUEST].consumer_stops = true;
-    live_begin(world);
-    return world;
 }
 
 static struct kvpbus_message_id send(struct sim_world *world)
@@ -112,7 +36,8 @@ static struct kvpbus_message_id send(struct sim_world *world)
         .body = (const uint8_t *)"hello",
         .body_length = 5,
     };
-    ASK(SIM_HOST, kvpbus_bus_send(process->endpoint, &message, false, on_queued, &answer));
+    ASK(world, SIM_HOST, &answer,
+        kvpbus_bus_send(process->endpoint, &message, false, ask_queued, &answer));
     cr_assert_eq(answer.code, KVPBUS_OK, "%s", answer.words);
     return answer.id;
 }
@@ -121,7 +46,8 @@ static struct kvpbus_message_status status(struct sim_world *world,
                                            const struct kvpbus_message_id *id)
 {
     struct answer answer = {0};
-    ASK(SIM_HOST, kvpbus_bus_message_status(process->endpoint, id, on_status, &answer));
+    ASK(world, SIM_HOST, &answer,
+        kvpbus_bus_message_status(process->endpoint, id, ask_status, &answer));
     cr_assert_eq(answer.code, KVPBUS_OK, "%s", answer.words);
     return answer.status;
 }
@@ -129,22 +55,23 @@ static struct kvpbus_message_status status(struct sim_world *world,
 static struct answer withdraw(struct sim_world *world, const struct kvpbus_message_id *id)
 {
     struct answer answer = {0};
-    ASK(SIM_HOST, kvpbus_bus_withdraw(process->bus, id, on_withdrawn, &answer));
+    ASK(world, SIM_HOST, &answer, kvpbus_bus_withdraw(process->bus, id, on_withdrawn, &answer));
     return answer;
 }
 
 static struct answer show(struct sim_world *world, int side, const struct kvpbus_message_id *id)
 {
     struct answer answer = {0};
-    ASK(side, kvpbus_bus_show(process->bus, id, on_shown, &answer));
+    ASK(world, side, &answer, kvpbus_bus_show(process->bus, id, on_shown, &answer));
     return answer;
 }
 
 static int64_t lease(struct sim_world *world)
 {
     struct answer answer = {0};
-    ASK(SIM_GUEST,
-        kvpbus_bus_lease(process->bus, &(struct kvpbus_filter){0}, LIVE_MINUTE, on_lease, &answer));
+    ASK(world, SIM_GUEST, &answer,
+        kvpbus_bus_lease(process->bus, &(struct kvpbus_filter){0}, LIVE_MINUTE, ask_leased,
+                         &answer));
     cr_assert_eq(answer.code, KVPBUS_OK, "%s", answer.words);
     return answer.lease;
 }
@@ -152,13 +79,13 @@ static int64_t lease(struct sim_world *world)
 static void ack(struct sim_world *world, int64_t token)
 {
     struct answer answer = {0};
-    ASK(SIM_GUEST, kvpbus_bus_ack(process->bus, token, on_done, &answer));
+    ASK(world, SIM_GUEST, &answer, kvpbus_bus_ack(process->bus, token, ask_done, &answer));
     cr_assert_eq(answer.code, KVPBUS_OK, "%s", answer.words);
 }
 
 Test(bus_receipts, an_acknowledgement_is_told_without_being_asked_for, .init = sim_setup)
 {
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     struct kvpbus_message_id id = send(world);
     live_wait(world, LIVE_MINUTE);
     cr_assert_eq(status(world, &id).outcome, KVPBUS_OUTCOME_DELIVERED);
@@ -182,7 +109,7 @@ Test(bus_receipts, an_acknowledgement_is_told_without_being_asked_for, .init = s
 
 Test(bus_receipts, one_that_is_due_when_the_program_ends_is_told_by_the_next, .init = sim_setup)
 {
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     struct kvpbus_message_id id = send(world);
     live_wait(world, LIVE_MINUTE);
     sim_side_suspend(&world->sides[SIM_HOST], true); // it takes nothing
@@ -197,26 +124,26 @@ Test(bus_receipts, one_that_is_due_when_the_program_ends_is_told_by_the_next, .i
 
 Test(bus_receipts, a_message_that_waits_is_withdrawn_at_once, .init = sim_setup)
 {
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     sim_side_suspend(&world->sides[SIM_HOST], true);
     struct kvpbus_message_id id = send(world);
     struct answer answer = withdraw(world, &id);
-    cr_assert(answer.code == KVPBUS_OK && answer.known, "%s", answer.words);
+    cr_assert(answer.code == KVPBUS_OK && answer.given, "%s", answer.words);
     cr_assert_eq(status(world, &id).outcome, KVPBUS_OUTCOME_EXPIRED);
     cr_assert_str_eq(status(world, &id).reason, "it was withdrawn");
     answer = withdraw(world, &id);
-    cr_assert(answer.code == KVPBUS_EXISTS && answer.known);
+    cr_assert(answer.code == KVPBUS_EXISTS && answer.given);
     cr_assert_not_null(strstr(answer.words, "expired already"));
     id.index++;
     answer = withdraw(world, &id);
-    cr_assert(answer.code == KVPBUS_NOT_FOUND && !answer.known);
+    cr_assert(answer.code == KVPBUS_NOT_FOUND && !answer.given);
     cr_assert_eq(show(world, SIM_HOST, &id).code, KVPBUS_NOT_FOUND);
     sim_world_free(world);
 }
 
 Test(bus_receipts, one_that_is_under_way_is_withdrawn_when_the_peer_has_said_so, .init = sim_setup)
 {
-    struct sim_world *world = begin();
+    struct sim_world *world = ask_begin();
     sim_side_kill(&world->sides[SIM_GUEST], false, world->now + LIVE_MINUTE, "killed");
     struct kvpbus_message_id id = send(world);
     live_wait(world, LIVE_MINUTE / 2);
