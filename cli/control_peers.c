@@ -164,7 +164,8 @@ void control_status(struct control_client *client, const Kvpbus__Control__Status
     }
     size_t after = request->after < total ? (size_t)request->after : total;
     size_t count = total - after < PEERS_PAGE ? total - after : PEERS_PAGE;
-    ask_counts(client, service->endpoints + after, count, total);
+    // There is no list before the first VM was found.
+    ask_counts(client, count > 0 ? service->endpoints + after : NULL, count, total);
 }
 
 // --- items ---

@@ -246,6 +246,18 @@ Test(operation, a_second_signal_ends_at_once)
     logged("a second signal");
 }
 
+Test(operation, vms_are_asked_for_before_the_first_was_found)
+{
+    cr_assert_eq(kill(world.lab.pid, SIGSTOP), 0);
+    world_start(&world, WORLD_HOST);
+    world_ok(&world, WORLD_HOST, "vms");
+    cr_assert_str_eq(world_output(), "no VM has been found yet");
+    world_ok(&world, WORLD_HOST, "--json vms");
+    cr_assert_str_eq(world_output(), "[]");
+    cr_assert_eq(kill(world.lab.pid, SIGCONT), 0);
+    world_await(&world, WORLD_HOST, "alpha", "\"state\": \"alone\"", 30);
+}
+
 // On a terminal of so many columns, with Ctrl-C after a while.
 static int watch(int columns)
 {

@@ -187,8 +187,10 @@ void world_stop(struct world *world, enum world_side side, int signal)
     world->pids[side] = 0;
     if (signal == SIGKILL)
         return;
-    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s ended with %#x", names[side],
-              (unsigned)status);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return;
+    world_shell(world, "tail -n 60 %s.log", names[side]);
+    cr_assert_fail("%s ended with %#x: %s", names[side], (unsigned)status, output);
 }
 
 void world_await(const struct world *world, enum world_side side, const char *peer,
