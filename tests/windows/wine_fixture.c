@@ -129,7 +129,7 @@ int wine_run(const struct wine *wine, const char *const *words, char *output, si
             output[kept++] = output[i];
     output[kept] = '\0';
     cr_assert_eq(waitpid(pid, &status, 0), pid);
-    cr_assert(WIFEXITED(status), "%s was killed", words[0]);
+    cr_assert(WIFEXITED(status), "%s was killed by signal %d", words[0], WTERMSIG(status));
     return WEXITSTATUS(status);
 }
 
